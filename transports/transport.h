@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The contract of a transport: what tells tcp from ipc. One `const struct trp_transport`, one file; the table of all
+ * is in transport.c. The link (link.c) owns buffers, framing, deadlines and life cycle, and calls these from the
+ * loop's thread; none may block, none may call back into the link except as said.
+ *
+ * To add one: a file with its table, a line in transport.c, and the conformance suite runs for it. */
+#ifndef TRP_TRANSPORT_H
+#define TRP_TRANSPORT_H
+
+#include <uv.h>
+#include "transports/framing.h"
+#include "transports/url.h"
+
+/* Called once with 0, or a libuv error. */
+typedef void trp_dialled_fn(void *ctx, int uv_err);
+
+struct trp_transport {
+    const char *scheme;
+    enum trp_framing framing;
+    size_t handle_size;  /* of the uv_stream_t the next members work on: the link allocates it */
+
+    /* Initialises the handle on the loop. Returns a libuv code. On failure nothing is left to close. */
+    int (*init)(uv_loop_t *loop, uv_stream_t *s);
+    /* Binds and listens on an initialised handle (backlog given), numeric or resolved address in u. Returns a libuv
+     * code; *why may be set to a sentence that says more. The link closes the handle on failure. */
+    int (*listen)(uv_stream_t *s, const struct trp_url *u, int backlog, uv_connection_cb cb, const char **why);
+    /* Begins to connect; `done` is called exactly once from the loop, never from inside, also when the handle is closed
+     * meanwhile (UV_ECANCELED). *state is the transport's own and is freed by it before `done`. Returns a libuv code:
+     * on failure `done` is not called. */
+    int (*dial)(uv_stream_t *s, const struct trp_url *u, trp_dialled_fn *done, void *ctx);
+    /* Called on a connected or accepted handle before anything is sent: TCP_NODELAY, keep-alive. May be NULL. */
+    void (*tune)(uv_stream_t *s);
+    /* The URL of the near end of a listener, and of the far end of a connection, into out. */
+    void (*near_url)(uv_stream_t *s, const struct trp_url *u, char *out, size_t cap);
+    void (*far_url)(uv_stream_t *s, char *out, size_t cap);
+    /* After a listener was closed: what it leaves behind in the file system. May be NULL. */
+    void (*cleanup)(const struct trp_url *u);
+};
+
+extern const struct trp_transport trp_tcp, trp_ipc;
+
+/* NULL: no such scheme. */
+const struct trp_transport *trp_transport_find(const char *scheme);
+/* "tcp://, ipc://", for error sentences. */
+const char *trp_transport_schemes(void);
+/* The one place where libuv's codes become ours. */
+troupe_status trp_status_from_uv(int uv_err);
+
+#endif
