@@ -47,7 +47,10 @@ enum trp_op {
     TRP_CLOSE,
 };
 
-enum { TRP_TOPIC_MAX = 255 }; /* bytes, topics and patterns alike */
+enum {
+    TRP_TOPIC_MAX = 255,                  /* bytes: topics, replies, patterns, codes, queue verbs and names */
+    TRP_INNER_DEPTH = TRP_PACK_DEPTH - 2, /* nesting of a payload, headers or options: the envelope and the message are two */
+};
 
 /* A message. All slices lie inside raw. blob is set when raw lies in shared bytes that may be referenced instead of
  * copied (the holder of this struct has borrowed it; trp_blob_ref to keep it). */
@@ -74,19 +77,24 @@ struct trp_envelope {
 
 /* Reads the envelope at the start of p[0..n); all slices borrow from p. *used: its length. On a fault *why is a
  * static sentence that names the field. Faults: TRUNCATED, TOO_DEEP, TOO_BIG (a topic, the element count),
- * PROTOCOL (not an array, unknown op, wrong type). Nothing is written to *e that could be used after a fault. */
+ * UNSUPPORTED (unknown op), PROTOCOL (not an array, wrong type). Fields that the op has not are zero. After a fault
+ * *e is not to be used, *used is as it was. */
 TROUPE_NODISCARD troupe_status trp_envelope_read(const uint8_t *p, size_t n, struct trp_envelope *e, size_t *used, const char **why);
 
-/* Reads a bare message array. */
+/* The protocol's name of such a fault, for the ERR before the end: BAD_ENVELOPE, UNKNOWN_OP, TOO_BIG, TOO_DEEP. */
+const char *trp_envelope_fault(troupe_status st);
+
+/* Reads a bare message array. Faults as above. */
 TROUPE_NODISCARD troupe_status trp_message_read(const uint8_t *p, size_t n, struct trp_message *m, size_t *used, const char **why);
 
-/* Looks up a key in a packed map (options, headers). False: not there, or not of that type. `map` has been scanned. */
+/* Looks up a key in a packed map (options, headers); of a key that repeats, the first. False: not there, or not of
+ * that type. `map` has been scanned. */
 bool trp_map_uint(struct trp_slice map, const char *key, uint64_t *v);
 bool trp_map_str(struct trp_slice map, const char *key, struct trp_slice *s);
 bool trp_map_value(struct trp_slice map, const char *key, troupe_value *v);
 
 /* Writers. Each appends one whole envelope to b, or nothing and NO_MEMORY. Options and info come packed (n == 0: an
- * empty map). */
+ * empty map). TOO_BIG: a topic, pattern or code over TRP_TOPIC_MAX. */
 TROUPE_NODISCARD troupe_status trp_put_info(struct trp_buf *b, enum trp_op op, struct trp_slice map); /* HELLO CHALLENGE AUTH WELCOME */
 TROUPE_NODISCARD troupe_status trp_put_sub(struct trp_buf *b, uint64_t id, uint64_t sid, struct trp_slice pattern, struct trp_slice options);
 TROUPE_NODISCARD troupe_status trp_put_unsub(struct trp_buf *b, uint64_t id, uint64_t sid);
@@ -100,9 +108,14 @@ TROUPE_NODISCARD troupe_status trp_put_close(struct trp_buf *b, struct trp_slice
 /* Publish and delivery with the message's bytes as they are. */
 TROUPE_NODISCARD troupe_status trp_put_pub_raw(struct trp_buf *b, uint64_t id, struct trp_slice raw);
 TROUPE_NODISCARD troupe_status trp_put_msg_raw(struct trp_buf *b, uint64_t sid, uint64_t token, struct trp_slice raw);
-/* Publish made from its parts: reply.n == 0: nil; headers n == 0: nil; the payload is packed on the way. */
+/* Publish made from its parts: reply.n == 0: nil; headers n == 0: nil; the payload is packed on the way. Also
+ * INVALID (headers are not one map, a packed payload is not one value), TOO_DEEP (over TRP_INNER_DEPTH), TOO_BIG: what
+ * is refused here is what the other side would end the connection for. */
 TROUPE_NODISCARD troupe_status trp_put_pub(struct trp_buf *b, uint64_t id, struct trp_slice topic, struct trp_slice reply,
                                            struct trp_slice headers, troupe_value payload);
+/* Every writer asks for no more room than its slices and the bytes of a text, bytes or packed payload take, and this: a
+ * buffer laid over so much reserved room (a link's open frame) is never grown. */
+enum { TRP_PUT_EXTRA = 64 };
 /* A bare message array from its parts. */
 TROUPE_NODISCARD troupe_status trp_put_message(struct trp_buf *b, struct trp_slice topic, struct trp_slice reply,
                                                struct trp_slice headers, troupe_value payload);

@@ -26,7 +26,11 @@ enum trp_sp { /* SP protocol numbers */
     TRP_SP_PULL0 = 0x51,
 };
 
-enum { TRP_GREETING_SIZE = 8, TRP_FRAME_HEAD_MAX = 9 };
+enum {
+    TRP_GREETING_SIZE = 8,
+    TRP_FRAME_HEAD_MAX = 9,
+    TRP_FRAME_SOFT = 64 * 1024, /* a frame of several envelopes is ended when it would grow past this */
+};
 
 void trp_greeting_write(uint8_t out[TRP_GREETING_SIZE], uint16_t protocol);
 /* The head of a frame whose body has n bytes, written at p; returns the byte behind (8 or 9 bytes). */

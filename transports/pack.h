@@ -13,7 +13,7 @@
 enum { TRP_PACK_DEPTH = 32 }; /* the deepest nesting accepted; a scalar has depth 0, [] has 1 */
 
 struct trp_pack_limits {
-    uint32_t depth;    /* 0: TRP_PACK_DEPTH */
+    uint32_t depth;    /* 0: TRP_PACK_DEPTH, which is also the most */
     uint32_t elements; /* values in all, counted at every level; 0: 1 << 20 */
 };
 
@@ -42,7 +42,13 @@ uint8_t *trp_pack_str_head(uint8_t *p, uint32_t n);
 uint8_t *trp_pack_bin_head(uint8_t *p, uint32_t n);
 uint8_t *trp_pack_str(uint8_t *p, struct trp_slice s); /* head and bytes: 5 + s.n at most */
 
-/* A whole value into a buffer. INVALID: a TROUPE_PACKED value that is not exactly one good value. TOO_BIG: 4 GiB. */
+/* A whole value into a buffer. INVALID: a TROUPE_PACKED value that is not exactly one good value. TOO_BIG: 4 GiB, or
+ * too many elements. TOO_DEEP: nested too deep. NO_MEMORY. On a fault the buffer is as it was. */
 TROUPE_NODISCARD troupe_status trp_pack_value(struct trp_buf *b, troupe_value v);
+
+/* The two halves of it, for a writer with a buffer of its own: the check gives the most bytes that the value takes;
+ * the other writes a checked value at p and returns the byte behind. */
+TROUPE_NODISCARD troupe_status trp_pack_check(troupe_value v, const struct trp_pack_limits *lim, size_t *most);
+uint8_t *trp_pack_checked(uint8_t *p, troupe_value v);
 
 #endif

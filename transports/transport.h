@@ -23,20 +23,21 @@ struct trp_transport {
 
     /* Initialises the handle on the loop. Returns a libuv code. On failure nothing is left to close. */
     int (*init)(uv_loop_t *loop, uv_stream_t *s);
-    /* Binds and listens on an initialised handle (backlog given), numeric or resolved address in u. Returns a libuv
-     * code; *why may be set to a sentence that says more. The link closes the handle on failure. */
+    /* Binds and listens on an initialised handle (backlog given). The one member that may block: a name is looked up
+     * on the spot, an ipc path is probed. Returns a libuv code (UV_EINVAL: the URL is not for listening); *why may be
+     * set to a static sentence that says more. The listener closes the handle on failure. */
     int (*listen)(uv_stream_t *s, const struct trp_url *u, int backlog, uv_connection_cb cb, const char **why);
     /* Begins to connect; `done` is called exactly once from the loop, never from inside, also when the handle is closed
-     * meanwhile (UV_ECANCELED). *state is the transport's own and is freed by it before `done`. Returns a libuv code:
-     * on failure `done` is not called. */
-    int (*dial)(uv_stream_t *s, const struct trp_url *u, trp_dialled_fn *done, void *ctx);
-    /* Called on a connected or accepted handle before anything is sent: TCP_NODELAY, keep-alive. May be NULL. */
+     * meanwhile (UV_ECANCELED; a name that is being looked up may keep it until after the handle's close callback).
+     * What the transport has allocated for it is freed before `done`. Returns a libuv code (UV_EINVAL: the URL can't
+     * be dialled) and *why as listen does: on failure `done` is not called. */
+    int (*dial)(uv_stream_t *s, const struct trp_url *u, trp_dialled_fn *done, void *ctx, const char **why);
+    /* Called on a connected handle before anything is sent: TCP_NODELAY, keep-alive. Accepted sockets inherit it from
+     * the listening one, on which `listen` has set it. May be NULL. */
     void (*tune)(uv_stream_t *s);
     /* The URL of the near end of a listener, and of the far end of a connection, into out. */
     void (*near_url)(uv_stream_t *s, const struct trp_url *u, char *out, size_t cap);
     void (*far_url)(uv_stream_t *s, char *out, size_t cap);
-    /* After a listener was closed: what it leaves behind in the file system. May be NULL. */
-    void (*cleanup)(const struct trp_url *u);
 };
 
 extern const struct trp_transport trp_tcp, trp_ipc;

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * An ask: a request under way. It has a share at every target that got the message (in a hand or in a backlog). An ACK
+ * of any share settles it; when the last share is lost before that, who asked is told so, once.
+ *
+ * States: open -> settled (by an ACK, by an error to who asked, or forgotten); freed with its last share. */
+#ifndef TRP_BROKER_ASK_H
+#define TRP_BROKER_ASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct trp_core;
+struct trp_peer;
+struct trp_slice;
+
+struct trp_ask {
+    uint64_t session, id; /* who asked, and its number for it */
+    uint32_t slot;
+    bool own;             /* the answer goes to who asked; else somebody else may wait for it when that has gone */
+    bool settled;
+    uint64_t shares;
+    struct trp_ask *next; /* free list */
+};
+
+struct trp_asks {
+    struct trp_ask *free;
+    uint64_t n_free;
+};
+
+/* An open ask with one share, the caller's. NULL: no memory. */
+struct trp_ask *trp_ask_new(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_slice reply);
+static inline void trp_ask_share(struct trp_ask *a) {
+    a->shares++;
+}
+/* A share was answered: settles, and drops the share. */
+void trp_ask_answered(struct trp_core *c, struct trp_ask *a);
+/* A share was lost: the last one tells who asked. */
+void trp_ask_lost(struct trp_core *c, struct trp_ask *a, const char *code, const char *text);
+/* Drops a share about which nobody will hear: who asked has gone, or was told otherwise, or the share was forgotten. */
+void trp_ask_forgotten(struct trp_core *c, struct trp_ask *a);
+/* Nobody waits for the answer any more. */
+bool trp_ask_is_abandoned(const struct trp_core *c, const struct trp_ask *a);
+
+void trp_asks_fini(struct trp_asks *asks);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Is it a topic, is it a pattern? Said here so that a mistake comes back from the call that made it, and not as an ERR
+ * from afar; the broker checks again. */
+#ifndef TRP_TOPIC_H
+#define TRP_TOPIC_H
+
+#include "transports/buf.h"
+
+/* 1..255 bytes of UTF-8, tokens split by '.', none of them empty, no blanks and control bytes, no `*` or `>`. */
+bool trp_is_topic(struct trp_slice s);
+/* The same, and `*` may stand for one whole token, `>` for the last ones. */
+bool trp_is_pattern(struct trp_slice s);
+
+#endif
