@@ -39,7 +39,7 @@ struct trp_ask *trp_ask_new(struct trp_core *c, struct trp_peer *p, uint64_t id,
     return a;
 }
 
-static void settle(struct trp_core *c, struct trp_ask *a) {
+static void mark_settled(struct trp_core *c, struct trp_ask *a) {
     if (a->settled)
         return;
     a->settled = true;
@@ -53,27 +53,24 @@ static void settle(struct trp_core *c, struct trp_ask *a) {
 
 static void drop_share(struct trp_core *c, struct trp_ask *a) {
     trp_assert(a->shares > 0);
-    if (--a->shares > 0)
-        return;
-    settle(c, a);
-    block_free(&c->asks, a);
+    if (--a->shares == 0) {
+        mark_settled(c, a);
+        block_free(&c->asks, a);
+    }
 }
 
-void trp_ask_answered(struct trp_core *c, struct trp_ask *a) {
-    settle(c, a);
+void trp_ask_settle(struct trp_core *c, struct trp_ask *a) {
+    mark_settled(c, a);
     drop_share(c, a);
 }
 
-void trp_ask_forgotten(struct trp_core *c, struct trp_ask *a) {
-    settle(c, a);
-    drop_share(c, a);
-}
-
-void trp_ask_lost(struct trp_core *c, struct trp_ask *a, const char *code, const char *text) {
-    struct trp_peer *p = a->shares == 1 && !a->settled && a->id ? trp_core_find_peer(c, a->slot, a->session) : NULL;
+bool trp_ask_lose(struct trp_core *c, struct trp_ask *a, const char *code, const char *text) {
+    bool last = a->shares == 1 && !a->settled;
+    struct trp_peer *p = last && a->id ? trp_core_find_peer(c, a->slot, a->session) : NULL;
     if (p)
         trp_core_err(c, p, a->id, code, text);
     drop_share(c, a);
+    return last;
 }
 
 bool trp_ask_is_abandoned(const struct trp_core *c, const struct trp_ask *a) {

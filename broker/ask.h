@@ -34,12 +34,10 @@ struct trp_ask *trp_ask_new(struct trp_core *c, struct trp_peer *p, uint64_t id,
 static inline void trp_ask_share(struct trp_ask *a) {
     a->shares++;
 }
-/* A share was answered: settles, and drops the share. */
-void trp_ask_answered(struct trp_core *c, struct trp_ask *a);
-/* A share was lost: the last one tells who asked. */
-void trp_ask_lost(struct trp_core *c, struct trp_ask *a, const char *code, const char *text);
-/* Drops a share about which nobody will hear: who asked has gone, or was told otherwise, or the share was forgotten. */
-void trp_ask_forgotten(struct trp_core *c, struct trp_ask *a);
+/* Settles, and drops one share: it was answered, or nobody shall hear of it any more. */
+void trp_ask_settle(struct trp_core *c, struct trp_ask *a);
+/* Drops a share that will not be answered. If it was the last hope, who asked gets the err, and true is returned. */
+bool trp_ask_lose(struct trp_core *c, struct trp_ask *a, const char *code, const char *text);
 /* Nobody waits for the answer any more. */
 bool trp_ask_is_abandoned(const struct trp_core *c, const struct trp_ask *a);
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include "broker/lines.h"
 #include "broker/server.h"
+#include "broker/topics.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/json.h"
@@ -108,15 +109,6 @@ static const char *option(struct trp_gateway *g, const char *key, const char *va
     return "a gateway takes timeout=, max-line=, max-pending=, framing= and topic=";
 }
 
-static bool topic_is_good(const char *t) {
-    if (!*t || *t == '.')
-        return false;
-    for (const char *p = t; *p; p++)
-        if ((unsigned char)*p <= 0x20 || *p == 0x7f || *p == '*' || *p == '>' || (*p == '.' && (p[1] == '.' || p[1] == 0)))
-            return false;
-    return strncmp(t, "_r.", 3) != 0;
-}
-
 static troupe_status configure(struct trp_gateway *g, const char *url, const char **why) {
     troupe_status st = trp_url_parse(url, &g->url, why);
     if (st != TROUPE_OK)
@@ -135,7 +127,7 @@ static troupe_status configure(struct trp_gateway *g, const char *url, const cha
         if (*why)
             return TROUPE_BAD_URL;
     }
-    if (!topic_is_good(g->topic)) {
+    if (!trp_topic_valid(trp_slice_str(g->topic)) || strncmp(g->topic, "_r.", 3) == 0) {
         *why = "a gateway needs a topic for its lines: write tcp://127.0.0.1:25000/fib, or ipc:///run/fib.sock?topic=fib";
         return TROUPE_BAD_URL;
     }
@@ -189,7 +181,6 @@ troupe_status trp_gateway_open(struct trp_gateway **out, struct troupe_broker *b
     if (st == TROUPE_OK)
         st = bind_listener(g, why);
     if (st != TROUPE_OK) {
-        g->url.path[0] = 0; /* not ours: nothing to clean up */
         trp_gateway_close(g);
         return st;
     }
@@ -216,8 +207,6 @@ void trp_gateway_stop(struct trp_gateway *g) {
     g->stopped = true;
     if (g->listener)
         uv_close((uv_handle_t *)g->listener, handle_closed);
-    if (g->listener && g->transport->cleanup && g->url.path[0])
-        g->transport->cleanup(&g->url);
     g->listener = NULL;
 }
 
@@ -785,8 +774,6 @@ static void on_connection(uv_stream_t *s, int err) {
     stream->data = g;
     g->conns++;
     if (uv_accept(s, stream) == 0) {
-        if (g->transport->tune)
-            g->transport->tune(stream);
         if (conn_open(g, stream))
             return;
     }

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The inside of a connection, for the files that make it up: conn.c (its life), inbound.c (what the broker says),
+ * outbound.c (what we say), subs.c (subscriptions). Everything on the loop's thread. */
+#ifndef TRP_CONN_STATE_H
+#define TRP_CONN_STATE_H
+
+#include "clients/backoff.h"
+#include "clients/conn.h"
+#include "clients/requests.h"
+#include "clients/subs.h"
+
+enum {
+    TRP_INBOX_MAX = TRP_TOPIC_MAX - 20, /* leaves room for the longest number behind it */
+    TRP_WHY_MAX = 256,
+};
+
+/* State, what may follow it, and when. A link is there from DIALLING to LOSING, and in CLOSING until it is down.
+ *
+ *     DIALLING  HELLO LOSING WAITING DEAD CLOSING
+ *     HELLO     UP LOSING WAITING DEAD CLOSING      HELLO is said, WELCOME awaited
+ *     UP        LOSING WAITING CLOSING
+ *     LOSING    WAITING DEAD CLOSING                we gave the link up, it is not down yet
+ *     WAITING   DIALLING CLOSING                    the back-off runs
+ *     DEAD      CLOSING                             refused for good
+ *     CLOSING   GONE
+ *     GONE                                          only kept for messages that still point here */
+enum trp_conn_state {
+    TRP_CONN_DIALLING,
+    TRP_CONN_HELLO,
+    TRP_CONN_UP,
+    TRP_CONN_LOSING,
+    TRP_CONN_WAITING,
+    TRP_CONN_DEAD,
+    TRP_CONN_CLOSING,
+    TRP_CONN_GONE,
+};
+
+struct trp_conn {
+    struct trp_loop *loop;                  /* (c) */
+    const struct trp_conn_handler *handler; /* (c) */
+    void *user;                             /* (c) */
+    char *url, *name;                       /* (c) */
+    size_t max_payload;                     /* (c) what we take */
+    enum trp_conn_state state;
+    struct trp_link *link;
+    uv_timer_t timer; /* WELCOME's deadline, the keepalive or the back-off, by state */
+    struct trp_backoff backoff;
+    int64_t up_since;
+    unsigned silent; /* keepalive ticks without a frame */
+    bool paused;
+    struct trp_requests requests;
+    struct trp_subs subs;
+    uint64_t generation;          /* sessions so far */
+    uint64_t owed;                /* messages out there that point at us */
+    size_t peer_max;              /* what the broker takes: payload and headers */
+    uint8_t inbox[TRP_INBOX_MAX]; /* the prefix of our reply topics in this session */
+    size_t inbox_n;
+    /* Why the link was given up by us; OK: it was not. */
+    troupe_status cause;
+    bool fatal;
+    char why[TRP_WHY_MAX];
+};
+
+/* conn.c */
+
+/* Gives the link up; `lost` follows from the loop. */
+void trp_conn_lose(struct trp_conn *c, troupe_status st, bool fatal, const char *fmt, ...) TROUPE_PRINTF(4, 5);
+/* The state after WELCOME: subscribes and tells the handler. */
+void trp_conn_welcomed(struct trp_conn *c);
+/* Frees what trp_conn_close left when the last message that pointed here has been settled. */
+void trp_conn_forget_one(struct trp_conn *c);
+
+/* inbound.c */
+
+void trp_conn_frame(struct trp_conn *c, struct trp_slice body);
+
+/* outbound.c */
+
+/* A buffer laid over room for one envelope in the link's open frame (see TRP_PUT_EXTRA): write with one of the trp_put
+ * functions, then end with its status. NO_MEMORY: the link is about to close. */
+TROUPE_NODISCARD troupe_status trp_conn_out(struct trp_conn *c, size_t room, struct trp_buf *b);
+TROUPE_NODISCARD troupe_status trp_conn_out_end(struct trp_conn *c, struct trp_buf *b, troupe_status st);
+
+#endif
