@@ -51,7 +51,7 @@ static void mark_settled(struct trp_core *c, struct trp_ask *a) {
     c->outstanding--;
 }
 
-static void drop_share(struct trp_core *c, struct trp_ask *a) {
+void trp_ask_release(struct trp_core *c, struct trp_ask *a) {
     trp_assert(a->shares > 0);
     if (--a->shares == 0) {
         mark_settled(c, a);
@@ -61,7 +61,7 @@ static void drop_share(struct trp_core *c, struct trp_ask *a) {
 
 void trp_ask_settle(struct trp_core *c, struct trp_ask *a) {
     mark_settled(c, a);
-    drop_share(c, a);
+    trp_ask_release(c, a);
 }
 
 bool trp_ask_lose(struct trp_core *c, struct trp_ask *a, const char *code, const char *text) {
@@ -69,7 +69,7 @@ bool trp_ask_lose(struct trp_core *c, struct trp_ask *a, const char *code, const
     struct trp_peer *p = last && a->id ? trp_core_find_peer(c, a->slot, a->session) : NULL;
     if (p)
         trp_core_err(c, p, a->id, code, text);
-    drop_share(c, a);
+    trp_ask_release(c, a);
     return last;
 }
 

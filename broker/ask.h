@@ -38,6 +38,8 @@ static inline void trp_ask_share(struct trp_ask *a) {
 void trp_ask_settle(struct trp_core *c, struct trp_ask *a);
 /* Drops a share that will not be answered. If it was the last hope, who asked gets the err, and true is returned. */
 bool trp_ask_lose(struct trp_core *c, struct trp_ask *a, const char *code, const char *text);
+/* Drops the share that trp_ask_new gave, once the message is on its way or was refused in so many words. */
+void trp_ask_release(struct trp_core *c, struct trp_ask *a);
 /* Nobody waits for the answer any more. */
 bool trp_ask_is_abandoned(const struct trp_core *c, const struct trp_ask *a);
 

@@ -59,7 +59,8 @@ struct trp_core_opts {
 struct trp_core_stats {
     uint64_t peers, subs, groups, held, backlog, backlog_bytes;                          /* now */
     uint64_t published, delivered, unrouted, no_responders, worker_lost, busy, requeued; /* since start */
-    uint64_t protocol_errors, forgotten, stale_replies, abandoned;
+    uint64_t protocol_errors, forgotten, stale_replies, stale_acks, abandoned;
+    uint64_t dropped; /* plain messages whose group lost its last member */
 };
 
 TROUPE_NODISCARD troupe_status trp_core_new(struct trp_core **out, const struct trp_core_opts *opts, const struct trp_sink *sink, void *ctx);

@@ -67,9 +67,7 @@ static inline void trp_core_err(struct trp_core *c, struct trp_peer *p, uint64_t
 void trp_core_close(struct trp_core *c, struct trp_peer *p, const char *code, const char *text);
 /* The peer broke a rule: an err if its operation had a number, else the end (id 0 belongs to the connection). */
 void trp_core_fault(struct trp_core *c, struct trp_peer *p, uint64_t id, const char *code, const char *text);
-/* An item leaves its holder's hand; a member is then ready for more (see trp_group_dispatch). */
-void trp_core_unhold(struct trp_core *c, struct trp_item *it);
-/* Frees a subscription that has gone, if it holds nothing any more. */
-void trp_core_sub_release(struct trp_core *c, struct trp_sub *s);
-
+/* Puts an item into a hand, for which trp_peer_reserve made room. Where it is one too many of those without credit,
+ * the oldest is forgotten. */
+void trp_core_hold(struct trp_core *c, struct trp_sub *s, struct trp_item *it);
 #endif

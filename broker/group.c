@@ -155,7 +155,6 @@ troupe_status trp_group_join(struct trp_core *c, struct trp_sub *s, struct trp_s
     g->members++;
     g->subs++;
     trp_group_reorder(s);
-    trp_group_dispatch(c, g);
     return TROUPE_OK;
 }
 
@@ -212,12 +211,6 @@ static bool wants_ack(const struct trp_sub *s, const struct trp_ask *ask) {
     return s->credited || ask;
 }
 
-static void make_room(struct trp_core *c, struct trp_sub *s) {
-    if (s->credited || s->peer->free.n < c->opts.max_held)
-        return;
-    trp_core_forget_oldest(c, s->peer);
-}
-
 /* False: there is no memory to note that it has it; then it can't go on, and the message waits. */
 static bool give(struct trp_core *c, struct trp_sub *s, struct trp_item *it) {
     if (wants_ack(s, it->ask) && trp_peer_reserve(s->peer)) {
@@ -231,9 +224,7 @@ static bool give(struct trp_core *c, struct trp_sub *s, struct trp_item *it) {
         trp_item_free(&c->items, it);
         return true;
     }
-    make_room(c, s);
-    trp_peer_hold(s, it);
-    c->stats.held++;
+    trp_core_hold(c, s, it);
     has_served(s);
     trp_core_msg(c, s->peer, s->sid, it->token, &it->m);
     return true;

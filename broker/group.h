@@ -32,7 +32,7 @@ struct trp_group {
     uint8_t text[]; /* the pattern, then the name */
 };
 
-/* s becomes a member, with its credit set. NO_MEMORY: nothing changed. */
+/* s becomes a member, with its credit set; dispatch afterwards. NO_MEMORY: nothing changed. */
 TROUPE_NODISCARD troupe_status trp_group_join(struct trp_core *c, struct trp_sub *s, struct trp_slice pattern, struct trp_slice name);
 /* s is no member any more; what it holds stays in its hand. With the last one the backlog is given up. */
 void trp_group_leave(struct trp_core *c, struct trp_sub *s);

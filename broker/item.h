@@ -59,6 +59,10 @@ struct trp_parcel {
 static inline bool trp_message_is_large(const struct trp_message *m) {
     return m->raw.n >= TRP_MESSAGE_LARGE;
 }
+static inline void trp_parcel_init(struct trp_parcel *p, const struct trp_message *m) {
+    p->m = m;
+    p->own = NULL; /* `shared` is written when it is needed */
+}
 /* Makes a large message's bytes shared, if they are not; leaves a small one alone. */
 TROUPE_NODISCARD troupe_status trp_parcel_share(struct trp_parcel *p);
 void trp_parcel_fini(struct trp_parcel *p);

@@ -199,18 +199,12 @@ static void protocol_error(struct session *s, const char *code, const char *why)
 
 static const char *code_of(troupe_status st) {
     switch (st) {
-    case TROUPE_TOO_BIG:
-        return "TOO_BIG";
-    case TROUPE_TOO_DEEP:
-        return "TOO_DEEP";
-    case TROUPE_UNSUPPORTED:
-        return "UNKNOWN_OP";
     case TROUPE_NO_MEMORY:
         return "NO_MEMORY";
     case TROUPE_TIMEOUT:
         return "TIMEOUT";
     default:
-        return "BAD_ENVELOPE";
+        return trp_envelope_fault(st);
     }
 }
 

@@ -44,9 +44,9 @@ static const struct trp_link_handler link_handler = {.up = link_up, .frame = lin
 #define TO(state) (1u << TRP_CONN_##state)
 
 static const unsigned conn_next[] = {
-    [TRP_CONN_DIALLING] = TO(HELLO) | TO(LOSING) | TO(WAITING) | TO(DEAD) | TO(CLOSING),
-    [TRP_CONN_HELLO] = TO(UP) | TO(LOSING) | TO(WAITING) | TO(DEAD) | TO(CLOSING),
-    [TRP_CONN_UP] = TO(LOSING) | TO(WAITING) | TO(CLOSING),
+    [TRP_CONN_DIALLING] = TO(HELLO) | TO(LOSING) | TO(WAITING) | TO(CLOSING),
+    [TRP_CONN_HELLO] = TO(UP) | TO(LOSING) | TO(CLOSING),
+    [TRP_CONN_UP] = TO(LOSING) | TO(CLOSING),
     [TRP_CONN_LOSING] = TO(WAITING) | TO(DEAD) | TO(CLOSING),
     [TRP_CONN_WAITING] = TO(DIALLING) | TO(CLOSING),
     [TRP_CONN_DEAD] = TO(CLOSING),
@@ -86,6 +86,8 @@ static void wait_for_next_try(struct trp_conn *c) {
 
 /* What is over, over: tells everybody, then waits or stays dead. Every callback may have closed us. */
 static void conn_lost(struct trp_conn *c, troupe_status st, bool fatal) {
+    if (c->state != TRP_CONN_LOSING)
+        conn_set(c, TRP_CONN_LOSING); /* first: what the callbacks send now must not look for a link */
     trp_log(TROUPE_LOG_INFO, "client.lost", "%s: %s", c->url, c->why);
     trp_requests_end_all(&c->requests, TROUPE_DISCONNECTED, c->why);
     if (c->state != TRP_CONN_CLOSING)
@@ -108,9 +110,11 @@ static void dial_again(struct trp_conn *c) {
     conn_lost(c, st, false);
 }
 
+static void heard(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why) {
+    (void)r, (void)st, (void)answer, (void)why; /* that a frame came is what counts */
+}
+
 static void keepalive(struct trp_conn *c) {
-    static struct trp_request nobody; /* never in flight: id 0 */
-    struct trp_buf b;
     if (c->paused || trp_conn_pending(c) > 0) {
         c->silent = 0; /* we do not read, or have told it nothing yet: no news is no evidence */
         return;
@@ -119,9 +123,8 @@ static void keepalive(struct trp_conn *c) {
         trp_conn_lose(c, TROUPE_TIMEOUT, false, "the broker has been silent for %d s", SILENT_MOST * KEEPALIVE_MS / 1000);
         return;
     }
-    if (c->silent > 1 && trp_conn_out(c, 0, &b) == TROUPE_OK &&
-        trp_conn_out_end(c, &b, trp_put_ping(&b, TRP_PING, nobody.id)) != TROUPE_OK)
-        trp_log(TROUPE_LOG_WARN, "client.keepalive", "%s: no memory for a PING", c->url);
+    if (c->silent > 1 && !c->alive.link && trp_conn_ping(c, &c->alive) != TROUPE_OK)
+        trp_conn_lose(c, TROUPE_NO_MEMORY, false, "no memory");
 }
 
 static void timer_fired(uv_timer_t *t) {
@@ -258,6 +261,7 @@ static void conn_init(struct trp_conn *c, struct trp_loop *loop, const struct tr
     int err = uv_timer_init(&loop->uv, &c->timer);
     trp_assert(err == 0); /* it never fails */
     c->timer.data = c;
+    c->alive.done = heard;
 }
 
 /* The timer belongs to the loop already: a connection that could not dial is freed when it is closed. */

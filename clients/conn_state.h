@@ -18,14 +18,14 @@ enum {
 
 /* State, what may follow it, and when. A link is there from DIALLING to LOSING, and in CLOSING until it is down.
  *
- *     DIALLING  HELLO LOSING WAITING DEAD CLOSING
- *     HELLO     UP LOSING WAITING DEAD CLOSING      HELLO is said, WELCOME awaited
- *     UP        LOSING WAITING CLOSING
- *     LOSING    WAITING DEAD CLOSING                we gave the link up, it is not down yet
- *     WAITING   DIALLING CLOSING                    the back-off runs
- *     DEAD      CLOSING                             refused for good
+ *     DIALLING  HELLO LOSING WAITING CLOSING   (WAITING: the system has no socket for us now)
+ *     HELLO     UP LOSING CLOSING              HELLO is said, WELCOME awaited
+ *     UP        LOSING CLOSING
+ *     LOSING    WAITING DEAD CLOSING           the link is down, or we gave it up and it soon will be
+ *     WAITING   DIALLING CLOSING               the back-off runs
+ *     DEAD      CLOSING                        refused for good
  *     CLOSING   GONE
- *     GONE                                          only kept for messages that still point here */
+ *     GONE                                     only kept for messages that still point here */
 enum trp_conn_state {
     TRP_CONN_DIALLING,
     TRP_CONN_HELLO,
@@ -49,6 +49,7 @@ struct trp_conn {
     struct trp_backoff backoff;
     int64_t up_since;
     unsigned silent; /* keepalive ticks without a frame */
+    struct trp_request alive;
     bool paused;
     struct trp_requests requests;
     struct trp_subs subs;

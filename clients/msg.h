@@ -31,6 +31,8 @@ struct troupe_msg {
     uint64_t from;            /* actor messages: the sender's reference; 0: none */
     uint64_t ask;             /* actor messages: the sender's correlation number; 0: no answer wanted */
     uint32_t kind;            /* 0; the actor runtime's own kinds (DOWN, answers...) */
+    void *owner;              /* the actor runtime's: who asked, a counted reference */
+    struct troupe_msg **link; /* the actor runtime's: its place among its receiver's messages in hand; NULL: in none */
     bool answered;
     struct trp_slice topic;   /* zero-terminated in place */
     struct trp_slice reply, headers, payload;

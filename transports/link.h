@@ -19,6 +19,11 @@
 #include "transports/loop.h"
 #include "transports/url.h"
 
+enum {
+    TRP_FLUSH_AT = 256 * 1024, /* a link that has gathered so much is written in the midst of the turn */
+    TRP_FLIGHT = 256 * 1024,   /* so much, or one larger blob, is with the loop's writer when the kernel takes no more */
+};
+
 struct trp_link;
 struct trp_listener;
 struct trp_transport;

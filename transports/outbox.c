@@ -169,6 +169,8 @@ void trp_outbox_end(struct trp_outbox *o) {
         trp_frame_head(o->frame->data + o->frame_at, o->kind, o->frame_n);
     o->frame = NULL;
     o->begun = false;
+    if (o->bytes == 0)
+        trp_outbox_written(o, 0);
 }
 
 bool trp_outbox_begin(struct trp_outbox *o, const void *prefix, size_t n) {
@@ -213,11 +215,11 @@ bool trp_outbox_blob(struct trp_outbox *o, const void *head, size_t head_n, stru
 
 /* --- the front --- */
 
-unsigned trp_outbox_pieces(const struct trp_outbox *o, uv_buf_t *pieces, unsigned most, size_t *bytes) {
+unsigned trp_outbox_pieces(const struct trp_outbox *o, uv_buf_t *pieces, unsigned most, size_t enough, size_t *bytes) {
     trp_assert(!o->frame);
     unsigned k = 0;
     *bytes = 0;
-    for (struct trp_chunk *c = o->head; c && k + 2 <= most; c = c->next) {
+    for (struct trp_chunk *c = o->head; c && k + 2 <= most && *bytes < enough; c = c->next) {
         if (c->n > c->start) {
             pieces[k++] = uv_buf_init((char *)c->data + c->start, (unsigned)(c->n - c->start));
             *bytes += c->n - c->start;

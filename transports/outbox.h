@@ -66,9 +66,9 @@ bool trp_outbox_blob(struct trp_outbox *o, const void *head, size_t head_n, stru
 bool trp_outbox_begin(struct trp_outbox *o, const void *prefix, size_t n);
 void trp_outbox_end(struct trp_outbox *o); /* any open frame; harmless when none is */
 
-/* The pieces from the front on, at most `most` (2 or more): whole chunks. Returns how many; *bytes: their sum. No frame
- * is open. */
-unsigned trp_outbox_pieces(const struct trp_outbox *o, uv_buf_t *pieces, unsigned most, size_t *bytes);
+/* The pieces from the front on, whole chunks: at most `most` (2 or more), and no further once they hold `enough` bytes.
+ * Returns how many; *bytes: their sum. No frame is open. */
+unsigned trp_outbox_pieces(const struct trp_outbox *o, uv_buf_t *pieces, unsigned most, size_t enough, size_t *bytes);
 /* The kernel took n bytes from the front. */
 void trp_outbox_written(struct trp_outbox *o, size_t n);
 /* Takes the chunks out of the list that trp_outbox_pieces gave as so many pieces, for somebody who writes them himself. */

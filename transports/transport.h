@@ -48,5 +48,7 @@ const struct trp_transport *trp_transport_find(const char *scheme);
 const char *trp_transport_schemes(void);
 /* The one place where libuv's codes become ours. */
 troupe_status trp_status_from_uv(int uv_err);
+/* A sentence for a *why, in a static buffer of this thread: good until the next one. */
+const char *trp_why(const char *fmt, ...) TROUPE_PRINTF(1, 2);
 
 #endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Layout: [ struct trp_birth | arg | spare ], arg and spare aligned for anything. The spare exists only where a
+ * restart may need what the first body was given. */
+#include "actors/birth.h"
+
+#include <stdalign.h>
+#include "transports/alloc.h"
+
+enum { MAILBOX = 1024, BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 10000, ALIGN = alignof(max_align_t) };
+static const size_t mailbox_bytes = (size_t)64 << 20;
+
+static size_t aligned(size_t n) {
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static bool opts_are_valid(const troupe_spawn_opts *o) {
+    return (unsigned)o->kind <= TROUPE_PROCESS && (unsigned)o->restart <= TROUPE_PERMANENT &&
+           (unsigned)o->overflow <= TROUPE_DROP_OLDEST && o->backoff_min_ms >= 0 && o->backoff_max_ms >= 0;
+}
+
+static int64_t at_least(int64_t ms, int64_t floor) {
+    return ms > floor ? ms : floor;
+}
+
+static void fill(struct trp_birth *b, const troupe_spawn_opts *o) {
+    b->kind = o->kind;
+    b->restart = o->restart;
+    b->overflow = o->overflow;
+    b->mailbox = o->mailbox ? o->mailbox : MAILBOX;
+    b->mailbox_bytes = o->mailbox_bytes ? o->mailbox_bytes : mailbox_bytes;
+    b->stack = o->stack;
+    b->backoff_min_ms = o->backoff_min_ms ? o->backoff_min_ms : BACKOFF_MIN_MS;
+    b->backoff_max_ms = at_least(o->backoff_max_ms ? o->backoff_max_ms : BACKOFF_MAX_MS, b->backoff_min_ms);
+    if (o->name)
+        memcpy(b->name, o->name, strnlen(o->name, TRP_NAME_MAX));
+}
+
+troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
+                            size_t arg_size) {
+    static const troupe_spawn_opts defaults;
+    if (!opts)
+        opts = &defaults;
+    if (!opts_are_valid(opts) || !body || (arg_size && !arg) || arg_size > SIZE_MAX / 4)
+        return TROUPE_INVALID;
+    bool spare = arg_size && opts->restart != TROUPE_TEMPORARY;
+    size_t head = aligned(sizeof(struct trp_birth)), room = aligned(arg_size);
+    struct trp_birth *b = trp_malloc(head + room * (spare ? 2 : 1));
+    if (!b)
+        return TROUPE_NO_MEMORY;
+    *b = (struct trp_birth){.body = body, .arg_size = arg_size};
+    fill(b, opts);
+    if (arg_size) {
+        b->arg = (uint8_t *)b + head;
+        b->spare = spare ? b->arg + room : NULL;
+        memcpy(b->arg, arg, arg_size);
+    }
+    *out = b;
+    return TROUPE_OK;
+}
+
+void trp_birth_free(struct trp_birth *b) {
+    trp_free(b);
+}
+
+void *trp_birth_arg(struct trp_birth *b) {
+    if (!b->spare)
+        return b->arg;
+    memcpy(b->spare, b->arg, b->arg_size);
+    return b->spare;
+}
+
+troupe_spawn_opts trp_birth_opts(const struct trp_birth *b) {
+    return (troupe_spawn_opts){.kind = b->kind,
+                               .name = b->name,
+                               .mailbox = b->mailbox,
+                               .mailbox_bytes = b->mailbox_bytes,
+                               .overflow = b->overflow,
+                               .stack = b->stack,
+                               .restart = b->restart,
+                               .backoff_min_ms = b->backoff_min_ms,
+                               .backoff_max_ms = b->backoff_max_ms};
+}

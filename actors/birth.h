@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * What an actor was born with: the options of its spawn with the defaults filled in, the body, the name and the
+ * argument bytes, in one block. It does not change afterwards, so that any thread may read it, a restart begins where
+ * the first life began, and the nursery can be told all of it in one packet. */
+#ifndef TRP_BIRTH_H
+#define TRP_BIRTH_H
+
+#include <troupe/actor.h>
+
+enum { TRP_NAME_MAX = 63 }; /* a longer name is cut */
+
+struct trp_birth {
+    troupe_kind kind;
+    troupe_restart restart;
+    troupe_overflow overflow;
+    size_t mailbox, mailbox_bytes; /* at least 1 */
+    size_t stack;                  /* 0: the kind's own */
+    int64_t backoff_min_ms, backoff_max_ms;
+    troupe_body *body;
+    size_t arg_size;
+    uint8_t *arg;   /* as it was given; NULL when arg_size is 0 */
+    uint8_t *spare; /* what a body that may be restarted is given instead; NULL: it gets arg itself */
+    char name[TRP_NAME_MAX + 1];
+};
+
+/* A copy of all of it. opts NULL: all defaults. INVALID; NO_MEMORY. */
+TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
+                                             size_t arg_size);
+void trp_birth_free(struct trp_birth *b);
+
+/* The argument for a new life: fresh, whatever the life before has done to its copy. */
+void *trp_birth_arg(struct trp_birth *b);
+
+/* The options it would take to be born like that again; the name is borrowed. */
+troupe_spawn_opts trp_birth_opts(const struct trp_birth *b);
+
+#endif
