@@ -16,7 +16,7 @@
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
-enum { NO_SLOT = UINT32_MAX, SLOTS_MIN = 16, CREDIT_MAX = 65535 };
+enum { NO_SLOT = INT32_MAX, SLOTS_MIN = 16, CREDIT_MAX = 65535 };
 
 /* ---- the core ---- */
 
@@ -452,7 +452,7 @@ static void feed(struct trp_core *c, struct trp_peer *p, const struct trp_envelo
         trp_core_fault(c, p, e->id, "UNSUPPORTED", "this broker has no queues");
         break;
     case TRP_CLOSE:
-        trp_core_close(c, p, "BYE", "as you wish");
+        trp_core_close(c, p, "BYE", "goodbye");
         break;
     default: /* what only a broker says, and AUTH, for which nobody asked */
         trp_core_fault(c, p, 0, "UNEXPECTED", "that is not for a client to say");

@@ -22,7 +22,7 @@
 
 struct trp_group;
 
-enum { TRP_NOT_READY = UINT32_MAX };
+enum { TRP_NOT_READY = INT32_MAX };
 
 struct trp_sub {
     struct trp_binding binding;  /* bound when it is plain; a member's group is bound in its place */

@@ -120,10 +120,11 @@ static void keepalive(struct trp_conn *c) {
         return;
     }
     if (++c->silent > SILENT_MOST) {
-        trp_conn_lose(c, TROUPE_TIMEOUT, false, "the broker has been silent for %d s", SILENT_MOST * KEEPALIVE_MS / 1000);
+        trp_conn_lose(c, TROUPE_TIMEOUT, false, "the broker has been silent for %lld ms",
+                      (long long)(SILENT_MOST * c->keepalive_ms));
         return;
     }
-    if (c->silent > 1 && !c->alive.link && trp_conn_ping(c, &c->alive) != TROUPE_OK)
+    if (c->silent > 1 && !c->alive.link && trp_conn_ping(c, &c->alive) == TROUPE_NO_MEMORY)
         trp_conn_lose(c, TROUPE_NO_MEMORY, false, "no memory");
 }
 
@@ -134,12 +135,12 @@ static void timer_fired(uv_timer_t *t) {
     else if (c->state == TRP_CONN_UP)
         keepalive(c);
     else if (c->state == TRP_CONN_HELLO)
-        trp_conn_lose(c, TROUPE_TIMEOUT, false, "no WELCOME within %d ms", WELCOME_MS);
+        trp_conn_lose(c, TROUPE_TIMEOUT, false, "no WELCOME within %lld ms", (long long)c->welcome_ms);
 }
 
 /* --- the link --- */
 
-static troupe_status hello(struct trp_conn *c) {
+static void hello(struct trp_conn *c) {
     uint8_t map[32 + NAME_MOST], *p = trp_pack_map(map, 2);
     struct trp_slice name = trp_slice_str(c->name);
     struct trp_buf b;
@@ -150,8 +151,8 @@ static troupe_status hello(struct trp_conn *c) {
     p = trp_pack_str(p, trp_slice_str("version"));
     p = trp_pack_uint(p, 1);
     struct trp_slice info = {map, (size_t)(p - map)};
-    troupe_status st = trp_conn_out(c, info.n, &b);
-    return st == TROUPE_OK ? trp_conn_out_end(c, &b, trp_put_info(&b, TRP_HELLO, info)) : st;
+    if (trp_conn_out(c, info.n, &b) == TROUPE_OK)
+        trp_conn_out_end(c, &b, trp_put_info(&b, TRP_HELLO, info));
 }
 
 static void link_up(void *user, struct trp_link *l, uint16_t protocol) {
@@ -164,9 +165,8 @@ static void link_up(void *user, struct trp_link *l, uint16_t protocol) {
         return;
     }
     conn_set(c, TRP_CONN_HELLO);
-    timer_start(c, WELCOME_MS, 0);
-    if (hello(c) != TROUPE_OK)
-        trp_conn_lose(c, TROUPE_NO_MEMORY, false, "no memory");
+    timer_start(c, c->welcome_ms, 0);
+    hello(c);
 }
 
 void trp_conn_welcomed(struct trp_conn *c) {
@@ -174,9 +174,9 @@ void trp_conn_welcomed(struct trp_conn *c) {
     c->up_since = trp_loop_now(c->loop);
     c->silent = 0;
     conn_set(c, TRP_CONN_UP);
-    timer_start(c, KEEPALIVE_MS, KEEPALIVE_MS);
+    timer_start(c, c->keepalive_ms, c->keepalive_ms);
     trp_link_pause(c->link, c->paused);
-    if (trp_subs_renew(c) != TROUPE_OK) {
+    if (trp_subs_renew(c) == TROUPE_NO_MEMORY) {
         trp_conn_lose(c, TROUPE_NO_MEMORY, false, "no memory");
         return;
     }
@@ -256,6 +256,8 @@ static struct trp_conn *conn_alloc(const struct trp_conn_opts *opts) {
 static void conn_init(struct trp_conn *c, struct trp_loop *loop, const struct trp_conn_opts *opts) {
     c->loop = loop;
     c->max_payload = opts->max_payload ? opts->max_payload : DEFAULT_MAX_PAYLOAD;
+    c->welcome_ms = opts->welcome_ms ? opts->welcome_ms : WELCOME_MS;
+    c->keepalive_ms = opts->keepalive_ms ? opts->keepalive_ms : KEEPALIVE_MS;
     c->state = TRP_CONN_DIALLING;
     trp_backoff_init(&c->backoff, BACKOFF_MIN_MS, BACKOFF_MAX_MS, 0);
     int err = uv_timer_init(&loop->uv, &c->timer);
@@ -311,9 +313,8 @@ void trp_conn_forget_one(struct trp_conn *c) {
 static void bye(struct trp_conn *c) {
     struct trp_buf b;
     struct trp_slice code = trp_slice_str("BYE"), text = trp_slice_str("the client is done");
-    if (trp_conn_out(c, code.n + text.n, &b) == TROUPE_OK &&
-        trp_conn_out_end(c, &b, trp_put_close(&b, code, text)) != TROUPE_OK)
-        return; /* then it ends without: the broker notices */
+    if (trp_conn_out(c, code.n + text.n, &b) == TROUPE_OK)
+        trp_conn_out_end(c, &b, trp_put_close(&b, code, text));
 }
 
 void trp_conn_close(struct trp_conn **conn, int64_t flush_ms) {
@@ -339,6 +340,10 @@ bool trp_conn_is_up(const struct trp_conn *c) {
 
 bool trp_conn_is_dead(const struct trp_conn *c) {
     return c->state == TRP_CONN_DEAD;
+}
+
+bool trp_conn_is_gone(const struct trp_conn *c) {
+    return c->state == TRP_CONN_GONE;
 }
 
 void *trp_conn_user(const struct trp_conn *c) {

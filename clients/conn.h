@@ -34,6 +34,8 @@ struct trp_conn_opts {
     const char *url;       /* as troupe_client_opts; copied */
     const char *name;
     size_t max_payload;
+    int64_t welcome_ms;    /* from HELLO to WELCOME; 0: 5,000 */
+    int64_t keepalive_ms;  /* silent for so long: PING; three times as long again: lost. 0: 15,000 */
 };
 
 /* Begins to dial. Faults at once: BAD_URL, UNSUPPORTED, NO_MEMORY (*why). */
@@ -45,6 +47,7 @@ void trp_conn_close(struct trp_conn **c, int64_t flush_ms);
 
 bool trp_conn_is_up(const struct trp_conn *c);
 bool trp_conn_is_dead(const struct trp_conn *c); /* after `fatal`: it will not be dialled again */
+bool trp_conn_is_gone(const struct trp_conn *c); /* after `gone`: only messages still point to it */
 void *trp_conn_user(const struct trp_conn *c);
 const char *trp_conn_why(const struct trp_conn *c); /* the last reason, a sentence */
 uint64_t trp_conn_generation(const struct trp_conn *c);

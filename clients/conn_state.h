@@ -43,6 +43,7 @@ struct trp_conn {
     void *user;                             /* (c) */
     char *url, *name;                       /* (c) */
     size_t max_payload;                     /* (c) what we take */
+    int64_t welcome_ms, keepalive_ms;       /* (c) */
     enum trp_conn_state state;
     struct trp_link *link;
     uv_timer_t timer; /* WELCOME's deadline, the keepalive or the back-off, by state */
@@ -80,8 +81,9 @@ void trp_conn_frame(struct trp_conn *c, struct trp_slice body);
 /* outbound.c */
 
 /* A buffer laid over room for one envelope in the link's open frame (see TRP_PUT_EXTRA): write with one of the trp_put
- * functions, then end with its status. NO_MEMORY: the link is about to close. */
+ * functions, then end with its status, which is returned. DISCONNECTED: the link is about to be down, for whatever
+ * reason; `lost` will tell. */
 TROUPE_NODISCARD troupe_status trp_conn_out(struct trp_conn *c, size_t room, struct trp_buf *b);
-TROUPE_NODISCARD troupe_status trp_conn_out_end(struct trp_conn *c, struct trp_buf *b, troupe_status st);
+troupe_status trp_conn_out_end(struct trp_conn *c, struct trp_buf *b, troupe_status st);
 
 #endif

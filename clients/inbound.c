@@ -16,8 +16,8 @@ static bool listening(const struct trp_conn *c) {
 static void violated(struct trp_conn *c, const char *code, const char *what) {
     struct trp_buf b;
     struct trp_slice name = trp_slice_str(code), text = trp_slice_str(what);
-    if (trp_conn_out(c, name.n + text.n, &b) == TROUPE_OK && trp_conn_out_end(c, &b, trp_put_err(&b, 0, name, text)) != TROUPE_OK)
-        trp_log(TROUPE_LOG_WARN, "client.violated", "%s: no memory for an ERR", c->url);
+    if (trp_conn_out(c, name.n + text.n, &b) == TROUPE_OK)
+        trp_conn_out_end(c, &b, trp_put_err(&b, 0, name, text));
     trp_conn_lose(c, TROUPE_PROTOCOL, false, "the broker broke the protocol: %s", what);
 }
 
@@ -77,10 +77,12 @@ static void on_answer(struct trp_conn *c, const struct trp_envelope *e) {
     if (!r)
         return;
     struct troupe_msg *m = trp_msg_from_wire(&e->msg);
-    if (m)
-        r->done(r, TROUPE_OK, m, "");
-    else
+    if (!m) {
         r->done(r, TROUPE_NO_MEMORY, NULL, troupe_status_text(TROUPE_NO_MEMORY));
+        return;
+    }
+    m->origin.generation = c->generation; /* an answer may ask back */
+    r->done(r, TROUPE_OK, m, "");
 }
 
 /* Gives back what nobody here wants. */
@@ -88,8 +90,7 @@ static void decline(struct trp_conn *c, const struct trp_envelope *e) {
     struct trp_buf b;
     if (e->token == 0 || trp_conn_out(c, 0, &b) != TROUPE_OK)
         return;
-    if (trp_conn_out_end(c, &b, trp_put_nack(&b, e->sid, e->token, (struct trp_slice){0})) != TROUPE_OK)
-        trp_conn_lose(c, TROUPE_NO_MEMORY, false, "no memory");
+    trp_conn_out_end(c, &b, trp_put_nack(&b, e->sid, e->token, (struct trp_slice){0}));
 }
 
 static void owe(struct trp_conn *c, const struct trp_envelope *e, struct troupe_msg *m) {
@@ -137,8 +138,8 @@ static void on_pong(struct trp_conn *c, const struct trp_envelope *e) {
 
 static void on_ping(struct trp_conn *c, const struct trp_envelope *e) {
     struct trp_buf b;
-    if (trp_conn_out(c, 0, &b) == TROUPE_OK && trp_conn_out_end(c, &b, trp_put_ping(&b, TRP_PONG, e->id)) != TROUPE_OK)
-        trp_conn_lose(c, TROUPE_NO_MEMORY, false, "no memory");
+    if (trp_conn_out(c, 0, &b) == TROUPE_OK)
+        trp_conn_out_end(c, &b, trp_put_ping(&b, TRP_PONG, e->id));
 }
 
 static bool is(struct trp_slice code, const char *name) {
@@ -197,9 +198,14 @@ static const struct {
     inbound_fn *fn;
     bool early;
 } inbound[] = {
-    [TRP_CHALLENGE] = {on_challenge, true}, [TRP_WELCOME] = {on_welcome, true}, [TRP_MSG] = {on_msg, false},
-    [TRP_PING] = {on_ping, true},           [TRP_PONG] = {on_pong, false},      [TRP_OK] = {on_ok, false},
-    [TRP_ERR] = {on_err, true},             [TRP_CLOSE] = {on_close, true},
+    [TRP_CHALLENGE] = {on_challenge, true},
+    [TRP_WELCOME] = {on_welcome, true},
+    [TRP_MSG] = {on_msg, false},
+    [TRP_PING] = {on_ping, true},
+    [TRP_PONG] = {on_pong, false},
+    [TRP_OK] = {on_ok, false},
+    [TRP_ERR] = {on_err, true},
+    [TRP_CLOSE] = {on_close, true},
 };
 
 static void dispatch(struct trp_conn *c, const struct trp_envelope *e) {

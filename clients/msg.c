@@ -19,7 +19,7 @@
 #include "transports/json.h"
 
 enum {
-    BLOCK = 512,      /* a small message, its struct included */
+    BLOCK = 512,        /* a small message, its struct included */
     BLOCKS_MOST = 2048, /* kept by a thread: what one large read may bring */
 };
 

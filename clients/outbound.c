@@ -14,7 +14,7 @@ enum { CODE_MOST = 31, HEADERS_MOST = 64 };
 troupe_status trp_conn_out(struct trp_conn *c, size_t room, struct trp_buf *b) {
     room += TRP_PUT_EXTRA;
     *b = (struct trp_buf){.p = trp_link_reserve(c->link, room), .cap = room};
-    return b->p ? TROUPE_OK : TROUPE_NO_MEMORY;
+    return b->p ? TROUPE_OK : TROUPE_DISCONNECTED;
 }
 
 troupe_status trp_conn_out_end(struct trp_conn *c, struct trp_buf *b, troupe_status st) {
@@ -164,13 +164,9 @@ troupe_status trp_conn_reply(struct trp_conn *c, struct troupe_msg *m, const cha
 
 static void settle_write(struct trp_conn *c, uint64_t sid, uint64_t token, bool nack) {
     struct trp_buf b;
-    troupe_status st = trp_conn_out(c, 0, &b);
-    if (st == TROUPE_OK && nack)
-        st = trp_conn_out_end(c, &b, trp_put_nack(&b, sid, token, (struct trp_slice){0}));
-    else if (st == TROUPE_OK)
-        st = trp_conn_out_end(c, &b, trp_put_ack(&b, sid, token));
-    if (st != TROUPE_OK) /* a credit that never comes back would starve us in silence; a new session has it all */
-        trp_conn_lose(c, TROUPE_NO_MEMORY, false, "no memory");
+    if (trp_conn_out(c, 0, &b) != TROUPE_OK)
+        return; /* the session ends, and the debt with it */
+    trp_conn_out_end(c, &b, nack ? trp_put_nack(&b, sid, token, (struct trp_slice){0}) : trp_put_ack(&b, sid, token));
 }
 
 void trp_conn_settle(struct troupe_msg *m, bool nack) {

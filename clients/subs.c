@@ -55,7 +55,7 @@ static void sub_over(struct trp_sub *sub, troupe_status st, const char *why) {
     trp_requests_remove(&c->requests, &sub->made);
     trp_requests_remove(&c->requests, &sub->ended);
     sub_free(&c->subs, sub);
-    if (c->handler->subscribed)
+    if (c->handler->subscribed && c->state != TRP_CONN_CLOSING)
         c->handler->subscribed(c->user, c, user, sid, st, why);
 }
 
@@ -181,26 +181,26 @@ troupe_status trp_conn_subscribe(struct trp_conn *c, const char *pattern, const 
         trp_free(sub);
         return st;
     }
-    st = c->state == TRP_CONN_UP ? sub_send(c, sub) : TROUPE_OK;
-    if (st == TROUPE_OK)
-        *sid = sub->sid;
-    else
+    st = c->state == TRP_CONN_UP ? sub_send(c, sub) : TROUPE_DISCONNECTED;
+    if (st == TROUPE_NO_MEMORY) {
         sub_free(&c->subs, sub);
-    return st;
+        return st;
+    }
+    *sid = sub->sid; /* sent, or kept for the next session */
+    return TROUPE_OK;
 }
 
 troupe_status trp_conn_unsubscribe(struct trp_conn *c, uint64_t sid) {
     struct trp_sub *sub = trp_subs_find(&c->subs, sid);
     if (!sub || sub->state == TRP_SUB_ENDING)
         return TROUPE_NOT_FOUND;
-    if (c->state != TRP_CONN_UP) {
+    troupe_status st = c->state == TRP_CONN_UP ? unsub_send(c, sub) : TROUPE_DISCONNECTED;
+    if (st == TROUPE_OK) {
+        sub->state = TRP_SUB_ENDING;
+    } else if (st == TROUPE_DISCONNECTED) {
         trp_requests_remove(&c->requests, &sub->made);
         sub_free(&c->subs, sub);
-        return TROUPE_DISCONNECTED;
     }
-    troupe_status st = unsub_send(c, sub);
-    if (st == TROUPE_OK)
-        sub->state = TRP_SUB_ENDING;
     return st;
 }
 

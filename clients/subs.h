@@ -9,8 +9,8 @@
 #include "clients/idmap.h"
 
 enum trp_sub_state {
-    TRP_SUB_IDLE,   /* no session knows it: to be sent when there is one */
-    TRP_SUB_SENT,   /* its receipt is awaited */
+    TRP_SUB_IDLE, /* no session knows it: to be sent when there is one */
+    TRP_SUB_SENT, /* its receipt is awaited */
     TRP_SUB_MADE,
     TRP_SUB_ENDING, /* UNSUB has been sent */
 };
@@ -23,7 +23,7 @@ struct trp_sub {
     enum trp_sub_state state;
     struct trp_request made, ended; /* the receipts of SUB and UNSUB */
     uint32_t credit;
-    struct trp_slice group;         /* n == 0: none */
+    struct trp_slice group; /* n == 0: none */
     struct trp_slice pattern;
     uint8_t bytes[];
 };
@@ -40,7 +40,7 @@ void trp_subs_fini(struct trp_subs *s);
 static inline struct trp_sub *trp_subs_find(const struct trp_subs *s, uint64_t sid) {
     return trp_idmap_get(&s->sids, sid);
 }
-/* Sends those that no session knows. NO_MEMORY. */
+/* Sends all in a new session. NO_MEMORY; DISCONNECTED. */
 TROUPE_NODISCARD troupe_status trp_subs_renew(struct trp_conn *c);
 
 #endif

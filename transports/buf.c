@@ -10,15 +10,18 @@
 
 enum { BUF_FIRST = 64 };
 
+/* Pointers into anything larger cannot be subtracted from each other. */
+#define BYTES_MAX ((size_t)PTRDIFF_MAX)
+
 void trp_buf_fini(struct trp_buf *b) {
     trp_free(b->p);
     *b = (struct trp_buf){0};
 }
 
 static troupe_status buf_grow(struct trp_buf *b, size_t more) {
-    if (more > SIZE_MAX - b->n)
+    if (more > BYTES_MAX - b->n)
         return TROUPE_NO_MEMORY;
-    size_t cap = b->cap <= SIZE_MAX / 2 ? b->cap * 2 : SIZE_MAX;
+    size_t cap = b->cap <= BYTES_MAX / 2 ? b->cap * 2 : BYTES_MAX;
     if (cap < BUF_FIRST)
         cap = BUF_FIRST;
     if (cap < b->n + more)
@@ -52,7 +55,7 @@ void trp_buf_drop(struct trp_buf *b, size_t n) {
 }
 
 struct trp_blob *trp_blob_new(const void *p, size_t n) {
-    if (n > SIZE_MAX - sizeof(struct trp_blob))
+    if (n > BYTES_MAX - sizeof(struct trp_blob))
         return NULL;
     struct trp_blob *b = trp_malloc(sizeof *b + n);
     if (!b)

@@ -67,8 +67,8 @@ static inline uv_stream_t *trp_link_stream(struct trp_link *l) { return (uv_stre
 struct trp_link *trp_link_new(struct trp_loop *loop, const struct trp_transport *t, const struct trp_link_opts *opts,
                               const struct trp_link_handler *handler);
 void trp_link_abandon(struct trp_link *l);
-/* An accepted link begins: its stream is open. */
-void trp_link_accepted(struct trp_link *l, void *user, const struct trp_link_opts *opts);
+/* The stream is open: asks `accept` whether to take it, and begins or abandons it. */
+void trp_link_accepted(struct trp_link *l, trp_accept_fn *accept, void *ctx, const struct trp_link_opts *opts);
 
 /* The loop's: takes it off the dirty list; gives its output to the kernel, or ends it if it has failed. */
 void trp_link_clean(struct trp_link *l);

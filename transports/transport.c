@@ -25,6 +25,17 @@ const char *trp_transport_schemes(void) {
     return text;
 }
 
+troupe_status trp_transport_for(const char *url, struct trp_url *u, const struct trp_transport **t, const char **why) {
+    troupe_status st = trp_url_parse(url, u, why);
+    if (st != TROUPE_OK)
+        return st;
+    *t = trp_transport_find(u->scheme);
+    if (*t)
+        return TROUPE_OK;
+    *why = trp_why("%s: there is no transport of that name; there are %s", url, trp_transport_schemes());
+    return TROUPE_UNSUPPORTED;
+}
+
 troupe_status trp_status_from_uv(int uv_err) {
     switch (uv_err) {
     case 0:

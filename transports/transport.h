@@ -46,6 +46,8 @@ extern const struct trp_transport trp_tcp, trp_ipc;
 const struct trp_transport *trp_transport_find(const char *scheme);
 /* "tcp://, ipc://", for error sentences. */
 const char *trp_transport_schemes(void);
+/* Reads a URL and finds its transport. BAD_URL, UNSUPPORTED: *why is a sentence. */
+TROUPE_NODISCARD troupe_status trp_transport_for(const char *url, struct trp_url *u, const struct trp_transport **t, const char **why);
 /* The one place where libuv's codes become ours. */
 troupe_status trp_status_from_uv(int uv_err);
 /* A sentence for a *why, in a static buffer of this thread: good until the next one. */

@@ -62,7 +62,8 @@ static int with_actor(const char *url) {
     if (troupe_system_open(&sys, &(troupe_system_opts){.broker = url, .no_processes = true}) != TROUPE_OK)
         return 1;
     int rc = 1;
-    if (troupe_spawn(troupe_system_self(sys), &(troupe_spawn_opts){.kind = TROUPE_COROUTINE}, worker, NULL, 0, NULL) == TROUPE_OK)
+    if (troupe_spawn(troupe_system_self(sys), &(troupe_spawn_opts){.kind = TROUPE_COROUTINE}, worker, NULL, 0, NULL) ==
+        TROUPE_OK)
         rc = ask(url);
     troupe_system_close(&sys);
     return rc;

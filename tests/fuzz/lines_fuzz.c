@@ -3,11 +3,11 @@
  *
  * Gateway lines: cut at arbitrary points, the same lines come out as when they come at once; each is parsed; what is
  * kept never exceeds the limit. The first byte picks the limit and the framing, the second seeds the cuts. */
+#include "broker/lines.h"
+#include "transports/json.h"
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include "broker/lines.h"
-#include "transports/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,39 +4,38 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 
-from harness import EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Actor, Broker, Case, Program, fib, for_each, main, run, seconds, until, MSG
+from harness import EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, MSG, Broker, Case, Program, environment, for_each, main, program, run, seconds, until
 
 PROGRAMS = ("brokerd", "troupe", "fib-actor")
 
 
 class Every(Case):
-    @for_each(program=PROGRAMS)
-    def test_help(self, program):
-        code, out, err = run(program, "--help")
+    @for_each(name=PROGRAMS)
+    def test_help(self, name):
+        code, out, err = run(name, "--help")
         self.assertEqual((code, err), (0, ""))
         self.assertIn("Usage:", out)
         self.assertIn("--version", out)
 
-    @for_each(program=PROGRAMS)
-    def test_version(self, program):
-        code, out, err = run(program, "--version")
+    @for_each(name=PROGRAMS)
+    def test_version(self, name):
+        code, out, err = run(name, "--version")
         self.assertEqual((code, err), (0, ""))
-        self.assertRegex(out, rf"^{program} \d+\.\d+\.\d+\n$")
+        self.assertRegex(out, rf"^{name} \d+\.\d+\.\d+\n$")
 
-    @for_each(program=PROGRAMS)
-    def test_unknown_flag(self, program):
-        code, out, err = run(program, "--no-such-flag")
+    @for_each(name=PROGRAMS)
+    def test_unknown_flag(self, name):
+        code, out, err = run(name, "--no-such-flag")
         self.assertEqual((code, out), (EX_USAGE, ""))
         self.assertIn("--no-such-flag", err)
 
-    @for_each(program=PROGRAMS)
-    def test_standard_output_that_is_closed(self, program):
+    @for_each(name=PROGRAMS)
+    def test_standard_output_that_is_full(self, name):
         with open("/dev/full", "w") as full:
-            import subprocess
-            from harness import environment, program as path
-            done = subprocess.run([path(program), "--help"], stdout=full, stderr=subprocess.PIPE, timeout=seconds(10), env=environment())
+            done = subprocess.run([program(name), "--help"], stdout=full, stderr=subprocess.PIPE, timeout=seconds(10), env=environment())
         self.assertGreaterEqual(done.returncode, 0, "no crash")
 
 

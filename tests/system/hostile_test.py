@@ -8,7 +8,7 @@ import time
 
 import msgpack
 
-from harness import (CLOSE, ERR, HELLO, MSG, OK, PAIR0, PAIR1, PUB, PUSH0, REQ0, SUB, WELCOME, Case, Peer, dial, greeting, main, reset, roomy,
+from harness import (ERR, HELLO, MSG, OK, PAIR0, PAIR1, PUB, PUSH0, REQ0, SUB, WELCOME, Case, Peer, dial, greeting, main, reset, roomy,
                      rss, seconds)
 
 MiB = 1 << 20
@@ -163,8 +163,9 @@ class Envelopes(Hostile):
             self.assertEqual(e[2], "TOO_BIG")
 
     def test_the_other_protocols_are_held_to_their_ops(self):
-        self.refused(struct.pack(">I", 7) + msgpack.packb([PUB, 1, ["a", None, None, 1]]), "BAD_ENVELOPE|BAD_FRAME|UNEXPECTED", REQ0)
-        for protocol, body in ((REQ0, b""), (REQ0, b"\0\0"), (REQ0, b"\0\0\0\1" * 20), (PAIR1, b""), (PAIR1, b"\0\0"), (PUSH0, b"\xc1")):
+        subscribe = msgpack.packb([SUB, 1, 1, "honest.>", {}])
+        for protocol, body in ((REQ0, b""), (REQ0, b"\0\0"), (REQ0, b"\0\0\0\1" * 20), (REQ0, b"\0\0\0\7" + subscribe), (PAIR1, b""),
+                               (PAIR1, b"\0\0"), (PUSH0, b"\xc1"), (PUSH0, subscribe)):
             with self.broker.peer(protocol) as p:
                 p.send_bytes(p.frame(body))
                 p.half_close()

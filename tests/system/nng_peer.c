@@ -4,7 +4,7 @@
  * A peer on libnng and msgpack-c, which shares no line with us: what a stranger would write to join.
  *
  *     nng_peer req URL TOPIC NUMBER...     asks through one REQ0 socket, prints an answer a line
- *     nng_peer push URL TOPIC NUMBER...    publishes each through one PUSH0 socket
+ *     nng_peer push URL TOPIC NUMBER...    publishes each through one PUSH0 socket, and stays until its input ends
  */
 #include <inttypes.h>
 #include <msgpack.h>
@@ -49,7 +49,8 @@ static void pack_publish(msgpack_sbuffer *out, uint64_t id, const char *topic, i
 static void print_answer(const void *p, size_t n) {
     msgpack_unpacked u;
     msgpack_unpacked_init(&u);
-    if (msgpack_unpack_next(&u, p, n, NULL) != MSGPACK_UNPACK_SUCCESS || u.data.type != MSGPACK_OBJECT_ARRAY || u.data.via.array.size < 4) {
+    if (msgpack_unpack_next(&u, p, n, NULL) != MSGPACK_UNPACK_SUCCESS || u.data.type != MSGPACK_OBJECT_ARRAY ||
+        u.data.via.array.size < 4) {
         fprintf(stderr, "the answer is no envelope\n");
         exit(1);
     }
@@ -96,9 +97,11 @@ int main(int argc, char **argv) {
             check(nng_send(s, out.data, out.size, 0), "send");
     }
     msgpack_sbuffer_destroy(&out);
-    /* nng 1.5 has no way to wait until a PUSH is with the kernel; it lets what is queued go for a moment at the end. */
+    /* nng_close drops what is still queued, and 1.5 has no way to wait for it: who started us ends our input when all
+     * has arrived. */
     if (!asks)
-        nng_msleep(200);
+        while (getchar() != EOF)
+            ;
     nng_close(s);
     return 0;
 }

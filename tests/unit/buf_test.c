@@ -143,11 +143,9 @@ START_TEST(any_thread_may_drop_the_last_reference) {
 END_TEST
 
 int main(void) {
-    static const TTest *const buf[] = {slices_compare_by_their_bytes, a_buffer_keeps_what_is_put,
-                                       a_buffer_grows_by_doubling,    putting_nothing_is_nothing,
-                                       dropping_keeps_the_rest,       no_memory_leaves_a_buffer_as_it_was};
-    static const TTest *const blob[] = {a_blob_is_a_copy, the_last_reference_frees_a_blob,
-                                        any_thread_may_drop_the_last_reference};
+    const TTest *const buf[] = {slices_compare_by_their_bytes, a_buffer_keeps_what_is_put, a_buffer_grows_by_doubling,
+                                putting_nothing_is_nothing,    dropping_keeps_the_rest,    no_memory_leaves_a_buffer_as_it_was};
+    const TTest *const blob[] = {a_blob_is_a_copy, the_last_reference_frees_a_blob, any_thread_may_drop_the_last_reference};
     Suite *s = suite_create("buf");
     TCase *c = run_case(s, "buf", buf, sizeof buf / sizeof *buf);
     tcase_add_test_raise_signal(c, dropping_more_than_there_is_is_our_bug, SIGABRT);

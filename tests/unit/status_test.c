@@ -234,13 +234,12 @@ START_TEST(an_assertion_that_fails_ends_the_process) {
 END_TEST
 
 int main(void) {
-    static const TTest *const status[] = {every_status_has_its_words, statuses_are_distinct, an_unknown_status_has_words_too};
-    static const TTest *const alloc[] = {memory_goes_through_the_seam, size_zero_is_an_allocation_like_any_other,
-                                         products_do_not_wrap, each_call_can_fail};
-    static const TTest *const log[] = {the_log_is_silent_until_asked, a_log_text_is_one_clean_line,
-                                       a_long_log_text_is_cut_and_says_so, the_stderr_hook_writes_a_stamped_line,
-                                       a_long_line_is_still_one_line};
-    static const TTest *const assertion[] = {an_assertion_that_holds_does_nothing};
+    const TTest *const status[] = {every_status_has_its_words, statuses_are_distinct, an_unknown_status_has_words_too};
+    const TTest *const alloc[] = {memory_goes_through_the_seam, size_zero_is_an_allocation_like_any_other, products_do_not_wrap,
+                                  each_call_can_fail};
+    const TTest *const log[] = {the_log_is_silent_until_asked, a_log_text_is_one_clean_line, a_long_log_text_is_cut_and_says_so,
+                                the_stderr_hook_writes_a_stamped_line, a_long_line_is_still_one_line};
+    const TTest *const assertion[] = {an_assertion_that_holds_does_nothing};
     Suite *s = suite_create("status");
     run_case(s, "status", status, sizeof status / sizeof *status);
     run_case(s, "alloc", alloc, sizeof alloc / sizeof *alloc);

@@ -222,7 +222,7 @@ START_TEST(size_rows) {
 END_TEST
 
 int main(void) {
-    static const TTest *const url[] = {nothing_is_cut_in_silence, parameters_are_found, parameters_are_walked};
+    const TTest *const url[] = {nothing_is_cut_in_silence, parameters_are_found, parameters_are_walked};
     Suite *s = suite_create("url");
     TCase *c = run_case(s, "url", url, sizeof url / sizeof *url);
     tcase_add_loop_test(c, good_addresses, 0, sizeof goods / sizeof *goods);

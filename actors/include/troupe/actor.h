@@ -139,6 +139,7 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_join(troupe_self *self, troupe_
 
 /* --- inside a body --- */
 
+/* Its own reference, name (borrowed, as long as the actor lives) and kind. Context: self. */
 TROUPE_API troupe_ref troupe_self_ref(const troupe_self *self);
 TROUPE_API const char *troupe_self_name(const troupe_self *self);
 TROUPE_API troupe_kind troupe_self_kind(const troupe_self *self);

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * What the system does with an actor, whatever kind it is: mail, waiting, ends. Each function takes the actor's lock
+ * once, decides there, and does what has effects on others (waking them, freeing their messages) after it. */
+#include "actors/actor.h"
+
+#include "actors/backend.h"
+#include "actors/registry.h"
+#include "actors/system.h"
+#include "clients/conn.h"
+#include "transports/assert.h"
+
+/* --- identity --- */
+
+void trp_actor_init(struct trp_actor *a) {
+    pthread_mutex_init(&a->lock, NULL);
+}
+
+void trp_actor_fini(struct trp_actor *a) {
+    pthread_mutex_destroy(&a->lock);
+}
+
+void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *birth) {
+    a->next = NULL;
+    a->backend = NULL;
+    a->sys = sys;
+    a->worker = NULL;
+    a->birth = birth;
+    a->run = NULL;
+    a->life = TRP_STARTING;
+    a->wants_mail = false;
+    a->lives = 0;
+    a->backoff_ms = 0;
+    a->born = 0;
+    atomic_init(&a->wake, TRP_AWAKE);
+    atomic_init(&a->killed, false);
+    atomic_init(&a->finished, NULL);
+    trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow);
+    trp_ops_init(&a->asks);
+    trp_ops_init(&a->joins);
+}
+
+struct trp_actor *trp_actor_ref(struct trp_actor *a) {
+    /* Relaxed: whoever takes a reference holds one already. */
+    unsigned before = atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    trp_assert(before > 0 && before < UINT32_MAX);
+    return a;
+}
+
+static void actor_free(struct trp_actor *a) {
+    trp_assert(!a->mailbox.head && !a->mailbox.parked.first && !a->asks.first && !a->joins.first);
+    if (a->backend && a->backend->free)
+        a->backend->free(a);
+    trp_birth_free(a->birth);
+    a->birth = NULL;
+    trp_registry_put(&a->sys->registry, a);
+}
+
+void trp_actor_unref(struct trp_actor *a) {
+    /* Release what this thread did with it, acquire what the others did, before its slot is used again. */
+    unsigned before = atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel);
+    trp_assert(before > 0);
+    if (before == 1)
+        actor_free(a);
+}
+
+/* --- waking --- */
+
+void trp_actor_unpark(struct trp_actor *a) {
+    /* Release what was done for it, pairs with the acquire of whoever runs it next; acquire: it is parked as it said it was. */
+    if (atomic_exchange_explicit(&a->wake, TRP_NOTIFIED, memory_order_acq_rel) == TRP_PARKED)
+        a->backend->resume(a);
+}
+
+void trp_op_finish(struct trp_op *op, troupe_status st, struct trp_wakes *w) {
+    trp_assert(!op->link && w->n < TRP_WAKES);
+    w->who[w->n++] = trp_actor_ref(op->who);
+    op->st = st;
+    if (op->finish)
+        op->finish(op);
+    else
+        /* Pairs with the acquire in trp_op_done. The last touch: the waiter may return now. */
+        atomic_store_explicit(&op->done, true, memory_order_release);
+}
+
+void trp_wakes_run(struct trp_wakes *w) {
+    for (unsigned i = 0; i < w->n; i++) {
+        trp_actor_unpark(w->who[i]);
+        trp_actor_unref(w->who[i]);
+    }
+    w->n = 0;
+}
+
+/* --- mail --- */
+
+static troupe_status ear(const struct trp_actor *a) {
+    switch (a->life) {
+    case TRP_STARTING:
+    case TRP_RUNNING:
+        return TROUPE_OK;
+    case TRP_CLOSING:
+        return TROUPE_CLOSED;
+    case TRP_ENDED:
+        break;
+    }
+    return TROUPE_NOT_FOUND;
+}
+
+static bool mail_wakes(struct trp_actor *a) {
+    bool wakes = a->wants_mail;
+    a->wants_mail = false;
+    return wakes;
+}
+
+static void bury_dropped(struct trp_actor *a, struct troupe_msg *dropped) {
+    if (dropped)
+        trp_system_dead_letters(a->sys, a, trp_messages_bury(dropped, TROUPE_FULL));
+}
+
+troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait) {
+    struct troupe_msg *dropped = NULL;
+    bool wakes = false;
+    pthread_mutex_lock(&to->lock);
+    troupe_status st = ear(to);
+    if (st == TROUPE_OK)
+        st = trp_mailbox_put(&to->mailbox, s->msg, &dropped);
+    if (st == TROUPE_OK) {
+        s->msg = NULL;
+        wakes = mail_wakes(to);
+    } else if (st == TROUPE_FULL && may_wait && to->mailbox.overflow == TROUPE_PARK) {
+        trp_mailbox_park(&to->mailbox, s);
+        st = TROUPE_AGAIN;
+    }
+    pthread_mutex_unlock(&to->lock);
+    if (wakes)
+        trp_actor_unpark(to);
+    bury_dropped(to, dropped);
+    return st;
+}
+
+void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited) {
+    struct troupe_msg *dropped = NULL;
+    bool wakes = false;
+    pthread_mutex_lock(&to->lock);
+    troupe_status st = ear(to);
+    if (st == TROUPE_OK && credited)
+        trp_mailbox_force(&to->mailbox, m);
+    else if (st == TROUPE_OK)
+        st = trp_mailbox_put(&to->mailbox, m, &dropped);
+    if (st == TROUPE_OK)
+        wakes = mail_wakes(to);
+    pthread_mutex_unlock(&to->lock);
+    if (wakes)
+        trp_actor_unpark(to);
+    bury_dropped(to, st == TROUPE_OK ? dropped : m);
+}
+
+/* Room has been made: those in line come in, in their order. False: there may be more of them. Under the lock. */
+static bool admit(struct trp_actor *a, struct trp_wakes *w) {
+    struct trp_send *s = NULL;
+    while (w->n < TRP_WAKES && (s = trp_mailbox_admit(&a->mailbox)))
+        trp_op_finish(&s->op, TROUPE_OK, w);
+    return s == NULL;
+}
+
+/* Drops the lock, wakes who has come in, and goes on until all for whom there is room have. */
+static void admit_unlock(struct trp_actor *a) {
+    struct trp_wakes w;
+    w.n = 0;
+    if (!a->mailbox.parked.first) {
+        pthread_mutex_unlock(&a->lock);
+        return;
+    }
+    for (bool all = false; !all;) {
+        all = admit(a, &w);
+        pthread_mutex_unlock(&a->lock);
+        trp_wakes_run(&w);
+        if (!all)
+            pthread_mutex_lock(&a->lock);
+    }
+}
+
+static troupe_status silence(struct trp_actor *a, bool want) {
+    if (a->life != TRP_STARTING && a->life != TRP_RUNNING)
+        return TROUPE_CLOSED;
+    a->wants_mail = want;
+    return TROUPE_EMPTY;
+}
+
+troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out) {
+    pthread_mutex_lock(&a->lock);
+    struct troupe_msg *m = trp_mailbox_take(&a->mailbox);
+    troupe_status st = m ? TROUPE_OK : silence(a, want);
+    admit_unlock(a);
+    if (m)
+        *out = m;
+    return st;
+}
+
+troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out) {
+    pthread_mutex_lock(&a->lock);
+    struct troupe_msg *m = trp_mailbox_lend(&a->mailbox);
+    troupe_status st = m ? TROUPE_OK : silence(a, true);
+    pthread_mutex_unlock(&a->lock);
+    if (m)
+        *out = m;
+    return st;
+}
+
+bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes) {
+    pthread_mutex_lock(&a->lock);
+    bool ok = trp_mailbox_settle(&a->mailbox, count, bytes);
+    admit_unlock(a);
+    return ok;
+}
+
+void trp_actor_forget_lent(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    trp_mailbox_forget_lent(&a->mailbox);
+    admit_unlock(a);
+}
+
+/* --- questions --- */
+
+void trp_question_make(struct troupe_msg *m, struct trp_actor *asker, uint64_t number) {
+    m->ask = number;
+    m->owner = trp_actor_ref(asker);
+}
+
+void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask) {
+    pthread_mutex_lock(&asker->lock);
+    trp_ops_add(&asker->asks, &ask->op);
+    pthread_mutex_unlock(&asker->lock);
+}
+
+/* Off the list; NULL: the asker waits no more. Under the lock. */
+static struct trp_ask *ask_find(struct trp_actor *asker, uint64_t number) {
+    for (struct trp_op *op = asker->asks.first; op; op = op->next) {
+        struct trp_ask *ask = (struct trp_ask *)op;
+        if (ask->number == number) {
+            trp_ops_remove(&asker->asks, op);
+            return ask;
+        }
+    }
+    return NULL;
+}
+
+troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct troupe_msg **answer) {
+    struct trp_actor *asker = m->owner;
+    struct trp_wakes w;
+    w.n = 0;
+    if (!asker || m->answered)
+        return TROUPE_NOT_FOUND;
+    m->answered = true;
+    pthread_mutex_lock(&asker->lock);
+    struct trp_ask *ask = ask_find(asker, m->ask);
+    if (ask) {
+        ask->answer = *answer;
+        *answer = NULL;
+        trp_op_finish(&ask->op, st, &w);
+    }
+    pthread_mutex_unlock(&asker->lock);
+    trp_wakes_run(&w);
+    return ask ? TROUPE_OK : TROUPE_NOT_FOUND;
+}
+
+/* The asker is told a status, and forgotten. */
+static void question_end(struct troupe_msg *m, troupe_status st, struct troupe_msg *answer) {
+    struct trp_actor *asker = m->owner;
+    /* NOT_FOUND: it has its answer, or does not wait any more. Either is fine. */
+    (void)(trp_question_answer(m, st, &answer) == TROUPE_OK);
+    trp_msg_drop(answer);
+    m->owner = NULL;
+    trp_actor_unref(asker);
+}
+
+struct troupe_msg *trp_unanswered(void) {
+    struct troupe_msg *m;
+    if (trp_msg_from_value(&m, troupe_text("the question was freed without an answer"), (struct trp_slice){0}) != TROUPE_OK)
+        return NULL;
+    memcpy(m->error, "UNANSWERED", sizeof "UNANSWERED");
+    return m;
+}
+
+void trp_question_settle(struct troupe_msg *m) {
+    struct troupe_msg *answer = m->answered ? NULL : trp_unanswered();
+    question_end(m, answer ? TROUPE_OK : TROUPE_NO_MEMORY, answer);
+}
+
+size_t trp_messages_bury(struct troupe_msg *all, troupe_status st) {
+    size_t n = 0;
+    for (struct troupe_msg *m = all, *next; m; m = next, n++) {
+        next = m->next;
+        if (m->owner)
+            question_end(m, st, NULL);
+        trp_conn_settle(m, true);
+        trp_msg_drop(m);
+    }
+    return n;
+}
+
+/* --- waiting --- */
+
+bool trp_op_withdraw(struct trp_actor *a, struct trp_ops *list, struct trp_op *op) {
+    pthread_mutex_lock(&a->lock);
+    bool waiting = op->link != NULL;
+    if (waiting)
+        trp_ops_remove(list, op);
+    pthread_mutex_unlock(&a->lock);
+    return waiting;
+}
+
+troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j) {
+    troupe_status st = TROUPE_OK;
+    pthread_mutex_lock(&a->lock);
+    if (a->life != TRP_ENDED) {
+        trp_ops_add(&a->joins, &j->op);
+        st = TROUPE_AGAIN;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
+/* --- life --- */
+
+static void life_set(struct trp_actor *a, enum trp_life next) {
+    static const bool allowed[][TRP_ENDED + 1] = {
+        [TRP_STARTING] = {[TRP_RUNNING] = true, [TRP_CLOSING] = true, [TRP_ENDED] = true},
+        [TRP_RUNNING] = {[TRP_STARTING] = true, [TRP_CLOSING] = true, [TRP_ENDED] = true},
+        [TRP_CLOSING] = {[TRP_ENDED] = true},
+        [TRP_ENDED] = {false},
+    };
+    trp_assert(allowed[a->life][next]);
+    a->life = next;
+}
+
+/* Sends away senders in line. False: there are more. Under the lock. */
+static bool expel(struct trp_actor *a, troupe_status st, struct trp_wakes *w) {
+    struct trp_send *s = NULL;
+    while (w->n < TRP_WAKES && (s = trp_mailbox_expel(&a->mailbox)))
+        trp_op_finish(&s->op, st, w);
+    return s == NULL;
+}
+
+/* A closing actor takes nothing more, so nobody comes to the line while this goes on. */
+static void expel_all_unlock(struct trp_actor *a, troupe_status st) {
+    struct trp_wakes w;
+    w.n = 0;
+    for (bool all = false; !all;) {
+        all = expel(a, st, &w);
+        pthread_mutex_unlock(&a->lock);
+        trp_wakes_run(&w);
+        if (!all)
+            pthread_mutex_lock(&a->lock);
+    }
+}
+
+static troupe_status shut(struct trp_actor *a, bool kill) {
+    pthread_mutex_lock(&a->lock);
+    if (a->life == TRP_ENDED) {
+        pthread_mutex_unlock(&a->lock);
+        return TROUPE_NOT_FOUND;
+    }
+    if (kill)
+        /* Relaxed: who must see it with something else looks under the lock. */
+        atomic_store_explicit(&a->killed, true, memory_order_relaxed);
+    if (a->life != TRP_CLOSING)
+        life_set(a, TRP_CLOSING);
+    expel_all_unlock(a, TROUPE_CLOSED);
+    trp_actor_unpark(a);
+    return TROUPE_OK;
+}
+
+troupe_status trp_actor_close(struct trp_actor *a) {
+    return shut(a, false);
+}
+
+troupe_status trp_actor_kill(struct trp_actor *a) {
+    return shut(a, true);
+}
+
+bool trp_actor_enter(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    /* Closed before its first life: it lives for what is queued. */
+    bool enter = !trp_actor_killed(a) && (a->life == TRP_STARTING || a->lives == 0);
+    if (enter && a->life == TRP_STARTING)
+        life_set(a, TRP_RUNNING);
+    pthread_mutex_unlock(&a->lock);
+    if (enter) {
+        a->lives++;
+        a->born = trp_now();
+    }
+    return enter;
+}
+
+static bool wants_restart(const struct trp_birth *b, const troupe_exit *exit) {
+    switch (b->restart) {
+    case TROUPE_TEMPORARY:
+        return false;
+    case TROUPE_TRANSIENT:
+        return exit->how == TROUPE_END_EXIT || exit->how == TROUPE_END_SIGNAL;
+    case TROUPE_PERMANENT:
+        break;
+    }
+    return true;
+}
+
+/* Doubles from one crash to the next, and begins anew after a life that was long enough. */
+static int64_t next_backoff(struct trp_actor *a) {
+    const struct trp_birth *b = a->birth;
+    bool anew = a->backoff_ms == 0 || trp_now() - a->born > b->backoff_max_ms * TRP_NS_PER_MS;
+    int64_t ms = anew ? b->backoff_min_ms : a->backoff_ms * 2;
+    a->backoff_ms = ms < b->backoff_max_ms ? ms : b->backoff_max_ms;
+    return a->backoff_ms;
+}
+
+bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *delay_ms) {
+    if (!wants_restart(a->birth, exit))
+        return false;
+    pthread_mutex_lock(&a->lock);
+    bool again = a->life == TRP_RUNNING;
+    if (again)
+        life_set(a, TRP_STARTING);
+    pthread_mutex_unlock(&a->lock);
+    if (again) {
+        *delay_ms = next_backoff(a);
+        trp_system_restarting(a->sys, a, exit, *delay_ms);
+    }
+    return again;
+}
+
+/* Under the lock. */
+static bool tell_joins(struct trp_actor *a, const troupe_exit *exit, struct trp_wakes *w) {
+    while (w->n < TRP_WAKES && a->joins.first) {
+        struct trp_join *j = (struct trp_join *)a->joins.first;
+        trp_ops_remove(&a->joins, &j->op);
+        j->exit = *exit;
+        trp_op_finish(&j->op, TROUPE_OK, w);
+    }
+    return a->joins.first == NULL;
+}
+
+static void tell_all_joins(struct trp_actor *a, const troupe_exit *exit) {
+    struct trp_wakes w;
+    w.n = 0;
+    for (bool all = false; !all;) {
+        pthread_mutex_lock(&a->lock);
+        all = tell_joins(a, exit, &w);
+        pthread_mutex_unlock(&a->lock);
+        trp_wakes_run(&w);
+    }
+}
+
+void trp_actor_end(struct trp_actor *a, const troupe_exit *exit) {
+    /* First, so that a join that finds it ended finds how. */
+    trp_ends_add(&a->sys->ends, trp_actor_id(a), exit);
+    pthread_mutex_lock(&a->lock);
+    life_set(a, TRP_ENDED);
+    struct troupe_msg *mail = trp_mailbox_drain(&a->mailbox);
+    expel_all_unlock(a, TROUPE_NOT_FOUND);
+    trp_system_dead_letters(a->sys, a, trp_messages_bury(mail, TROUPE_DIED));
+    tell_all_joins(a, exit);
+    trp_system_ended(a->sys, a, exit);
+    trp_actor_unref(a);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * An actor as the system knows it: identity, state of life, mailbox, who waits for what. Everything here may be
+ * touched from any thread; what belongs to the running body alone is its troupe_self (self.h), and how a body runs is
+ * its backend (backend.h).
+ *
+ * Life, changed by life_set() in actor.c alone:
+ *
+ *     state      next                         sends say   receive says (nothing queued)
+ *     STARTING   RUNNING CLOSING ENDED        OK          -
+ *     RUNNING    STARTING CLOSING ENDED       OK          (waits)
+ *     CLOSING    ENDED                        CLOSED      CLOSED
+ *     ENDED      -                            NOT_FOUND   -
+ *
+ * STARTING is also the time between a crash and the restart; RUNNING may end or restart.
+ *
+ * Waking: an actor that waits gives up its thread until somebody says that something has happened to it. Which thing
+ * is not said: the actor looks again. One word per actor, three values:
+ *
+ *     AWAKE --park--> PARKED --unpark--> NOTIFIED --(runs again)--> AWAKE
+ *       `------------unpark-------------/ ^ (then the next park returns at once)
+ *
+ * Locks: an actor's lock is a leaf: nobody takes a second lock, calls libuv or wakes anybody while holding it. */
+#ifndef TRP_ACTOR_H
+#define TRP_ACTOR_H
+
+#include <pthread.h>
+#include "actors/birth.h"
+#include "actors/mailbox.h"
+
+struct trp_backend;
+struct trp_worker;
+
+enum trp_life { TRP_STARTING, TRP_RUNNING, TRP_CLOSING, TRP_ENDED };
+enum trp_wake { TRP_AWAKE, TRP_PARKED, TRP_NOTIFIED };
+
+/* (c) constant from spawn to the end, (m) under lock, (a) atomic, (o) whoever runs it, (q) the queue it is on */
+struct trp_actor {
+    _Atomic uint64_t id;         /* (a) 0: the slot is free */
+    atomic_uint refs;            /* (a) one is the life's own */
+    atomic_uint wake;            /* (a) enum trp_wake */
+    atomic_bool killed;          /* (a) set once, under lock */
+    uint32_t slot, generation;   /* (c) of the registry */
+    struct trp_actor *next;      /* (q) a worker's run queue or inbound list; the registry's free list */
+    const struct trp_backend *backend; /* (c) */
+    troupe_system *sys;          /* (c) */
+    struct trp_worker *worker;   /* (c) */
+    struct trp_birth *birth;     /* (c) owned */
+    void *run;                   /* (o) the backend's own */
+
+    pthread_mutex_t lock;
+    enum trp_life life;          /* (m) */
+    bool wants_mail;             /* (m) a message that comes is worth a wake */
+    struct trp_mailbox mailbox;  /* (m) */
+    struct trp_ops asks;         /* (m) struct trp_ask: its own questions */
+    struct trp_ops joins;        /* (m) struct trp_join: who waits for its end */
+    struct trp_op *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
+
+    unsigned lives;              /* (o) begun so far */
+    int64_t backoff_ms;          /* (o) before the latest restart */
+    int64_t born;                /* (o) when this life began */
+};
+
+/* --- identity --- */
+
+static inline uint64_t trp_actor_id(const struct trp_actor *a) {
+    /* Relaxed: whoever holds a reference knows an id that can't change. */
+    return atomic_load_explicit(&a->id, memory_order_relaxed);
+}
+static inline bool trp_actor_killed(const struct trp_actor *a) {
+    /* Relaxed: a hint to stop; what must be seen with it is under the lock. */
+    return atomic_load_explicit(&a->killed, memory_order_relaxed);
+}
+struct trp_actor *trp_actor_ref(struct trp_actor *a);
+/* The last one gives the slot back: any thread. */
+void trp_actor_unref(struct trp_actor *a);
+
+/* Once for the memory (type-stable: the lock is made here and lives as long as the registry). */
+void trp_actor_init(struct trp_actor *a);
+void trp_actor_fini(struct trp_actor *a);
+/* For each use of it: a new actor that nobody knows. Takes the birth. */
+void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *birth);
+
+/* --- waking --- */
+
+/* Something has happened to it. Any thread, no lock held; cheap when it is awake. */
+void trp_actor_unpark(struct trp_actor *a);
+
+/* --- mail --- */
+
+/* Puts s->msg into the mailbox and sets it to NULL; or leaves it: NOT_FOUND, CLOSED, FULL. AGAIN: it waits in line (only with may_wait, only
+ * where the receiver wants that) and s completes with OK, CLOSED or NOT_FOUND. */
+TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait);
+/* A message of a subscription. Taken always: what there is no room or no ear for is dropped, and handed back to the broker if it counts it. */
+void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited);
+/* The next message. EMPTY: none (with `want`, the next one wakes); CLOSED: none, and none will come. */
+TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
+/* The same for a process: the message goes on counting until trp_actor_settle. */
+TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out);
+TROUPE_NODISCARD bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes);
+void trp_actor_forget_lent(struct trp_actor *a);
+
+/* --- questions --- */
+
+/* A question is a message whose `owner` is the asker (with a reference) and whose `ask` is the number. Whatever frees it without an answer
+ * gives one, so that no asker waits for nothing. */
+void trp_question_make(struct troupe_msg *m, struct trp_actor *asker, uint64_t number);
+/* Gives an answer: a message, which is taken, or a status and NULL. NOT_FOUND: it was answered, or the asker waits no more. */
+TROUPE_NODISCARD troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct troupe_msg **answer);
+/* The body frees a question: an asker that has no answer yet gets the error UNANSWERED. */
+void trp_question_settle(struct troupe_msg *m);
+/* Frees a list of messages that no body will see, or sees any longer: askers are told st, the broker that it may give them to others. How many. On
+ * the thread of the actor that they were for, if any of them came from the broker. */
+size_t trp_messages_bury(struct troupe_msg *all, troupe_status st);
+
+/* The asker's side: waits for `number` from now on. */
+void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask);
+
+/* --- waiting --- */
+
+/* Takes back an operation that hangs on `a` (mailbox, asks or joins). False: it is done. */
+TROUPE_NODISCARD bool trp_op_withdraw(struct trp_actor *a, struct trp_ops *list, struct trp_op *op);
+/* Waits for the end of `a`: AGAIN; OK: it is over, look at the ends. */
+TROUPE_NODISCARD troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j);
+
+/* --- life --- */
+
+TROUPE_NODISCARD troupe_status trp_actor_close(struct trp_actor *a);
+TROUPE_NODISCARD troupe_status trp_actor_kill(struct trp_actor *a);
+/* A body begins. False: it was killed, or closed while it waited for its restart: it must not begin. */
+TROUPE_NODISCARD bool trp_actor_enter(struct trp_actor *a);
+/* A body has ended. Will there be another? Then *delay_ms says when. */
+TROUPE_NODISCARD bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *delay_ms);
+/* The last end: everybody who waits is told, nobody finds it any more, and the life's own reference is dropped. */
+void trp_actor_end(struct trp_actor *a, const troupe_exit *exit);
+
+troupe_exit trp_exit_normal(void);
+troupe_exit trp_exit_killed(void);
+troupe_exit trp_exit_status(int wait_status); /* of waitpid(2) */
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Something one actor waits for and another actor completes: room in a mailbox, an answer, an end. It lies in the
+ * storage of whoever waits (its stack, or the steward's heap for an actor in another process) and on a list of the
+ * actor it waits for, guarded by that actor's lock.
+ *
+ *     waiting (linked, under the lock) --> done (by the completer)     exactly one of the two, decided under the lock:
+ *                                      \-> withdrawn (by the waiter)   that is why a time-out never loses a result
+ *
+ * Who completes does not touch the operation after `done` is set or `finish` has been called: the waiter may have
+ * returned by then. So the actor to be woken is remembered first, with a reference (struct trp_wakes), and woken
+ * after the lock has been dropped. */
+#ifndef TRP_OP_H
+#define TRP_OP_H
+
+#include <stdatomic.h>
+#include <troupe/actor.h>
+
+struct trp_actor;
+
+/* (c) constant while it waits, (l) under the lock of the list it is on, (a) atomic */
+struct trp_op {
+    struct trp_op *next, **link;        /* (l) link NULL: on no list */
+    struct trp_actor *who;              /* (c) is woken when it is done */
+    void (*finish)(struct trp_op *op);  /* (c) NULL: sets done; else called under the lock instead, takes no lock */
+    troupe_status st;                   /* (l), then read by the waiter once it is done */
+    atomic_bool done;                   /* (a) */
+};
+
+struct trp_ops {
+    struct trp_op *first, **end;
+};
+
+static inline void trp_ops_init(struct trp_ops *ops) {
+    ops->first = NULL;
+    ops->end = &ops->first;
+}
+
+static inline void trp_ops_add(struct trp_ops *ops, struct trp_op *op) {
+    op->next = NULL;
+    op->link = ops->end;
+    *ops->end = op;
+    ops->end = &op->next;
+}
+
+static inline void trp_ops_remove(struct trp_ops *ops, struct trp_op *op) {
+    *op->link = op->next;
+    if (op->next)
+        op->next->link = op->link;
+    else
+        ops->end = op->link;
+    op->next = NULL;
+    op->link = NULL;
+}
+
+/* Is it done? Pairs with the release in trp_op_finish: what the completer wrote can be read. */
+static inline bool trp_op_done(struct trp_op *op) {
+    return atomic_load_explicit(&op->done, memory_order_acquire);
+}
+
+/* A send that waits for room. */
+struct trp_send {
+    struct trp_op op;       /* first: a list of operations is a list of these */
+    struct troupe_msg *msg; /* NULL once the mailbox has taken it */
+};
+
+/* A question that waits for its answer; on its asker's own list, found by number. */
+struct trp_ask {
+    struct trp_op op; /* first */
+    uint64_t number;
+    struct troupe_msg *answer; /* with OK */
+};
+
+/* Waits for an end. */
+struct trp_join {
+    struct trp_op op; /* first */
+    troupe_exit exit; /* with OK */
+};
+
+/* The actors to wake when the lock is dropped. */
+enum { TRP_WAKES = 16 };
+struct trp_wakes {
+    struct trp_actor *who[TRP_WAKES];
+    unsigned n;
+};
+
+/* Completes an operation that has been taken off its list: `w` has room for one. Under the list's lock. */
+void trp_op_finish(struct trp_op *op, troupe_status st, struct trp_wakes *w);
+/* Wakes them and drops the references. No lock held. */
+void trp_wakes_run(struct trp_wakes *w);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The one subtle thing is trp_registry_get against the end of an actor and the new use of its slot:
+ *
+ *     get                                     last unref, then new
+ *     refs 0? give up                         refs 1 -> 0
+ *     refs n -> n + 1                         id = 0, slot free; later refs = 1, id = new
+ *     id as wanted? else unref
+ *
+ * The count is raised only where it isn't 0, and the id is looked at after that: a new id in an old slot is told by
+ * its generation. A look-up of an old number may for a moment hold a reference on the slot's new actor; whoever drops
+ * the last one does the work, so this is harmless. */
+#include "actors/registry.h"
+
+#include "transports/alloc.h"
+#include "transports/assert.h"
+
+static uint64_t id_of(const struct trp_actor *a) {
+    return (uint64_t)a->generation << 32 | a->slot;
+}
+
+troupe_status trp_registry_init(struct trp_registry *r) {
+    *r = (struct trp_registry){.slabs = trp_calloc(TRP_SLABS, sizeof *r->slabs)};
+    if (!r->slabs)
+        return TROUPE_NO_MEMORY;
+    pthread_mutex_init(&r->lock, NULL);
+    return TROUPE_OK;
+}
+
+static struct trp_actor *slab_at(struct trp_registry *r, uint32_t slab) {
+    /* Acquire pairs with the release in slab_add: the slab is initialised when it can be seen. */
+    return atomic_load_explicit(&r->slabs[slab], memory_order_acquire);
+}
+
+void trp_registry_fini(struct trp_registry *r) {
+    if (!r->slabs)
+        return;
+    for (uint32_t s = 0; s < TRP_SLABS && slab_at(r, s); s++) {
+        struct trp_actor *slab = slab_at(r, s);
+        for (unsigned i = 0; i < TRP_SLAB; i++) {
+            trp_assert(atomic_load(&slab[i].refs) == 0);
+            trp_actor_fini(&slab[i]);
+        }
+        trp_free(slab);
+    }
+    pthread_mutex_destroy(&r->lock);
+    trp_free((void *)r->slabs);
+    *r = (struct trp_registry){0};
+}
+
+static bool slab_add(struct trp_registry *r, uint32_t slab) {
+    struct trp_actor *actors = slab < TRP_SLABS ? trp_calloc(TRP_SLAB, sizeof *actors) : NULL;
+    if (!actors)
+        return false;
+    for (uint32_t i = 0; i < TRP_SLAB; i++) {
+        trp_actor_init(&actors[i]);
+        actors[i].slot = slab * TRP_SLAB + i;
+    }
+    atomic_store_explicit(&r->slabs[slab], actors, memory_order_release);
+    return true;
+}
+
+/* Under the lock. */
+static struct trp_actor *slot_take(struct trp_registry *r) {
+    struct trp_actor *a = r->free;
+    if (a) {
+        r->free = a->next;
+        return a;
+    }
+    if (r->used % TRP_SLAB == 0 && !slab_add(r, r->used / TRP_SLAB))
+        return NULL;
+    a = &slab_at(r, r->used / TRP_SLAB)[r->used % TRP_SLAB];
+    r->used++;
+    return a;
+}
+
+troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, troupe_system *sys, struct trp_birth *birth) {
+    pthread_mutex_lock(&r->lock);
+    struct trp_actor *a = slot_take(r);
+    pthread_mutex_unlock(&r->lock);
+    if (!a)
+        return TROUPE_NO_MEMORY;
+    a->generation++;
+    trp_actor_begin(a, sys, birth);
+    *out = a;
+    return TROUPE_OK;
+}
+
+void trp_registry_publish(struct trp_actor *a) {
+    /* Release pairs with the acquire of the id in trp_registry_get. The count comes last: until it is above 0, nobody touches it. */
+    atomic_store_explicit(&a->id, id_of(a), memory_order_release);
+    atomic_store_explicit(&a->refs, 1, memory_order_release);
+}
+
+void trp_registry_put(struct trp_registry *r, struct trp_actor *a) {
+    atomic_store_explicit(&a->id, 0, memory_order_release);
+    pthread_mutex_lock(&r->lock);
+    a->next = r->free;
+    r->free = a;
+    pthread_mutex_unlock(&r->lock);
+}
+
+static bool ref_if_alive(struct trp_actor *a) {
+    unsigned refs = atomic_load_explicit(&a->refs, memory_order_relaxed);
+    while (refs > 0) {
+        /* Acquire pairs with the release in publish and in unref: what the actor is can be read. */
+        if (atomic_compare_exchange_weak_explicit(&a->refs, &refs, refs + 1, memory_order_acquire, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+static struct trp_actor *slot_actor(struct trp_registry *r, uint32_t slot) {
+    struct trp_actor *slab = slot / TRP_SLAB < TRP_SLABS ? slab_at(r, slot / TRP_SLAB) : NULL;
+    struct trp_actor *a = slab ? &slab[slot % TRP_SLAB] : NULL;
+    return a && ref_if_alive(a) ? a : NULL;
+}
+
+struct trp_actor *trp_registry_get(struct trp_registry *r, uint64_t id) {
+    struct trp_actor *a = slot_actor(r, (uint32_t)id);
+    if (a && atomic_load_explicit(&a->id, memory_order_acquire) != id) {
+        trp_actor_unref(a);
+        return NULL;
+    }
+    return a;
+}
+
+void trp_registry_each(struct trp_registry *r, void (*fn)(struct trp_actor *a, void *ctx), void *ctx) {
+    pthread_mutex_lock(&r->lock);
+    uint32_t used = r->used;
+    pthread_mutex_unlock(&r->lock);
+    for (uint32_t slot = 0; slot < used; slot++) {
+        struct trp_actor *a = slot_actor(r, slot);
+        if (a) {
+            fn(a, ctx);
+            trp_actor_unref(a);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * From references to actors. A reference's number is generation << 32 | slot; slots are used again, numbers are not.
+ *
+ * The memory of actors is type-stable: a slot is an actor or was one, and goes back to the allocator only with the
+ * registry. So a look-up needs no lock: it takes a reference on what the slot holds, if anything is alive there, and
+ * then checks whether it is the right one. */
+#ifndef TRP_REGISTRY_H
+#define TRP_REGISTRY_H
+
+#include "actors/actor.h"
+
+enum { TRP_SLAB = 256, TRP_SLABS = 65536 }; /* 16 M actors */
+
+struct trp_registry {
+    pthread_mutex_t lock;
+    struct trp_actor *free;            /* (m) last freed first: warm memory */
+    uint32_t used;                     /* (m) slots that have been an actor at least once */
+    struct trp_actor *_Atomic *slabs;  /* TRP_SLABS pointers, NULL from some one on */
+};
+
+TROUPE_NODISCARD troupe_status trp_registry_init(struct trp_registry *r);
+/* No actor is left. */
+void trp_registry_fini(struct trp_registry *r);
+
+/* A new actor with one reference, found by nobody until trp_registry_publish. NO_MEMORY: the birth is still the caller's. */
+TROUPE_NODISCARD troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, troupe_system *sys, struct trp_birth *birth);
+void trp_registry_publish(struct trp_actor *a);
+/* Called when the last reference is gone. */
+void trp_registry_put(struct trp_registry *r, struct trp_actor *a);
+
+/* With a reference; NULL: there is no such actor. Any thread, no lock. */
+struct trp_actor *trp_registry_get(struct trp_registry *r, uint64_t id);
+/* Calls fn for each actor there is now, with a reference held; what is born meanwhile may be missed. */
+void trp_registry_each(struct trp_registry *r, void (*fn)(struct trp_actor *a, void *ctx), void *ctx);
+
+#endif

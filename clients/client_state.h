@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The inside of a client, for client.c (life, publishing, receiving) and calls.c (requests). */
+#ifndef TRP_CLIENT_STATE_H
+#define TRP_CLIENT_STATE_H
+
+#include "clients/conn.h"
+
+enum {
+    TRP_CLIENT_HIGH = 1 << 20, /* bytes not yet taken by the kernel at which a writer waits */
+    TRP_CLIENT_RECEIPT_MS = 5000,
+};
+
+struct trp_flight;
+
+/* All of it is the owner thread's. */
+struct troupe_client {
+    struct trp_loop loop;
+    struct trp_conn *conn;
+    unsigned born; /* forks of the process before it: see trp_client_here */
+    bool gone;     /* the connection has been freed */
+    bool draining;
+    bool pausing;              /* reading has been stopped: enough waits for receive */
+    unsigned waiting;          /* calls that wait for an answer: reading goes on up to twice the limit */
+    size_t max_queued, queued; /* bytes */
+    struct troupe_msg *first, **end;
+    /* When to write and when to read, see trp_client_push. */
+    unsigned since_turn;
+    uint64_t turn_ns;
+    uint64_t unsent_ns; /* the oldest answer or ACK that was held back; 0: none */
+    /* The subscription whose receipt is awaited. */
+    uint64_t sub_sid;
+    bool sub_done;
+    troupe_status sub_status;
+    /* submit and collect. */
+    struct trp_flight *spare, *ended, **ended_end;
+    bool any_ended;
+    size_t flying; /* submitted and not collected */
+    char why[256];
+};
+
+/* A fault or condition with its sentence, for troupe_client_why. */
+troupe_status trp_client_say(struct troupe_client *c, troupe_status st, const char *why);
+/* The same with the status's own sentence, or why there is no connection. OK says nothing. */
+troupe_status trp_client_plainly(struct troupe_client *c, troupe_status st);
+/* Is this the process that opened it? */
+bool trp_client_here(const struct troupe_client *c);
+/* The time at which a call gives up, as trp_client_turn wants it. */
+int64_t trp_client_deadline(int64_t timeout_ms);
+/* One turn of the loop, waiting until the deadline at most. False: it has passed. */
+bool trp_client_turn(struct troupe_client *c, int64_t deadline);
+/* Waits for a connection. DISCONNECTED: none in time. REFUSED: never again. */
+TROUPE_NODISCARD troupe_status trp_client_connected(struct troupe_client *c, int64_t deadline);
+/* After something was written: gives it to the kernel unless more follows, and the reading side its turn. */
+void trp_client_push(struct troupe_client *c, bool more);
+/* Waits for *done. TIMEOUT; FULL: the answer cannot be read before messages have been received. */
+TROUPE_NODISCARD troupe_status trp_client_await(struct troupe_client *c, const bool *done, int64_t deadline);
+
+/* calls.c: frees what submit and collect have kept. */
+void trp_client_drop_flights(struct troupe_client *c);
+
+#endif
