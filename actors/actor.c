@@ -228,6 +228,13 @@ void trp_question_make(struct troupe_msg *m, struct trp_actor *asker, uint64_t n
     m->owner = trp_actor_ref(asker);
 }
 
+void trp_question_unmake(struct troupe_msg *m) {
+    struct trp_actor *asker = m->owner;
+    m->owner = NULL;
+    m->ask = 0;
+    trp_actor_unref(asker);
+}
+
 void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask) {
     pthread_mutex_lock(&asker->lock);
     trp_ops_add(&asker->asks, &ask->op);
@@ -380,6 +387,13 @@ troupe_status trp_actor_kill(struct trp_actor *a) {
     return shut(a, true);
 }
 
+bool trp_actor_is_closing(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    bool closing = a->life == TRP_CLOSING || a->life == TRP_ENDED;
+    pthread_mutex_unlock(&a->lock);
+    return closing;
+}
+
 bool trp_actor_enter(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
     /* Closed before its first life: it lives for what is queued. */
@@ -462,5 +476,12 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *exit) {
     trp_system_dead_letters(a->sys, a, trp_messages_bury(mail, TROUPE_DIED));
     tell_all_joins(a, exit);
     trp_system_ended(a->sys, a, exit);
+    trp_actor_unref(a);
+}
+
+void trp_actor_abort(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    life_set(a, TRP_ENDED);
+    pthread_mutex_unlock(&a->lock);
     trp_actor_unref(a);
 }

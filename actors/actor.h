@@ -106,10 +106,14 @@ void trp_actor_forget_lent(struct trp_actor *a);
 /* A question is a message whose `owner` is the asker (with a reference) and whose `ask` is the number. Whatever frees it without an answer
  * gives one, so that no asker waits for nothing. */
 void trp_question_make(struct troupe_msg *m, struct trp_actor *asker, uint64_t number);
+/* It was never sent: a message like any other. */
+void trp_question_unmake(struct troupe_msg *m);
 /* Gives an answer: a message, which is taken, or a status and NULL. NOT_FOUND: it was answered, or the asker waits no more. */
 TROUPE_NODISCARD troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct troupe_msg **answer);
 /* The body frees a question: an asker that has no answer yet gets the error UNANSWERED. */
 void trp_question_settle(struct troupe_msg *m);
+/* That error, as an answer. NULL: no memory. */
+struct troupe_msg *trp_unanswered(void);
 /* Frees a list of messages that no body will see, or sees any longer: askers are told st, the broker that it may give them to others. How many. On
  * the thread of the actor that they were for, if any of them came from the broker. */
 size_t trp_messages_bury(struct troupe_msg *all, troupe_status st);
@@ -128,6 +132,8 @@ TROUPE_NODISCARD troupe_status trp_actor_join(struct trp_actor *a, struct trp_jo
 
 TROUPE_NODISCARD troupe_status trp_actor_close(struct trp_actor *a);
 TROUPE_NODISCARD troupe_status trp_actor_kill(struct trp_actor *a);
+/* Is it closing, or has it ended? */
+bool trp_actor_is_closing(struct trp_actor *a);
 /* A body begins. False: it was killed, or closed while it waited for its restart: it must not begin. */
 TROUPE_NODISCARD bool trp_actor_enter(struct trp_actor *a);
 /* A body has ended. Will there be another? Then *delay_ms says when. */
@@ -135,8 +141,12 @@ TROUPE_NODISCARD bool trp_actor_leave(struct trp_actor *a, const troupe_exit *ex
 /* The last end: everybody who waits is told, nobody finds it any more, and the life's own reference is dropped. */
 void trp_actor_end(struct trp_actor *a, const troupe_exit *exit);
 
+/* It could not be started: nobody has heard of it, and nobody ever will. */
+void trp_actor_abort(struct trp_actor *a);
+
 troupe_exit trp_exit_normal(void);
 troupe_exit trp_exit_killed(void);
 troupe_exit trp_exit_status(int wait_status); /* of waitpid(2) */
+troupe_exit trp_exit_unborn(const char *why);  /* a process that could not be forked */
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "actors/actor.h"
 #include "actors/bus.h"
+#include "actors/fiber.h"
 #include "actors/timer.h"
 #include "transports/loop.h"
 
@@ -29,7 +30,7 @@ struct trp_worker {
     struct trp_queue ready;              /* (o) */
     struct trp_timers timers;            /* (o) */
     struct trp_bus bus;                  /* (o) the connection to the broker */
-    void *scheduler;                     /* (o) the backend's: what coroutines switch back to */
+    struct trp_fiber scheduler;          /* (o) what coroutines switch back to */
     struct trp_actor *_Atomic inbound;   /* (a) last come first */
     atomic_bool asleep;                  /* (a) */
     atomic_bool stop;                    /* (a) */

@@ -4,7 +4,7 @@
  * The blocking client: one connection on a loop of its own, which turns while a call waits and not otherwise.
  *
  * When is written? At once, unless the caller said that more follows. Answers and acknowledgements are written at once,
- * too, when nothing more is queued here; while messages wait they gather for a moment (HOLD_NS), because whoever works
+ * too, when nothing more is queued here; while messages wait they gather for a moment (see receive.c), because whoever works
  * through a queue of small requests would otherwise pay a system call for each.
  *
  * When is read? When a call waits, and every so often while a caller does nothing but publish, so that what the broker
@@ -25,7 +25,6 @@ enum {
     CLOSE_MS = 1000,
     TURN_EVERY = 256,       /* publishes */
     TURN_NS = 10 * 1000000, /* or so long */
-    HOLD_NS = 100 * 1000,
 };
 
 #define DEFAULT_MAX_QUEUED ((size_t)16 << 20)
@@ -81,8 +80,7 @@ static void on_lost(void *user, struct trp_conn *conn, troupe_status st, const c
     (void)trp_client_say(c, st, why);
 }
 
-/* Stops reading, or goes on, by what is queued. */
-static void throttle(struct troupe_client *c) {
+void trp_client_throttle(struct troupe_client *c) {
     bool full = c->queued >= (c->waiting ? c->max_queued * 2 : c->max_queued);
     bool low = c->queued <= c->max_queued / 2 || (c->waiting && !full);
     if (c->pausing ? !low : !full)
@@ -103,7 +101,7 @@ static void on_msg(void *user, struct trp_conn *conn, void *sub_user, struct tro
     c->end = &m->next;
     c->queued += m->size;
     if (c->queued >= c->max_queued)
-        throttle(c);
+        trp_client_throttle(c);
 }
 
 static void on_subscribed(void *user, struct trp_conn *conn, void *sub_user, uint64_t sid, troupe_status st, const char *why) {
@@ -138,7 +136,7 @@ int64_t trp_client_deadline(int64_t timeout_ms) {
     return timeout_ms > INT64_MAX - now ? TROUPE_FOREVER : now + timeout_ms;
 }
 
-static void turn(struct troupe_client *c, int64_t ms) {
+void trp_client_once(struct troupe_client *c, int64_t ms) {
     trp_loop_once(&c->loop, ms);
     c->since_turn = 0;
     c->turn_ns = uv_hrtime();
@@ -148,10 +146,10 @@ static void turn(struct troupe_client *c, int64_t ms) {
 bool trp_client_turn(struct troupe_client *c, int64_t deadline) {
     int64_t left = deadline == TROUPE_FOREVER ? -1 : deadline - now_ms();
     if (deadline != TROUPE_FOREVER && left <= 0) {
-        turn(c, 0); /* also for who does not wait: what is there already is in time */
+        trp_client_once(c, 0); /* also for who does not wait: what is there already is in time */
         return false;
     }
-    turn(c, left);
+    trp_client_once(c, left);
     return true;
 }
 
@@ -159,7 +157,7 @@ troupe_status trp_client_await(struct troupe_client *c, const bool *done, int64_
     troupe_status st = TROUPE_OK;
     bool in_time = true;
     c->waiting++;
-    throttle(c);
+    trp_client_throttle(c);
     while (!*done && st == TROUPE_OK) {
         if (!in_time)
             st = trp_client_say(c, TROUPE_TIMEOUT, troupe_status_text(TROUPE_TIMEOUT));
@@ -169,7 +167,7 @@ troupe_status trp_client_await(struct troupe_client *c, const bool *done, int64_
             in_time = trp_client_turn(c, deadline);
     }
     c->waiting--;
-    throttle(c);
+    trp_client_throttle(c);
     return *done ? TROUPE_OK : st;
 }
 
@@ -187,9 +185,9 @@ troupe_status trp_client_connected(struct troupe_client *c, int64_t deadline) {
 
 /* --- writing --- */
 
-static void wait_until_low(struct troupe_client *c) {
+void trp_client_wait_low(struct troupe_client *c) {
     while (trp_conn_pending(c->conn) > TRP_CLIENT_HIGH)
-        turn(c, -1);
+        trp_client_once(c, -1);
 }
 
 void trp_client_push(struct troupe_client *c, bool more) {
@@ -197,16 +195,15 @@ void trp_client_push(struct troupe_client *c, bool more) {
     if (more && trp_conn_pending(c->conn) < TRP_FRAME_SOFT)
         return;
     if (c->since_turn >= TURN_EVERY || uv_hrtime() - c->turn_ns >= TURN_NS)
-        turn(c, 0);
+        trp_client_once(c, 0);
     else
         trp_loop_flush(&c->loop);
     c->unsent_ns = 0;
     if (trp_conn_pending(c->conn) > TRP_CLIENT_HIGH)
-        wait_until_low(c);
+        trp_client_wait_low(c);
 }
 
-/* After an answer or an ACK. Never turns the loop: it runs in troupe_msg_free, too. */
-static void push_answer(struct troupe_client *c) {
+void trp_client_push_answer(struct troupe_client *c) {
     if (!c->first) {
         trp_loop_flush(&c->loop);
         c->unsent_ns = 0;
@@ -225,7 +222,7 @@ static void settle(struct troupe_msg *m, bool nack) {
         return;
     trp_conn_settle(m, nack);
     if (c)
-        push_answer(c);
+        trp_client_push_answer(c);
 }
 
 /* --- life --- */
@@ -318,216 +315,7 @@ void troupe_client_close(troupe_client **client) {
     client_end(c, CLOSE_MS);
 }
 
-/* --- publishing --- */
-
-struct receipt {
-    struct trp_request r;
-    struct troupe_client *c;
-    bool done;
-    troupe_status st;
-};
-
-static void receipt_done(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why) {
-    struct receipt *receipt = r->user;
-    (void)answer;
-    receipt->done = true;
-    receipt->st = st == TROUPE_OK ? st : trp_client_say(receipt->c, st, why);
-}
-
-static troupe_status receipt_await(struct troupe_client *c, struct receipt *receipt, int64_t deadline) {
-    troupe_status st = trp_client_await(c, &receipt->done, deadline);
-    if (receipt->done)
-        return receipt->st;
-    trp_conn_cancel(c->conn, &receipt->r);
-    return st;
-}
-
-static troupe_status publish_confirmed(struct troupe_client *c, struct trp_slice topic, troupe_value payload,
-                                       const troupe_pub_opts *o) {
-    struct receipt receipt = {.r = {.done = receipt_done, .user = &receipt}, .c = c};
-    struct trp_slice headers = {o->headers.data, o->headers.size};
-    int64_t ms = o->timeout_ms ? o->timeout_ms : TRP_CLIENT_RECEIPT_MS;
-    troupe_status st = trp_conn_confirm(c->conn, topic, trp_slice_str(o->reply ? o->reply : ""), headers, payload, &receipt.r);
-    return st == TROUPE_OK ? receipt_await(c, &receipt, trp_client_deadline(ms)) : trp_client_plainly(c, st);
-}
-
-static bool headers_valid(troupe_value headers) {
-    return headers.kind == TROUPE_PACKED || (headers.kind == TROUPE_NIL && headers.size == 0);
-}
-
-static troupe_status publish(struct troupe_client *c, struct trp_slice topic, troupe_value payload, const troupe_pub_opts *o) {
-    struct trp_slice headers = {o->headers.data, o->headers.size};
-    troupe_status st = trp_conn_publish(c->conn, topic, trp_slice_str(o->reply ? o->reply : ""), headers, payload);
-    if (st != TROUPE_OK)
-        return trp_client_plainly(c, st);
-    trp_client_push(c, o->more);
-    return TROUPE_OK;
-}
-
-troupe_status troupe_client_publish(troupe_client *c, const char *topic, troupe_value payload, const troupe_pub_opts *opts) {
-    static const troupe_pub_opts none = {0};
-    const troupe_pub_opts *o = opts ? opts : &none;
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    if (!headers_valid(o->headers))
-        return trp_client_say(c, TROUPE_INVALID, "headers must be a packed map");
-    if (!trp_conn_is_up(c->conn)) {
-        troupe_status st = trp_client_connected(c, trp_client_deadline(o->timeout_ms));
-        if (st != TROUPE_OK)
-            return st;
-    }
-    if (o->confirm)
-        return publish_confirmed(c, trp_slice_str(topic), payload, o);
-    return publish(c, trp_slice_str(topic), payload, o);
-}
-
-troupe_status troupe_client_flush(troupe_client *c) {
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    turn(c, 0);
-    if (!trp_conn_is_up(c->conn))
-        return trp_client_say(c, TROUPE_DISCONNECTED, trp_conn_why(c->conn));
-    if (trp_conn_pending(c->conn) > TRP_CLIENT_HIGH)
-        wait_until_low(c);
-    return TROUPE_OK;
-}
-
-/* --- subscribing --- */
-
-/* The receipt for the subscription sid, or why there is none. */
-static troupe_status sub_await(struct troupe_client *c, uint64_t sid) {
-    c->sub_sid = sid;
-    c->sub_done = false;
-    troupe_status st = trp_client_await(c, &c->sub_done, trp_client_deadline(TRP_CLIENT_RECEIPT_MS));
-    c->sub_sid = 0;
-    if (c->sub_done)
-        return c->sub_status;
-    if (!trp_conn_is_up(c->conn))
-        return trp_client_say(c, TROUPE_DISCONNECTED, trp_conn_why(c->conn));
-    return st;
-}
-
-troupe_status troupe_client_subscribe(troupe_client *c, const char *pattern, const troupe_sub_opts *opts, troupe_sub *out) {
-    uint64_t sid;
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    if (c->draining)
-        return trp_client_say(c, TROUPE_CLOSED, "the client has been drained");
-    if (trp_conn_is_dead(c->conn))
-        return trp_client_say(c, TROUPE_REFUSED, trp_conn_why(c->conn));
-    troupe_status st = trp_conn_subscribe(c->conn, pattern, opts, NULL, &sid);
-    if (st != TROUPE_OK)
-        return trp_client_plainly(c, st);
-    if (out)
-        out->id = sid;
-    return sub_await(c, sid);
-}
-
-troupe_status troupe_client_unsubscribe(troupe_client *c, troupe_sub sub) {
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    troupe_status st = trp_conn_unsubscribe(c->conn, sub.id);
-    if (st == TROUPE_DISCONNECTED)
-        return TROUPE_OK; /* it ended with the connection */
-    return st == TROUPE_OK ? sub_await(c, sub.id) : trp_client_plainly(c, st);
-}
-
-/* --- receiving --- */
-
-static struct troupe_msg *queue_take(struct troupe_client *c) {
-    struct troupe_msg *m = c->first;
-    c->first = m->next;
-    if (!c->first)
-        c->end = &c->first;
-    m->next = NULL;
-    c->queued -= m->size;
-    if (c->pausing)
-        throttle(c);
-    return m;
-}
-
-/* What a receive that finds nothing has to say, if it has. */
-static troupe_status receive_over(struct troupe_client *c) {
-    if (c->draining)
-        return trp_client_say(c, TROUPE_CLOSED, "the client has been drained");
-    return trp_conn_is_dead(c->conn) ? trp_client_say(c, TROUPE_REFUSED, trp_conn_why(c->conn)) : TROUPE_OK;
-}
-
-/* Is there something to hand out? Not while a heap of answers is unsent: who only answers must not outrun the broker. */
-static bool receivable(const struct troupe_client *c) {
-    return c->first && trp_conn_pending(c->conn) <= TRP_CLIENT_HIGH;
-}
-
-static troupe_status receive_wait(struct troupe_client *c, int64_t timeout_ms) {
-    int64_t deadline = trp_client_deadline(timeout_ms);
-    bool in_time = true;
-    while (!receivable(c)) {
-        troupe_status st = c->first ? TROUPE_OK : receive_over(c);
-        if (st != TROUPE_OK)
-            return st;
-        if (!in_time)
-            return TROUPE_TIMEOUT;
-        in_time = trp_client_turn(c, deadline);
-    }
-    return TROUPE_OK;
-}
-
-troupe_status troupe_client_receive(troupe_client *c, int64_t timeout_ms, troupe_msg **out) {
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    if (!receivable(c)) {
-        troupe_status st = receive_wait(c, timeout_ms);
-        if (st != TROUPE_OK)
-            return st;
-    } else if (c->unsent_ns && uv_hrtime() - c->unsent_ns > HOLD_NS) {
-        trp_loop_flush(&c->loop);
-        c->unsent_ns = 0;
-    }
-    *out = queue_take(c);
-    return TROUPE_OK;
-}
-
-/* --- answering --- */
-
-static troupe_status answer(struct troupe_client *c, struct troupe_msg *m, const char *code, troupe_value v) {
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    troupe_status st = trp_conn_reply(c->conn, m, code, v);
-    if (st != TROUPE_OK)
-        return trp_client_plainly(c, st);
-    push_answer(c);
-    return TROUPE_OK;
-}
-
-troupe_status troupe_client_reply(troupe_client *c, troupe_msg *m, troupe_value payload) {
-    return answer(c, m, NULL, payload);
-}
-
-troupe_status troupe_client_reply_error(troupe_client *c, troupe_msg *m, const char *code, const char *text) {
-    return answer(c, m, code, troupe_text(text));
-}
-
-troupe_status troupe_client_nack(troupe_client *c, troupe_msg **m) {
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    trp_conn_settle(*m, true);
-    push_answer(c);
-    trp_msg_drop(*m);
-    *m = NULL;
-    return TROUPE_OK;
-}
-
-/* --- the end, and other people's loops --- */
-
-troupe_status troupe_client_drain(troupe_client *c, int64_t timeout_ms) {
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
-    struct receipt receipt = {.r = {.done = receipt_done, .user = &receipt}, .c = c};
-    c->draining = true;
-    trp_conn_unsubscribe_all(c->conn);
-    troupe_status st = trp_conn_ping(c->conn, &receipt.r);
-    return st == TROUPE_OK ? receipt_await(c, &receipt, trp_client_deadline(timeout_ms)) : trp_client_plainly(c, st);
-}
+/* --- on other people's loops --- */
 
 int troupe_client_fd(const troupe_client *c) {
     return trp_client_here(c) ? uv_backend_fd(&c->loop.uv) : -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The inside of a client, for client.c (life, publishing, receiving) and calls.c (requests). */
+ * The inside of a client, for client.c (life, waiting), publish.c, receive.c and calls.c (requests). */
 #ifndef TRP_CLIENT_STATE_H
 #define TRP_CLIENT_STATE_H
 
@@ -48,14 +48,34 @@ troupe_status trp_client_plainly(struct troupe_client *c, troupe_status st);
 bool trp_client_here(const struct troupe_client *c);
 /* The time at which a call gives up, as trp_client_turn wants it. */
 int64_t trp_client_deadline(int64_t timeout_ms);
-/* One turn of the loop, waiting until the deadline at most. False: it has passed. */
+/* One turn of the loop, waiting for ms at most (-1: without end). */
+void trp_client_once(struct troupe_client *c, int64_t ms);
+/* The same, waiting until the deadline at most. False: it has passed. */
 bool trp_client_turn(struct troupe_client *c, int64_t deadline);
 /* Waits for a connection. DISCONNECTED: none in time. REFUSED: never again. */
 TROUPE_NODISCARD troupe_status trp_client_connected(struct troupe_client *c, int64_t deadline);
 /* After something was written: gives it to the kernel unless more follows, and the reading side its turn. */
 void trp_client_push(struct troupe_client *c, bool more);
+/* The same after an answer or an ACK. Never turns the loop: it runs in troupe_msg_free, too. */
+void trp_client_push_answer(struct troupe_client *c);
+/* Waits until the kernel has taken most of what was written. */
+void trp_client_wait_low(struct troupe_client *c);
+/* Stops reading, or goes on, by what is queued. */
+void trp_client_throttle(struct troupe_client *c);
 /* Waits for *done. TIMEOUT; FULL: the answer cannot be read before messages have been received. */
 TROUPE_NODISCARD troupe_status trp_client_await(struct troupe_client *c, const bool *done, int64_t deadline);
+
+/* The broker's word about something sent. Its request's done is trp_receipt_done, the user the receipt itself. */
+struct trp_receipt {
+    struct trp_request r;
+    struct troupe_client *c;
+    bool done;
+    troupe_status st;
+};
+
+void trp_receipt_done(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why);
+/* Waits for it, and forgets it when it does not come. TIMEOUT, FULL as above; what the broker said. */
+TROUPE_NODISCARD troupe_status trp_receipt_await(struct troupe_client *c, struct trp_receipt *receipt, int64_t deadline);
 
 /* calls.c: frees what submit and collect have kept. */
 void trp_client_drop_flights(struct troupe_client *c);

@@ -5,6 +5,7 @@
 #include "transports/envelope.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
@@ -306,6 +307,44 @@ START_TEST(longer_arrays_are_the_future) {
 }
 END_TEST
 
+/* --- the page that others write clients from --- */
+
+/* The bytes at the start of a line of hex, as far as they go. */
+static size_t hex_line(const char *line, uint8_t *out, size_t cap) {
+    size_t n = 0;
+    unsigned byte;
+    int used;
+    while (n < cap && sscanf(line, "%2x%n", &byte, &used) == 1 && used == 2) {
+        out[n++] = (uint8_t)byte;
+        line += used;
+        if (*line++ != ' ' || *line == ' ')
+            break;
+    }
+    return n;
+}
+
+START_TEST(the_examples_of_the_protocol_page) {
+    FILE *f = fopen(PROTOCOL_MD, "r");
+    char line[512];
+    bool hex = false;
+    unsigned seen = 0;
+    ck_assert_ptr_nonnull(f);
+    while (fgets(line, sizeof line, f)) {
+        uint8_t bytes[256];
+        struct trp_envelope e;
+        if (strncmp(line, "```", 3) == 0) {
+            hex = strcmp(line, "```hex\n") == 0;
+        } else if (hex) {
+            read_ok(bytes, hex_line(line, bytes, sizeof bytes), &e);
+            seen |= 1u << e.op;
+        }
+    }
+    fclose(f);
+    /* All but CHALLENGE and AUTH, which are reserved. */
+    ck_assert_uint_eq(seen, (1u << (TRP_CLOSE + 1)) - 1 - 1 - (1u << TRP_CHALLENGE) - (1u << TRP_AUTH));
+}
+END_TEST
+
 /* --- faults --- */
 
 struct broken {
@@ -548,6 +587,8 @@ int main(void) {
                                    fields_of_the_others,
                                    longer_arrays_are_the_future,
                                    a_message_by_itself,
+                                   the_examples_of_the_protocol_page,
+
                                    the_head_of_a_delivery};
     const TTest *const faulty[] = {the_protocol_has_a_name_for_each_fault, topics_have_a_length,
                                    what_the_reader_refuses_the_writer_refuses, a_nesting_bomb_is_too_deep};

@@ -36,7 +36,7 @@ START_TEST(add_find_remove) {
     uint64_t rng = 1;
     for (size_t i = 0; i < VALUES; i++)
         values[i] = i;
-    for (int step = 0; step < 4000; step++) {
+    for (int step = 0; step < 1500; step++) {
         rng = rng * 6364136223846793005u + 1442695040888963407u;
         size_t i = (size_t)(rng >> 33) % VALUES;
         if (in[i]) {

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * What a body has to do with the broker. The connection belongs to the worker, and so does everything here: handlers
+ * run in a turn of its loop, never while a body runs; bodies park and are unparked like for anything else.
+ *
+ * What a body says is written at the end of the turn, together with what its neighbours say. A body with a thread of
+ * its own has no neighbours, and its turn may end much later, after a long computation: what it says is written at
+ * once. */
+#include "actors/bus.h"
+
+#include "actors/self.h"
+#include "actors/system.h"
+#include "clients/conn.h"
+#include "transports/alloc.h"
+#include "transports/log.h"
+
+enum { PENDING_MOST = 1 << 20, LOOK_AGAIN_MS = 1 };
+
+struct trp_bus_sub {
+    struct trp_bus_sub *next, **link;
+    troupe_self *self; /* NULL: ended; messages may still come until the broker says so */
+    uint64_t sid;
+    bool credited;
+    char pattern[];
+};
+
+struct trp_bus_wait {
+    struct trp_bus_wait *next, **link;
+    struct trp_actor *who;
+};
+
+/* --- the handler --- */
+
+static void wake_all(struct trp_bus *bus) {
+    for (struct trp_bus_wait *w = bus->waits; w; w = w->next)
+        trp_actor_unpark(w->who);
+}
+
+static void on_up(void *user, struct trp_conn *c) {
+    struct trp_bus *bus = user;
+    (void)c;
+    trp_log(TROUPE_LOG_INFO, "actors.connected", "%s: connected to the broker", bus->worker->name);
+    wake_all(bus);
+}
+
+static void on_lost(void *user, struct trp_conn *c, troupe_status st, const char *why, bool fatal) {
+    struct trp_bus *bus = user;
+    (void)c;
+    trp_log(fatal ? TROUPE_LOG_ERROR : TROUPE_LOG_WARN, "actors.disconnected", "%s: %s: %s", bus->worker->name, troupe_status_name(st),
+            why);
+    if (fatal)
+        wake_all(bus);
+}
+
+static void on_msg(void *user, struct trp_conn *c, void *sub_user, struct troupe_msg *m) {
+    struct trp_bus_sub *sub = sub_user;
+    (void)user, (void)c;
+    if (sub->self)
+        trp_actor_deliver(sub->self->actor, m, sub->credited);
+    else
+        (void)trp_messages_bury(m, TROUPE_CLOSED); /* its actor has left: another may have it */
+}
+
+static void sub_free(struct trp_bus_sub *sub) {
+    *sub->link = sub->next;
+    if (sub->next)
+        sub->next->link = sub->link;
+    trp_free(sub);
+}
+
+static void on_subscribed(void *user, struct trp_conn *c, void *sub_user, uint64_t sid, troupe_status st, const char *why) {
+    struct trp_bus_sub *sub = sub_user;
+    (void)user, (void)c, (void)sid;
+    if (sub->self && st == TROUPE_OK)
+        return;
+    if (sub->self) {
+        sub->self->subs--;
+        trp_log(TROUPE_LOG_ERROR, "actors.refused", "%s may not subscribe to %s: %s", troupe_self_name(sub->self), sub->pattern, why);
+    }
+    sub_free(sub);
+}
+
+static void on_gone(void *user) {
+    struct trp_bus *bus = user;
+    bus->gone = true;
+}
+
+static const struct trp_conn_handler handler = {
+    .up = on_up, .lost = on_lost, .msg = on_msg, .subscribed = on_subscribed, .gone = on_gone};
+
+/* --- the connection --- */
+
+void trp_bus_init(struct trp_bus *bus, struct trp_worker *w) {
+    *bus = (struct trp_bus){.worker = w};
+}
+
+void trp_bus_close(struct trp_bus *bus, int64_t flush_ms) {
+    if (bus->conn) {
+        trp_conn_close(&bus->conn, flush_ms);
+        while (!bus->gone)
+            trp_loop_once(&bus->worker->loop, TROUPE_FOREVER);
+    }
+    while (bus->subs)
+        sub_free(bus->subs);
+}
+
+static troupe_status bus_open(troupe_self *self) {
+    struct trp_bus *bus = &self->worker->bus;
+    if (bus->conn)
+        return TROUPE_OK;
+    troupe_system *sys = self->actor->sys;
+    struct trp_conn_opts opts = {.url = sys->broker, .name = sys->name};
+    const char *why = "";
+    troupe_status st = trp_conn_new(&bus->conn, &bus->worker->loop, &opts, &handler, bus, &why);
+    if (st != TROUPE_OK)
+        trp_log(TROUPE_LOG_ERROR, "actors.broker", "%s: %s", troupe_self_name(self), why);
+    return st;
+}
+
+static void wait_link(struct trp_bus *bus, struct trp_bus_wait *w) {
+    w->next = bus->waits;
+    w->link = &bus->waits;
+    if (w->next)
+        w->next->link = &w->next;
+    bus->waits = w;
+}
+
+static void wait_unlink(struct trp_bus_wait *w) {
+    *w->link = w->next;
+    if (w->next)
+        w->next->link = w->link;
+}
+
+/* Until the connection is up. DISCONNECTED: not in time, or never. */
+static troupe_status bus_up(troupe_self *self, int64_t deadline) {
+    struct trp_bus *bus = &self->worker->bus;
+    troupe_status st = bus_open(self);
+    if (st != TROUPE_OK || trp_conn_is_up(bus->conn))
+        return st;
+    struct trp_bus_wait wait = {.who = self->actor};
+    wait_link(bus, &wait);
+    while (st == TROUPE_OK && !trp_conn_is_up(bus->conn) && !trp_conn_is_dead(bus->conn))
+        st = trp_self_wait(self, deadline);
+    wait_unlink(&wait);
+    if (trp_conn_is_up(bus->conn))
+        return TROUPE_OK;
+    return st == TROUPE_CLOSED ? st : TROUPE_DISCONNECTED;
+}
+
+/* See the top: who shares its worker leaves it to the turn. */
+static void bus_push(troupe_self *self) {
+    if (self->backend != &trp_coroutine_backend)
+        trp_loop_flush(&self->worker->loop);
+}
+
+/* A broker that does not read must not fill our memory. */
+static troupe_status bus_drain(troupe_self *self) {
+    struct trp_bus *bus = &self->worker->bus;
+    troupe_status st = TROUPE_OK;
+    while (st != TROUPE_CLOSED && trp_conn_is_up(bus->conn) && trp_conn_pending(bus->conn) > PENDING_MOST)
+        st = trp_self_wait(self, trp_deadline(LOOK_AGAIN_MS));
+    return st == TROUPE_CLOSED ? st : TROUPE_OK;
+}
+
+/* --- subscriptions --- */
+
+static struct trp_bus_sub *sub_new(troupe_self *self, const char *pattern, const troupe_sub_opts *opts) {
+    size_t n = strlen(pattern) + 1;
+    struct trp_bus_sub *sub = trp_malloc(sizeof *sub + n);
+    if (!sub)
+        return NULL;
+    *sub = (struct trp_bus_sub){.self = self, .credited = opts && opts->credit};
+    memcpy(sub->pattern, pattern, n);
+    return sub;
+}
+
+static void sub_link(struct trp_bus *bus, struct trp_bus_sub *sub) {
+    sub->next = bus->subs;
+    sub->link = &bus->subs;
+    if (sub->next)
+        sub->next->link = &sub->next;
+    bus->subs = sub;
+}
+
+troupe_status troupe_subscribe(troupe_self *self, const char *pattern, const troupe_sub_opts *opts) {
+    struct trp_bus *bus = &self->worker->bus;
+    if (!pattern)
+        return TROUPE_INVALID;
+    troupe_status st = bus_open(self);
+    if (st != TROUPE_OK)
+        return st;
+    struct trp_bus_sub *sub = sub_new(self, pattern, opts);
+    if (!sub)
+        return TROUPE_NO_MEMORY;
+    st = trp_conn_subscribe(bus->conn, pattern, opts, sub, &sub->sid);
+    if (st != TROUPE_OK) {
+        trp_free(sub);
+        return st;
+    }
+    sub_link(bus, sub);
+    self->subs++;
+    bus_push(self);
+    return TROUPE_OK;
+}
+
+/* It is freed when the broker has confirmed its end: until then messages come for it. */
+static void sub_end(struct trp_bus *bus, struct trp_bus_sub *sub) {
+    sub->self->subs--;
+    sub->self = NULL;
+    if (trp_conn_unsubscribe(bus->conn, sub->sid) != TROUPE_OK)
+        sub_free(sub);
+}
+
+troupe_status troupe_unsubscribe(troupe_self *self, const char *pattern) {
+    struct trp_bus *bus = &self->worker->bus;
+    for (struct trp_bus_sub *sub = bus->subs; sub; sub = sub->next) {
+        if (sub->self == self && strcmp(sub->pattern, pattern) == 0) {
+            sub_end(bus, sub);
+            bus_push(self);
+            return TROUPE_OK;
+        }
+    }
+    return TROUPE_NOT_FOUND;
+}
+
+void trp_bus_leave(troupe_self *self) {
+    struct trp_bus *bus = &self->worker->bus;
+    for (struct trp_bus_sub *sub = bus->subs, *next; sub && self->subs; sub = next) {
+        next = sub->next;
+        if (sub->self == self)
+            sub_end(bus, sub);
+    }
+    if (bus->conn)
+        bus_push(self);
+}
+
+/* --- saying --- */
+
+troupe_status trp_bus_reply(troupe_self *self, troupe_msg *m, const char *code, troupe_value v) {
+    struct trp_bus *bus = &self->worker->bus;
+    if (!bus->conn)
+        return TROUPE_DISCONNECTED;
+    troupe_status st = trp_conn_reply(bus->conn, m, code, v);
+    if (st == TROUPE_OK)
+        bus_push(self);
+    return st;
+}
+
+troupe_status troupe_publish(troupe_self *self, const char *topic, troupe_value v, int64_t timeout_ms) {
+    if (!topic)
+        return TROUPE_INVALID;
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    trp_self_spend(self);
+    troupe_status st = bus_up(self, trp_deadline(timeout_ms));
+    if (st == TROUPE_OK)
+        st = trp_conn_publish(self->worker->bus.conn, trp_slice_str(topic), (struct trp_slice){0}, (struct trp_slice){0}, v);
+    if (st != TROUPE_OK)
+        return st;
+    bus_push(self);
+    return bus_drain(self);
+}
+
+struct call {
+    struct trp_request r; /* first */
+    struct trp_actor *who;
+    troupe_status st;
+    troupe_msg *answer;
+    bool done;
+};
+
+static void call_done(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why) {
+    struct call *call = (struct call *)r;
+    (void)why;
+    call->st = st;
+    call->answer = answer;
+    call->done = true;
+    trp_actor_unpark(call->who);
+}
+
+static troupe_status call_wait(troupe_self *self, struct call *call, int64_t deadline, troupe_msg **answer) {
+    troupe_status st = TROUPE_OK;
+    bus_push(self);
+    while (!call->done && st == TROUPE_OK)
+        st = trp_self_wait(self, deadline);
+    if (!call->done) {
+        trp_conn_cancel(self->worker->bus.conn, &call->r);
+        return st;
+    }
+    if (call->st == TROUPE_OK)
+        *answer = call->answer;
+    return call->st;
+}
+
+troupe_status troupe_request(troupe_self *self, const char *topic, troupe_value v, int64_t timeout_ms, troupe_msg **answer) {
+    struct call call = {.r.done = call_done, .who = self->actor};
+    int64_t deadline = trp_deadline(timeout_ms);
+    if (!topic)
+        return TROUPE_INVALID;
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    troupe_status st = bus_up(self, deadline);
+    if (st == TROUPE_OK)
+        st = trp_conn_request(self->worker->bus.conn, trp_slice_str(topic), (struct trp_slice){0}, v, &call.r);
+    return st == TROUPE_OK ? call_wait(self, &call, deadline, answer) : st;
+}

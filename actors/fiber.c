@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Each switch hands over the fiber that is left; whoever arrives notes there where it can be gone on with. The two
+ * functions of Boost.Context have C linkage and are declared here as its fcontext.hpp declares them. */
+#include "actors/fiber.h"
+
+typedef struct {
+    void *fctx;
+    void *data;
+} transfer_t;
+
+transfer_t jump_fcontext(void *to, void *vp);
+void *make_fcontext(void *sp, size_t size, void (*fn)(transfer_t));
+
+#if defined(__SANITIZE_ADDRESS__)
+#define FIBER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIBER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define FIBER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FIBER_TSAN 1
+#endif
+#endif
+
+#ifdef FIBER_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
+    __sanitizer_start_switch_fiber(last ? NULL : &from->fake, to->bottom, to->size);
+}
+static void arrive(struct trp_fiber *here, struct trp_fiber *from) {
+    __sanitizer_finish_switch_fiber(here->fake, &from->bottom, &from->size);
+}
+/* A stack that is used again still carries the red zones of frames that were never returned from. */
+static void make_clean(void *bottom, size_t size) {
+    __asan_unpoison_memory_region(bottom, size);
+}
+#else
+static void arrive(struct trp_fiber *here, struct trp_fiber *from) {
+    (void)here, (void)from;
+}
+static void make_clean(void *bottom, size_t size) {
+    (void)bottom, (void)size;
+}
+#endif
+
+#ifdef FIBER_TSAN
+#include <sanitizer/tsan_interface.h>
+static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
+    (void)from, (void)last;
+    /* It orders what comes before the switch before what comes after it, as it does for a function call. */
+    __tsan_switch_to_fiber(to->tsan, 0);
+}
+static void *tsan_new(void) {
+    return __tsan_create_fiber(0);
+}
+static void *tsan_here(void) {
+    return __tsan_get_current_fiber();
+}
+static void tsan_free(void *fiber) {
+    __tsan_destroy_fiber(fiber);
+}
+#else
+#ifndef FIBER_ASAN
+static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
+    (void)from, (void)to, (void)last;
+}
+#endif
+static void *tsan_new(void) {
+    return NULL;
+}
+static void *tsan_here(void) {
+    return NULL;
+}
+static void tsan_free(void *fiber) {
+    (void)fiber;
+}
+#endif
+
+static void landed(struct trp_fiber *here, transfer_t t) {
+    struct trp_fiber *from = t.data;
+    from->context = t.fctx;
+    arrive(here, from);
+}
+
+/* The first arrival on a stack: whoever came says where to. */
+static void entry(transfer_t t) {
+    struct trp_fiber *here = ((struct trp_fiber *)t.data)->to;
+    landed(here, t);
+    here->main(here->arg);
+}
+
+void trp_fiber_switch(struct trp_fiber *from, struct trp_fiber *to, bool last) {
+    from->to = to;
+    leave(from, to, last);
+    landed(from, jump_fcontext(to->context, from));
+}
+
+void trp_fiber_init(struct trp_fiber *f, void *bottom, size_t size, void (*main)(void *arg), void *arg) {
+    *f = (struct trp_fiber){.bottom = bottom, .size = size, .main = main, .arg = arg, .tsan = tsan_new()};
+    make_clean(bottom, size);
+    f->context = make_fcontext((char *)bottom + size, size, entry);
+}
+
+void trp_fiber_adopt(struct trp_fiber *f) {
+    *f = (struct trp_fiber){.tsan = tsan_here()};
+}
+
+void trp_fiber_fini(struct trp_fiber *f) {
+    if (f->tsan)
+        tsan_free(f->tsan);
+    *f = (struct trp_fiber){0};
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * How a body reaches the actors of its own system: it looks them up and acts on them itself, on its own thread. No
+ * message passes a third thread. */
+#include "actors/self.h"
+#include "actors/system.h"
+#include "transports/assert.h"
+
+/* Waits until the operation, which hangs on `list` of `on`, is done; or takes it back. */
+static troupe_status await(troupe_self *self, struct trp_actor *on, struct trp_ops *list, struct trp_op *op, int64_t deadline) {
+    troupe_status st = TROUPE_OK;
+    while (!trp_op_done(op) && st == TROUPE_OK)
+        st = trp_self_wait(self, deadline);
+    if (!trp_op_done(op) && trp_op_withdraw(on, list, op))
+        return st;
+    /* Whoever has taken it off the list sets done before it drops the lock, so it is done. */
+    return op->st;
+}
+
+static troupe_status post(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait) {
+    struct trp_actor *a = trp_registry_get(&self->actor->sys->registry, to.id);
+    if (!a)
+        return TROUPE_NOT_FOUND;
+    struct trp_send send = {.op.who = self->actor, .msg = *m};
+    troupe_status st = trp_actor_send(a, &send, wait);
+    if (st == TROUPE_AGAIN)
+        st = await(self, a, &a->mailbox.parked, &send.op, deadline);
+    *m = send.msg;
+    trp_actor_unref(a);
+    return st;
+}
+
+static troupe_status local_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {
+    return post(self, to, m, TRP_NEVER, wait);
+}
+
+static troupe_status local_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer) {
+    struct trp_actor *me = self->actor;
+    struct trp_ask ask = {.op.who = me, .number = ++self->asked};
+    trp_question_make(*m, me, ask.number);
+    trp_ask_begin(me, &ask);
+    troupe_status st = post(self, to, m, deadline, true);
+    if (st != TROUPE_OK) {
+        /* Nobody has seen it, so nobody can have answered. */
+        trp_assert(trp_op_withdraw(me, &me->asks, &ask.op));
+        trp_question_unmake(*m);
+        return st;
+    }
+    st = await(self, me, &me->asks, &ask.op, deadline);
+    if (st == TROUPE_OK)
+        *answer = ask.answer;
+    return st;
+}
+
+static troupe_status local_reply(troupe_self *self, struct troupe_msg *m, struct troupe_msg **answer) {
+    (void)self;
+    return trp_question_answer(m, TROUPE_OK, answer);
+}
+
+static troupe_status local_spawn(troupe_self *self, struct trp_birth **birth, troupe_ref *out) {
+    return trp_system_spawn(self->actor->sys, birth, out);
+}
+
+static troupe_status shut(troupe_self *self, troupe_ref ref, troupe_status (*how)(struct trp_actor *)) {
+    struct trp_actor *a = trp_registry_get(&self->actor->sys->registry, ref.id);
+    if (!a)
+        return TROUPE_NOT_FOUND;
+    troupe_status st = how(a);
+    trp_actor_unref(a);
+    return st;
+}
+
+static troupe_status local_close(troupe_self *self, troupe_ref ref) {
+    return shut(self, ref, trp_actor_close);
+}
+
+static troupe_status local_kill(troupe_self *self, troupe_ref ref) {
+    return shut(self, ref, trp_actor_kill);
+}
+
+static troupe_status local_join(troupe_self *self, troupe_ref ref, int64_t deadline, troupe_exit *out) {
+    troupe_system *sys = self->actor->sys;
+    struct trp_actor *a = trp_registry_get(&sys->registry, ref.id);
+    struct trp_join join = {.op.who = self->actor};
+    troupe_status st = a ? trp_actor_join(a, &join) : TROUPE_OK;
+    if (st == TROUPE_AGAIN) {
+        st = await(self, a, &a->joins, &join.op, deadline);
+        *out = join.exit;
+    } else if (!trp_ends_find(&sys->ends, ref.id, out)) {
+        st = TROUPE_NOT_FOUND;
+    }
+    if (a)
+        trp_actor_unref(a);
+    return st;
+}
+
+const struct trp_reach trp_local_reach = {
+    .send = local_send,
+    .ask = local_ask,
+    .reply = local_reply,
+    .spawn = local_spawn,
+    .close = local_close,
+    .kill = local_kill,
+    .join = local_join,
+    .settle = trp_question_settle,
+};

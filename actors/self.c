@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The calls of a body. Each that waits has the same shape: look, and if there is nothing, park and look again, until
+ * the deadline is over or the actor has been killed. What one waits for is told apart by looking, never by who woke.
+ *
+ * Messages in hand. A question, or a message that the broker counts against a credit, is linked into the body's list
+ * when it is received and out of it when it is freed. What is still there when the body returns is given up on its
+ * behalf: the asker is told that it died, the broker may give the message to another. */
+#include "actors/self.h"
+
+#include "actors/actor.h"
+#include "actors/system.h"
+
+/* Calls that do not wait, before a turn of the others. */
+enum { SPEND = 128 };
+
+void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach) {
+    *self = (troupe_self){.actor = a, .worker = a->worker, .backend = backend, .reach = reach};
+}
+
+troupe_ref troupe_self_ref(const troupe_self *self) {
+    return (troupe_ref){trp_actor_id(self->actor)};
+}
+
+const char *troupe_self_name(const troupe_self *self) {
+    return self->actor->birth->name;
+}
+
+troupe_kind troupe_self_kind(const troupe_self *self) {
+    return self->actor->birth->kind;
+}
+
+/* --- waiting --- */
+
+troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    self->spent = 0;
+    bool in_time = self->backend->park(self, deadline);
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    return in_time ? TROUPE_OK : TROUPE_TIMEOUT;
+}
+
+void trp_self_spend(troupe_self *self) {
+    if (++self->spent < SPEND)
+        return;
+    self->spent = 0;
+    self->backend->yield(self);
+}
+
+void troupe_yield(troupe_self *self) {
+    self->spent = 0;
+    self->backend->yield(self);
+}
+
+troupe_status troupe_sleep(troupe_self *self, int64_t ms) {
+    int64_t deadline = trp_deadline(ms);
+    troupe_status st = TROUPE_OK;
+    while (st == TROUPE_OK)
+        st = trp_self_wait(self, deadline);
+    return st == TROUPE_TIMEOUT ? TROUPE_OK : st;
+}
+
+/* --- messages in hand --- */
+
+static void hand_unlink(struct troupe_msg *m) {
+    *m->link = m->next;
+    if (m->next)
+        m->next->link = m->link;
+    m->link = NULL;
+    m->next = NULL;
+}
+
+static void question_freed(struct troupe_msg *m, bool nack) {
+    (void)nack;
+    hand_unlink(m);
+    trp_local_reach.settle(m);
+}
+
+static void far_question_freed(struct troupe_msg *m, bool nack) {
+    (void)nack;
+    hand_unlink(m);
+    trp_child_reach.settle(m);
+}
+
+static void delivery_freed(struct troupe_msg *m, bool nack) {
+    hand_unlink(m);
+    trp_conn_settle(m, nack);
+}
+
+static void hand_link(troupe_self *self, struct troupe_msg *m) {
+    m->next = self->hand;
+    m->link = &self->hand;
+    if (m->next)
+        m->next->link = &m->next;
+    self->hand = m;
+}
+
+static void take_in_hand(troupe_self *self, struct troupe_msg *m) {
+    if (m->ask)
+        m->origin.settle = self->reach == &trp_local_reach ? question_freed : far_question_freed;
+    else if (m->origin.conn)
+        m->origin.settle = delivery_freed;
+    else
+        return;
+    hand_link(self, m);
+}
+
+/* --- receiving --- */
+
+/* What has arrived for this worker may be on its way to this mailbox: look there before saying that there is nothing. */
+static troupe_status take_patiently(troupe_self *self, bool want, struct troupe_msg **out) {
+    troupe_status st = trp_actor_take(self->actor, want, out);
+    if (st != TROUPE_EMPTY || want)
+        return st;
+    troupe_yield(self);
+    return trp_actor_take(self->actor, false, out);
+}
+
+static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troupe_msg **out) {
+    int64_t deadline = 0;
+    for (;;) {
+        if (trp_actor_killed(self->actor))
+            return TROUPE_CLOSED;
+        troupe_status st = take_patiently(self, timeout_ms != 0, out);
+        if (st != TROUPE_EMPTY)
+            return st;
+        if (timeout_ms == 0)
+            return TROUPE_TIMEOUT;
+        if (!deadline)
+            deadline = trp_deadline(timeout_ms);
+        if (trp_self_wait(self, deadline) == TROUPE_TIMEOUT)
+            timeout_ms = 0; /* one last look */
+    }
+}
+
+troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
+    trp_self_spend(self);
+    struct troupe_msg *m;
+    troupe_status st = receive(self, timeout_ms, &m);
+    if (st == TROUPE_OK) {
+        take_in_hand(self, m);
+        if (self->reach->received)
+            self->reach->received(self, m);
+        *out = m;
+    } else if (st == TROUPE_CLOSED && self->subs) {
+        trp_bus_leave(self); /* now, for the broker: what comes after this is for others */
+    }
+    return st;
+}
+
+/* --- sending --- */
+
+static troupe_status send_value(troupe_self *self, troupe_ref to, troupe_value v, bool wait) {
+    struct troupe_msg *m;
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
+    if (st != TROUPE_OK)
+        return st;
+    m->from = trp_actor_id(self->actor);
+    st = self->reach->send(self, to, &m, wait);
+    trp_msg_drop(m);
+    return st;
+}
+
+troupe_status troupe_send(troupe_self *self, troupe_ref to, troupe_value v) {
+    trp_self_spend(self);
+    return send_value(self, to, v, true);
+}
+
+troupe_status troupe_try_send(troupe_self *self, troupe_ref to, troupe_value v) {
+    trp_self_spend(self);
+    return send_value(self, to, v, false);
+}
+
+troupe_ref troupe_msg_sender(const troupe_msg *m) {
+    return (troupe_ref){m->from};
+}
+
+/* --- asking and answering --- */
+
+troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64_t timeout_ms, troupe_msg **answer) {
+    struct troupe_msg *m;
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
+    if (st != TROUPE_OK)
+        return st;
+    trp_self_spend(self);
+    m->from = trp_actor_id(self->actor);
+    st = self->reach->ask(self, to, &m, trp_deadline(timeout_ms), answer);
+    trp_msg_drop(m);
+    return st;
+}
+
+/* A code of an error: [A-Z0-9_], as on the wire. */
+static bool code_valid(const char *code) {
+    size_t n = strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return n > 0 && code[n] == 0 && n < sizeof ((struct troupe_msg *)0)->error;
+}
+
+static troupe_status answer_actor(troupe_self *self, troupe_msg *m, const char *code, troupe_value v) {
+    struct troupe_msg *answer;
+    if (m->answered)
+        return TROUPE_NOT_FOUND;
+    if (code && !code_valid(code))
+        return TROUPE_INVALID;
+    troupe_status st = trp_msg_from_value(&answer, v, (struct trp_slice){0});
+    if (st != TROUPE_OK)
+        return st;
+    answer->from = trp_actor_id(self->actor);
+    if (code)
+        memcpy(answer->error, code, strlen(code) + 1);
+    st = self->reach->reply(self, m, &answer);
+    trp_msg_drop(answer);
+    return st;
+}
+
+static troupe_status answer(troupe_self *self, troupe_msg *m, const char *code, troupe_value v) {
+    trp_self_spend(self);
+    if (m->ask)
+        return answer_actor(self, m, code, v);
+    return m->reply.n ? trp_bus_reply(self, m, code, v) : TROUPE_NOT_FOUND;
+}
+
+troupe_status troupe_reply(troupe_self *self, troupe_msg *m, troupe_value v) {
+    return answer(self, m, NULL, v);
+}
+
+troupe_status troupe_reply_error(troupe_self *self, troupe_msg *m, const char *code, const char *text) {
+    return code ? answer(self, m, code, troupe_text(text)) : TROUPE_INVALID;
+}
+
+/* --- birth and death of others --- */
+
+troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg, size_t arg_size,
+                           troupe_ref *out) {
+    struct trp_birth *birth;
+    troupe_ref ref;
+    troupe_status st = trp_birth_new(&birth, opts, body, arg, arg_size);
+    if (st != TROUPE_OK)
+        return st;
+    trp_self_spend(self);
+    st = self->reach->spawn(self, &birth, &ref);
+    trp_birth_free(birth);
+    if (st == TROUPE_OK && out)
+        *out = ref;
+    return st;
+}
+
+troupe_status troupe_close(troupe_self *self, troupe_ref ref) {
+    return self->reach->close(self, ref);
+}
+
+troupe_status troupe_kill(troupe_self *self, troupe_ref ref) {
+    return self->reach->kill(self, ref);
+}
+
+troupe_status troupe_join(troupe_self *self, troupe_ref ref, int64_t timeout_ms, troupe_exit *out) {
+    troupe_exit exit;
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    if (ref.id == trp_actor_id(self->actor))
+        return TROUPE_INVALID;
+    troupe_status st = self->reach->join(self, ref, trp_deadline(timeout_ms), &exit);
+    if (st == TROUPE_OK && out)
+        *out = exit;
+    return st;
+}
+
+/* --- a whole life --- */
+
+void trp_self_leave(troupe_self *self) {
+    struct troupe_msg *m;
+    while ((m = self->hand)) {
+        hand_unlink(m);
+        if (self->reach == &trp_local_reach)
+            (void)trp_messages_bury(m, TROUPE_DIED);
+        else
+            trp_conn_settle(m, true); /* the system that forked us knows its questions, and the process is about to end */
+    }
+    trp_bus_leave(self);
+}
+
+/* Until then, unless it is closed or killed before. */
+static void wait_for_restart(troupe_self *self, int64_t ms) {
+    int64_t deadline = trp_deadline(ms);
+    while (!trp_actor_is_closing(self->actor) && trp_self_wait(self, deadline) == TROUPE_OK)
+        ;
+}
+
+troupe_exit trp_self_live(troupe_self *self) {
+    struct trp_actor *a = self->actor;
+    troupe_exit exit = trp_exit_killed(); /* before it began */
+    int64_t ms;
+    while (trp_actor_enter(a)) {
+        a->birth->body(self, trp_birth_arg(a->birth));
+        trp_self_leave(self);
+        exit = trp_actor_killed(a) ? trp_exit_killed() : trp_exit_normal();
+        if (!trp_actor_leave(a, &exit, &ms))
+            break;
+        wait_for_restart(self, ms);
+    }
+    return exit;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * A running body's own side: what only the thread that runs it touches. It lies on the body's stack and lives as long
+ * as the actor's lives follow each other there.
+ *
+ * How a body reaches other actors is a table: directly (local.c), or through the channel to the system that forked it
+ * (child.c). Everything else is the same for all. */
+#ifndef TRP_SELF_H
+#define TRP_SELF_H
+
+#include "actors/backend.h"
+#include "actors/worker.h"
+
+/* Called from the public functions by the body's thread. All may park, but reply, settle and received. */
+struct trp_reach {
+    /* Takes *m with OK, leaves it otherwise. `wait`: parks while the mailbox is full. */
+    troupe_status (*send)(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait);
+    /* The same, then waits for the answer. */
+    troupe_status (*ask)(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer);
+    /* Answers an actor's question; takes *answer with OK. */
+    troupe_status (*reply)(troupe_self *self, struct troupe_msg *m, struct troupe_msg **answer);
+    /* Takes *birth with OK. */
+    troupe_status (*spawn)(troupe_self *self, struct trp_birth **birth, troupe_ref *out);
+    troupe_status (*close)(troupe_self *self, troupe_ref ref);
+    troupe_status (*kill)(troupe_self *self, troupe_ref ref);
+    troupe_status (*join)(troupe_self *self, troupe_ref ref, int64_t deadline, troupe_exit *out);
+    /* A question that the body had in hand is freed: without an answer, it is answered. */
+    void (*settle)(struct troupe_msg *m);
+    /* The body has been given a message. NULL: nobody counts. */
+    void (*received)(troupe_self *self, const struct troupe_msg *m);
+};
+
+extern const struct trp_reach trp_local_reach, trp_child_reach;
+
+struct troupe_self {
+    struct trp_actor *actor;
+    struct trp_worker *worker;
+    const struct trp_backend *backend;
+    const struct trp_reach *reach;
+    struct trp_timer timer;       /* its deadline, where the worker has others to run meanwhile */
+    struct troupe_msg *hand;      /* received, not freed, and somebody waits to hear of them */
+    uint64_t asked;               /* questions so far: their numbers */
+    unsigned subs;                /* its subscriptions on the worker's connection */
+    unsigned spent;               /* calls since the others of this worker had their turn */
+    void *fiber;                  /* the backend's */
+};
+
+void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach);
+
+/* Runs the actor's lives, one after the other: what a thread or a coroutine does from its start to its end. How the last one ended. */
+troupe_exit trp_self_live(troupe_self *self);
+/* After a body: gives up what it still holds. */
+void trp_self_leave(troupe_self *self);
+
+/* Parks once. OK: look again at what you wait for; TIMEOUT; CLOSED: it was killed. */
+TROUPE_NODISCARD troupe_status trp_self_wait(troupe_self *self, int64_t deadline);
+/* A body that finds something to do at each call would never let others run: each call that does not wait counts. */
+void trp_self_spend(troupe_self *self);
+
+#endif
