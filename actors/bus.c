@@ -150,17 +150,23 @@ static troupe_status bus_up(troupe_self *self, int64_t deadline) {
 
 /* See the top: who shares its worker leaves it to the turn. */
 static void bus_push(troupe_self *self) {
-    if (self->backend != &trp_coroutine_backend)
+    if (self->worker->alone)
         trp_loop_flush(&self->worker->loop);
 }
 
+void trp_bus_freed(struct troupe_msg *m, bool nack) {
+    struct trp_worker *w = trp_worker_here();
+    trp_conn_settle(m, nack);
+    if (w && w->alone)
+        trp_loop_flush(&w->loop);
+}
+
 /* A broker that does not read must not fill our memory. */
-static troupe_status bus_drain(troupe_self *self) {
+static void bus_drain(troupe_self *self) {
     struct trp_bus *bus = &self->worker->bus;
     troupe_status st = TROUPE_OK;
     while (st != TROUPE_CLOSED && trp_conn_is_up(bus->conn) && trp_conn_pending(bus->conn) > PENDING_MOST)
         st = trp_self_wait(self, trp_deadline(LOOK_AGAIN_MS));
-    return st == TROUPE_CLOSED ? st : TROUPE_OK;
 }
 
 /* --- subscriptions --- */
@@ -259,7 +265,8 @@ troupe_status troupe_publish(troupe_self *self, const char *topic, troupe_value 
     if (st != TROUPE_OK)
         return st;
     bus_push(self);
-    return bus_drain(self);
+    bus_drain(self);
+    return TROUPE_OK;
 }
 
 struct call {

@@ -29,6 +29,8 @@ void trp_bus_close(struct trp_bus *bus, int64_t flush_ms);
 
 /* Ends all subscriptions of a body. */
 void trp_bus_leave(troupe_self *self);
+/* A body has freed a message that the broker counts. On the thread of its worker. */
+void trp_bus_freed(struct troupe_msg *m, bool nack);
 /* Answers a message that came from the broker; code NULL: not an error. */
 TROUPE_NODISCARD troupe_status trp_bus_reply(troupe_self *self, troupe_msg *m, const char *code, troupe_value v);
 

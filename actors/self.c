@@ -11,6 +11,7 @@
 
 #include "actors/actor.h"
 #include "actors/system.h"
+#include "clients/conn.h"
 
 /* Calls that do not wait, before a turn of the others. */
 enum { SPEND = 128 };
@@ -87,7 +88,7 @@ static void far_question_freed(struct troupe_msg *m, bool nack) {
 
 static void delivery_freed(struct troupe_msg *m, bool nack) {
     hand_unlink(m);
-    trp_conn_settle(m, nack);
+    trp_bus_freed(m, nack);
 }
 
 static void hand_link(troupe_self *self, struct troupe_msg *m) {

@@ -36,6 +36,7 @@ struct trp_worker {
     atomic_bool stop;                    /* (a) */
     pthread_t thread;                    /* (c) once started */
     bool running;                        /* (c) it has a thread of its own */
+    bool alone;                          /* (c) one body, which parks by running the loop itself */
     char name[16];                       /* (c) */
 };
 

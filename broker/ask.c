@@ -32,7 +32,8 @@ struct trp_ask *trp_ask_new(struct trp_core *c, struct trp_peer *p, uint64_t id,
     struct trp_ask *a = block_new(&c->asks);
     if (!a)
         return NULL;
-    *a = (struct trp_ask){.session = p->session, .slot = p->slot, .id = id, .shares = 1, .own = trp_inbox_owns(p->inbox, reply)};
+    *a =
+        (struct trp_ask){.session = p->session, .slot = p->slot, .id = id, .shares = 1, .own = trp_inbox_owns(p->inbox, reply)};
     if (a->own)
         p->asks++;
     c->outstanding++;

@@ -18,7 +18,7 @@ struct trp_slice;
 struct trp_ask {
     uint64_t session, id; /* who asked, and its number for it */
     uint32_t slot;
-    bool own;             /* the answer goes to who asked; else somebody else may wait for it when that has gone */
+    bool own; /* the answer goes to who asked; else somebody else may wait for it when that has gone */
     bool settled;
     uint64_t shares;
     struct trp_ask *next; /* free list */

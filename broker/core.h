@@ -14,7 +14,11 @@
  *   - never more than `credit` unacknowledged deliveries at a member; the rest waits here, in order, bounded;
  *   - a request is answered by NO_RESPONDERS at once when nobody matches, by BUSY when the backlog is full, by
  *     WORKER_LOST as soon as all who hold it are gone without an ACK, and otherwise by whoever has it;
+ *   - what peers hear of one event is in a fixed order, whatever the hash seeds (see topics.h for targets);
  *   - what a peer sends can end its own connection and nothing else.
+ *
+ * What settles a request is its ACK, not the answer: a worker that answers and dies before its ACK causes an answer and
+ * then a WORKER_LOST, which a client that has its answer ignores. A request to an inbox is not tracked at all.
  *
  * Not thread-safe: one thread, the loop's. Sink functions must not call back into the core; the shell notes what it
  * wants done (a close) and does it at the end of the turn. */
@@ -40,11 +44,13 @@ struct trp_sink {
     void (*err)(void *ctx, void *user, uint64_t id, const char *code, const char *text);
     void (*welcome)(void *ctx, void *user, uint64_t session, struct trp_slice inbox);
     void (*pong)(void *ctx, void *user, uint64_t id);
-    /* The peer broke the protocol (fatal: send ERR 0) or asked to leave (code "BYE"): end the connection. The core
-     * emits nothing more for it, and ignores what it still sends, until the shell calls trp_core_detach. */
+    /* The peer broke the protocol (fatal: send ERR 0), asked to leave (code "BYE") or cannot be served ("NO_MEMORY"): end
+     * the connection. The core emits nothing more for it, and ignores what it still sends, until the shell calls
+     * trp_core_detach. Its subscriptions end and what it held is given up at the end of the same event. */
     void (*close)(void *ctx, void *user, const char *code, const char *text);
 };
 
+/* Zero is the default everywhere. */
 struct trp_core_opts {
     uint32_t max_peers;            /* 0: 65,536 */
     uint32_t max_subs;             /* subscriptions of one peer; 0: 10,000 */
@@ -63,6 +69,7 @@ struct trp_core_stats {
     uint64_t dropped; /* plain messages whose group lost its last member */
 };
 
+/* opts (NULL: all defaults) and sink are copied. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_core_new(struct trp_core **out, const struct trp_core_opts *opts, const struct trp_sink *sink, void *ctx);
 /* All peers have been detached. */
 void trp_core_free(struct trp_core *c);

@@ -46,7 +46,8 @@ static inline struct trp_peer *trp_core_find_peer(const struct trp_core *c, uint
     return p && p->session == session && !p->closed ? p : NULL;
 }
 
-static inline void trp_core_msg(struct trp_core *c, struct trp_peer *p, uint64_t sid, uint64_t token, const struct trp_message *m) {
+static inline void trp_core_msg(struct trp_core *c, struct trp_peer *p, uint64_t sid, uint64_t token,
+                                const struct trp_message *m) {
     if (p->closed)
         return;
     c->stats.delivered++;

@@ -42,7 +42,7 @@ static void sift_down(struct trp_group *g, uint32_t i, struct trp_sub *s) {
 }
 
 /* s stands at i, or is to stand there, and may belong higher or lower. */
-static void settle(struct trp_group *g, uint32_t i, struct trp_sub *s) {
+static void sift(struct trp_group *g, uint32_t i, struct trp_sub *s) {
     if (i > 0 && comes_before(s, g->ready[(i - 1) / 2]))
         sift_up(g, i, s);
     else
@@ -54,7 +54,7 @@ static void heap_remove(struct trp_group *g, struct trp_sub *s) {
     struct trp_sub *last = g->ready[--g->n_ready];
     s->ready_at = TRP_NOT_READY;
     if (last != s)
-        settle(g, i, last);
+        sift(g, i, last);
 }
 
 static void heap_add(struct trp_group *g, struct trp_sub *s) {
@@ -70,7 +70,7 @@ void trp_group_reorder(struct trp_sub *s) {
     } else if (!ready) {
         heap_remove(g, s);
     } else {
-        settle(g, s->ready_at, s);
+        sift(g, s->ready_at, s);
     }
 }
 
@@ -94,7 +94,8 @@ static struct trp_slice pattern_of(const struct trp_group *g) {
 static bool same_group(const void *value, const void *want) {
     const struct trp_group *g = value;
     const struct group_name *w = want;
-    return trp_slice_eq(pattern_of(g), w->pattern) && trp_slice_eq((struct trp_slice){g->text + g->pattern_n, g->name_n}, w->name);
+    return trp_slice_eq(pattern_of(g), w->pattern) &&
+           trp_slice_eq((struct trp_slice){g->text + g->pattern_n, g->name_n}, w->name);
 }
 
 static uint64_t hash_of(const struct trp_core *c, const struct group_name *w) {
@@ -211,23 +212,23 @@ static bool wants_ack(const struct trp_sub *s, const struct trp_ask *ask) {
     return s->credited || ask;
 }
 
-/* False: there is no memory to note that it has it; then it can't go on, and the message waits. */
-static bool give(struct trp_core *c, struct trp_sub *s, struct trp_item *it) {
+/* The oldest that waits to a member that is ready. Where there is no memory to note that it has it, the member can't go
+ * on: its peer is closed, and the message waits for the next. */
+static void give(struct trp_core *c, struct trp_sub *s, struct trp_item *it) {
     if (wants_ack(s, it->ask) && trp_peer_reserve(s->peer)) {
         trp_core_close(c, s->peer, "NO_MEMORY", "no memory for its deliveries in hand");
-        return false;
+        return;
     }
     backlog_remove(c, s->group, it);
     if (!wants_ack(s, it->ask)) {
         has_served(s);
         trp_core_msg(c, s->peer, s->sid, 0, &it->m);
         trp_item_free(&c->items, it);
-        return true;
+        return;
     }
     trp_core_hold(c, s, it);
     has_served(s);
     trp_core_msg(c, s->peer, s->sid, it->token, &it->m);
-    return true;
 }
 
 static void abandon(struct trp_core *c, struct trp_group *g, struct trp_item *it) {
@@ -245,7 +246,7 @@ void trp_group_dispatch(struct trp_core *c, struct trp_group *g) {
         if (it->ask && trp_ask_is_abandoned(c, it->ask))
             abandon(c, g, it);
         else
-            (void)give(c, s, it);
+            give(c, s, it);
     }
 }
 

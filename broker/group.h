@@ -33,14 +33,17 @@ struct trp_group {
 };
 
 /* s becomes a member, with its credit set; dispatch afterwards. NO_MEMORY: nothing changed. */
-TROUPE_NODISCARD troupe_status trp_group_join(struct trp_core *c, struct trp_sub *s, struct trp_slice pattern, struct trp_slice name);
+TROUPE_NODISCARD troupe_status trp_group_join(struct trp_core *c, struct trp_sub *s, struct trp_slice pattern,
+                                              struct trp_slice name);
 /* s is no member any more; what it holds stays in its hand. With the last one the backlog is given up. */
 void trp_group_leave(struct trp_core *c, struct trp_sub *s);
 /* A former member's last trace is gone: the group may be, too. */
 void trp_group_forget(struct trp_core *c, struct trp_sub *s);
 
-/* One message for one member, a request's if ask is not NULL (OK: it has a share then). BUSY: the backlog is full. NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_group_put(struct trp_core *c, struct trp_group *g, struct trp_parcel *parcel, struct trp_ask *ask);
+/* One message for one member, a request's if ask is not NULL (OK: it has a share then). BUSY: the backlog is full. NO_MEMORY.
+ */
+TROUPE_NODISCARD troupe_status trp_group_put(struct trp_core *c, struct trp_group *g, struct trp_parcel *parcel,
+                                             struct trp_ask *ask);
 /* An item that is in no hand any more comes back to the head of the backlog; dispatch afterwards. */
 void trp_group_put_back(struct trp_core *c, struct trp_group *g, struct trp_item *it);
 /* Gives away what waits, as far as members are ready. */

@@ -67,7 +67,8 @@ static inline void trp_parcel_init(struct trp_parcel *p, const struct trp_messag
 TROUPE_NODISCARD troupe_status trp_parcel_share(struct trp_parcel *p);
 void trp_parcel_fini(struct trp_parcel *p);
 
-/* A copy (or reference) of the parcel's message in an item that is in no list; parcel NULL: without a message. NULL: no memory. */
+/* A copy (or reference) of the parcel's message in an item that is in no list; parcel NULL: without a message. NULL: no memory.
+ */
 struct trp_item *trp_item_new(struct trp_items *pool, struct trp_parcel *parcel);
 void trp_item_free(struct trp_items *pool, struct trp_item *it);
 void trp_items_fini(struct trp_items *pool);

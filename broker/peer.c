@@ -8,7 +8,8 @@
 
 enum { HELD_MIN = 8 };
 
-struct trp_peer *trp_peer_new(void *user, enum trp_peer_kind kind, uint64_t session, uint32_t slot, const uint8_t nonce[TRP_INBOX_NONCE]) {
+struct trp_peer *trp_peer_new(void *user, enum trp_peer_kind kind, uint64_t session, uint32_t slot,
+                              const uint8_t nonce[TRP_INBOX_NONCE]) {
     struct trp_peer *p = trp_calloc(1, sizeof *p);
     if (!p)
         return NULL;

@@ -25,7 +25,7 @@ struct trp_group;
 enum { TRP_NOT_READY = INT32_MAX };
 
 struct trp_sub {
-    struct trp_binding binding;  /* bound when it is plain; a member's group is bound in its place */
+    struct trp_binding binding; /* bound when it is plain; a member's group is bound in its place */
     struct trp_peer *peer;
     uint64_t sid;
     struct trp_sub *prev, *next; /* of the peer's, in the order of their SUBs */
@@ -43,12 +43,12 @@ struct trp_peer {
     uint64_t session;
     uint32_t slot;
     enum trp_peer_kind kind;
-    bool closed;                 /* nothing is emitted for it any more, nothing taken from it */
+    bool closed; /* nothing is emitted for it any more, nothing taken from it */
     bool greeted;
     struct trp_peer *next_dying;
     struct trp_sub *first_sub, *last_sub;
     struct trp_table sids;
-    struct trp_item **held;      /* by token & held_mask; NULL: nothing was ever held */
+    struct trp_item **held; /* by token & held_mask; NULL: nothing was ever held */
     uint64_t held_mask;
     uint64_t next_token;
     struct trp_item_list credited; /* in hand on credit, oldest first */
@@ -57,7 +57,8 @@ struct trp_peer {
     uint8_t inbox[TRP_INBOX_PREFIX];
 };
 
-struct trp_peer *trp_peer_new(void *user, enum trp_peer_kind kind, uint64_t session, uint32_t slot, const uint8_t nonce[TRP_INBOX_NONCE]);
+struct trp_peer *trp_peer_new(void *user, enum trp_peer_kind kind, uint64_t session, uint32_t slot,
+                              const uint8_t nonce[TRP_INBOX_NONCE]);
 /* It has no subscription and nothing in hand. Accepts NULL. */
 void trp_peer_free(struct trp_peer *p);
 

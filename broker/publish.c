@@ -91,7 +91,8 @@ static void refuse_outcome(struct trp_core *c, struct trp_peer *p, uint64_t id, 
         refuse(c, p, id, "BUSY", "the backlog is full");
 }
 
-static void publish_plain(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t, struct trp_parcel *parcel) {
+static void publish_plain(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t,
+                          struct trp_parcel *parcel) {
     struct outcome o = to_targets(c, t, parcel, NULL);
     if (o.busy || o.no_memory)
         refuse_outcome(c, p, id, &o);
@@ -99,7 +100,8 @@ static void publish_plain(struct trp_core *c, struct trp_peer *p, uint64_t id, s
         trp_core_ok(c, p, id, o.took);
 }
 
-static void publish_request(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t, struct trp_parcel *parcel) {
+static void publish_request(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t,
+                            struct trp_parcel *parcel) {
     struct trp_ask *ask = trp_ask_new(c, p, id, parcel->m->reply);
     struct outcome o = {.no_memory = true};
     if (ask)
@@ -110,7 +112,8 @@ static void publish_request(struct trp_core *c, struct trp_peer *p, uint64_t id,
         trp_ask_release(c, ask);
 }
 
-static void publish_routed(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t, const struct trp_message *m) {
+static void publish_routed(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t,
+                           const struct trp_message *m) {
     struct trp_parcel parcel;
     trp_parcel_init(&parcel, m);
     bool share = t.n > 1 && trp_message_is_large(m);
@@ -157,7 +160,8 @@ static void publish_to_topic(struct trp_core *c, struct trp_peer *p, uint64_t id
         return;
     }
     if (st) {
-        refuse_faulty(c, p, id, "BAD_TOPIC", "a topic is tokens joined by '.', without wildcards, blanks or control characters");
+        refuse_faulty(c, p, id, "BAD_TOPIC",
+                      "a topic is tokens joined by '.', without wildcards, blanks or control characters");
         return;
     }
     c->stats.published++;

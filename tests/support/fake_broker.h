@@ -82,7 +82,7 @@ struct fake_thread {
     void (*job)(struct fake_broker *b, void *arg); /* (lock) to be done on the loop */
     void *job_arg;
     bool ready, stop;   /* (lock) */
-    char seen[1 << 16]; /* (lock) the trace at the end of the last turn */
+    char seen[1 << 16]; /* (lock) the trace, or the end of it, after the last turn */
 };
 
 /* Starts it; hook and ctx as above. The address is t->broker.url. */

@@ -88,12 +88,29 @@ def stat_of(pid):
         return None  # it has ended meanwhile
 
 
+def processes():
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def session_of(pid):
+    """The session of a process that lives; None: it has ended."""
+    stat = stat_of(pid)
+    return int(stat[3]) if stat and stat[0] != "Z" else None
+
+
+def kill_hard(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
 def descendants(pid):
     """Every process below pid, zombies included, parents before children."""
     below = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (stat := stat_of(entry)):
-            below.setdefault(int(stat[1]), []).append(int(entry))
+    for one in processes():
+        if stat := stat_of(one):
+            below.setdefault(int(stat[1]), []).append(one)
     found, queue = [], deque([pid])
     while queue:
         children = below.get(queue.popleft(), [])
@@ -149,8 +166,9 @@ class Output:
             return bool(enough(self._lines))
 
     def close(self):
-        self._thread.join(5)
-        self._pipe.close()
+        self._thread.join(seconds(5))
+        if not self._thread.is_alive():
+            self._pipe.close()
 
 
 class Program:
@@ -204,21 +222,33 @@ class Program:
         return f"--- {self.name} stdout\n{self.out.text()}\n--- {self.name} stderr\n{self.err.text()}\n---"
 
     def dispose(self):
-        for pid in [*reversed(descendants(self.pid)), self.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """Kills what still runs. What outlives a program that has ended by itself is a fault, and is reported as one."""
+        ended = not self.running()
+        self.process.kill()
         self.process.wait()
+        escaped = self._end_session(5 if ended else 0)
         Program.waited_for.discard(self.pid)
         reap()
         self.out.close()
         self.err.close()
         if self.process.stdin:
             self.process.stdin.close()
-        text = self.err.text()
-        if "Sanitizer" in text or "runtime error" in text:
+        if escaped:
+            self.case.fail(f"{self.name} left processes behind: {escaped}\n{self.report()}")
+        if "Sanitizer" in self.err.text() or "runtime error" in self.err.text():
             self.case.fail(f"a sanitizer found something\n{self.report()}")
+
+    def _end_session(self, grace):
+        """Kills what is left of the session that the program began; gives what was left after so many seconds of grace."""
+        end, escaped = time.monotonic() + seconds(grace), None
+        while pids := [pid for pid in processes() if session_of(pid) == self.pid]:
+            if time.monotonic() >= end:
+                escaped = escaped or pids
+                for pid in pids:
+                    kill_hard(pid)
+            time.sleep(0.005)
+            reap()
+        return escaped if grace else None
 
 
 class Broker(Program):
@@ -490,6 +520,13 @@ def for_each(**axes):
     return mark
 
 
+def bound(test, values):
+    @functools.wraps(test)
+    def one(self):
+        test(self, **values)
+    return one
+
+
 class Case(unittest.TestCase):
     """A test with a folder of its own, which leaves no process behind."""
 
@@ -498,8 +535,7 @@ class Case(unittest.TestCase):
             if hasattr(test, "axes"):
                 delattr(cls, name)
                 for values in itertools.product(*test.axes.values()):
-                    one = functools.partialmethod(test, **dict(zip(test.axes, values)))
-                    setattr(cls, "_".join([name, *map(str, values)]), one)
+                    setattr(cls, "_".join([name, *map(str, values)]), bound(test, dict(zip(test.axes, values))))
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="troupe-")
@@ -507,24 +543,17 @@ class Case(unittest.TestCase):
         self.addCleanup(self._nothing_left)
 
     def _nothing_left(self):
-        """Runs after each program's own cleanup: only what escaped them can be found here."""
+        """Runs after each program's own cleanup: only what escaped those can be found here."""
         def left():
             reap()
-            return [pid for pid in descendants(os.getpid()) if (stat_of(pid) or "Z")[0] != "Z"]
+            return [pid for pid in descendants(os.getpid()) if session_of(pid) is not None]
 
         end = time.monotonic() + seconds(5)
         while (pids := left()) and time.monotonic() < end:
             time.sleep(0.01)
-        names = []
         for pid in pids:
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    names.append(f"{pid} {f.read().replace(bytes(1), b' ').decode()}")
-                os.kill(pid, signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-        if names:
-            self.fail("processes are left over: " + ", ".join(names))
+            kill_hard(pid)
+        self.assertEqual(pids, [], "processes are left over")
 
     def path(self, name):
         return os.path.join(self.folder, name)

@@ -90,7 +90,7 @@ int main(int argc, char **argv) {
     msgpack_sbuffer out;
     msgpack_sbuffer_init(&out);
     for (int i = 4; i < argc; i++) {
-        pack_publish(&out, (uint64_t)i, argv[3], strtoll(argv[i], NULL, 10));
+        pack_publish(&out, asks ? (uint64_t)i : 0, argv[3], strtoll(argv[i], NULL, 10));
         if (asks)
             ask(s, &out);
         else

@@ -100,11 +100,10 @@ class OnLibnng(Peers):
 class FromTheText(Peers):
     example = os.path.join(os.path.dirname(os.path.abspath(__file__)), "protocol_example.py")
 
-    @for_each(transport=("tcp",))
-    def test_the_example_asks_and_is_answered(self, transport):
+    def test_the_example_asks_and_is_answered(self):
         Actor(self, self.both)
-        port = self.url(transport).rpartition(":")[2]
-        done = subprocess.run(["/usr/bin/python3", self.example, "127.0.0.1", port, "fib", "30"], stdout=subprocess.PIPE, timeout=seconds(30), check=True)
+        port = self.both.url.rpartition(":")[2]
+        done = subprocess.run(["/usr/bin/python3", self.example, "127.0.0.1", port], stdout=subprocess.PIPE, timeout=seconds(30), check=True)
         self.assertEqual(done.stdout, b"832040\n")
 
     def test_protocol_md_shows_the_same_text(self):

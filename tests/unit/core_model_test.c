@@ -16,7 +16,17 @@
 #include <string.h>
 #include <time.h>
 
-enum { SEATS = 6, SUBS = 256, HELD = 1024, ASKS = 8192, BACKLOG = 64, EFFECTS = 4096, SIDS = 6, ROUND = 10000, EVENTS = 200000 };
+enum {
+    SEATS = 6,
+    SUBS = 256,
+    HELD = 1024,
+    ASKS = 8192,
+    BACKLOG = 64,
+    EFFECTS = 4096,
+    SIDS = 6,
+    ROUND = 10000,
+    EVENTS = 200000
+};
 
 static const struct trp_core_opts opts = {
     .max_peers = 5, .max_subs = 4, .max_held = 3, .backlog_messages = 6, .backlog_bytes = 60000, .max_payload = 20000};
@@ -163,8 +173,8 @@ static const struct effect *expect(enum kind kind, int seat, uint64_t id, const 
     ck_assert_msg(checked < n_effects, "the core said too little: seat %d kind %d id %" PRIu64 " %s", seat, kind, id, text);
     const struct effect *e = &effects[checked++];
     ck_assert_msg(e->kind == kind && e->seat == seat && e->id == id && strcmp(e->text, text) == 0,
-                  "seat %d kind %d id %" PRIu64 " '%s', the model says seat %d kind %d id %" PRIu64 " '%s'", e->seat, e->kind, e->id,
-                  e->text, seat, kind, id, text);
+                  "seat %d kind %d id %" PRIu64 " '%s', the model says seat %d kind %d id %" PRIu64 " '%s'", e->seat, e->kind,
+                  e->id, e->text, seat, kind, id, text);
     return e;
 }
 
@@ -468,8 +478,8 @@ static void tell(int seat, struct trp_envelope e) {
 static void settle_event(int seat) {
     if (peers[seat].peer && peers[seat].closed)
         leave(seat);
-    ck_assert_msg(checked == n_effects, "the core said more: seat %d kind %d '%s'", effects[checked].seat, effects[checked].kind,
-                  effects[checked].text);
+    ck_assert_msg(checked == n_effects, "the core said more: seat %d kind %d '%s'", effects[checked].seat,
+                  effects[checked].kind, effects[checked].text);
     want.peers = want.subs = want.groups = want.held = want.backlog = want.backlog_bytes = 0;
     for (int i = 0; i < SEATS; i++)
         want.peers += peers[i].peer != NULL;

@@ -903,11 +903,12 @@ END_TEST
 
 /* ---- out of memory ---- */
 
-static size_t live, calls, fail_at; /* fail_at 0: never */
+static size_t live, calls, fail_at, fail_for; /* fail_at 0: never */
 
 static void *counting_realloc(void *ctx, void *old, size_t size) {
     (void)ctx;
-    if (++calls == fail_at)
+    calls++;
+    if (fail_at && calls >= fail_at && calls < fail_at + fail_for)
         return NULL;
     void *p = realloc(old, size);
     if (p && !old)
@@ -958,8 +959,24 @@ static void run_script(void) {
     n_clients = 0;
 }
 
+static char good[sizeof trace];
+
+/* The script with failing allocations, then without: whatever failed, nothing is left of it. */
+static void run_script_twice(void) {
+    run_script();
+    fail_at = 0;
+    const struct trp_core_stats *s = stats();
+    ck_assert_uint_eq(s->peers + s->subs + s->groups + s->held + s->backlog + s->backlog_bytes, 0);
+    ck_assert_uint_eq(trp_core_outstanding(core), 0);
+    trace[trace_n = 0] = 0;
+    run_script();
+    ck_assert_str_eq(trace, good);
+    stop();
+}
+
+/* One call fails, a few do, or from the n-th on all do. */
 START_TEST(any_allocation_may_fail) {
-    static char good[sizeof trace];
+    static const size_t lengths[] = {1, 2, 7, SIZE_MAX / 2};
     troupe_alloc_set(&(troupe_allocator){counting_realloc, counting_free, NULL});
     memset(large, 'L', sizeof large - 1);
     start(NULL);
@@ -968,24 +985,42 @@ START_TEST(any_allocation_may_fail) {
     ck_assert_ptr_nonnull(strstr(good, "y <- close BYE"));
     stop();
     size_t total = calls;
+    ck_assert_uint_gt(total, 50);
     for (size_t n = 1; n <= total + 1; n++) {
         calls = 0;
         fail_at = n;
+        fail_for = lengths[_i];
         trace[trace_n = 0] = 0;
-        troupe_status st = trp_core_new(&core, NULL, &sink, NULL);
-        if (st == TROUPE_OK) {
-            run_script();
-            fail_at = 0;
-            ck_assert_uint_eq(stats()->subs + stats()->groups + stats()->held + stats()->backlog + stats()->backlog_bytes, 0);
-            ck_assert_uint_eq(trp_core_outstanding(core), 0);
-            trace[trace_n = 0] = 0;
-            run_script(); /* whatever failed, nothing is left of it */
-            ck_assert_str_eq(trace, good);
-            stop();
-        }
+        if (trp_core_new(&core, NULL, &sink, NULL) == TROUPE_OK)
+            run_script_twice();
         ck_assert_uint_eq(live, 0);
     }
-    ck_assert_uint_gt(total, 50);
+    troupe_alloc_set(NULL);
+}
+END_TEST
+
+/* A member for whose deliveries there is no memory is closed; the message goes to the next, and then what it had. */
+START_TEST(a_member_without_memory_is_passed_over) {
+    troupe_alloc_set(&(troupe_allocator){counting_realloc, counting_free, NULL});
+    start(NULL);
+    struct client *a = join("a"), *x = join("x"), *y = join("y");
+    sub(x, 1, "t", "g", 9);
+    sub(y, 1, "t", "g", 9);
+    for (int i = 1; i <= 8; i++)
+        pub(a, 0, "t", i);
+    trace[trace_n = 0] = 0;
+    calls = 0;
+    fail_at = 2; /* the message is kept, but x's fifth delivery needs a larger table */
+    fail_for = 1;
+    pub(a, 9, "t", 9);
+    expect("x <- close NO_MEMORY\n"
+           "y <- msg sid=1 token=5 t 9\n"
+           "a <- ok 9 count=1\n"
+           "y <- msg sid=1 token=6 t 1\n"
+           "y <- msg sid=1 token=7 t 3\n"
+           "y <- msg sid=1 token=8 t 5\n"
+           "y <- msg sid=1 token=9 t 7\n");
+    stop();
     troupe_alloc_set(NULL);
 }
 END_TEST
@@ -1028,7 +1063,8 @@ static Suite *suite(void) {
     t = tcase_create("memory");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_large_message_is_copied_once);
-    tcase_add_test(t, any_allocation_may_fail);
+    tcase_add_loop_test(t, any_allocation_may_fail, 0, 4);
+    tcase_add_test(t, a_member_without_memory_is_passed_over);
     suite_add_tcase(s, t);
     return s;
 }

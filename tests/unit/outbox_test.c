@@ -257,9 +257,8 @@ START_TEST(discard_keeps_a_frame_that_has_begun_to_leave) {
         sent += 100;
         ck_assert(send_small(5));
         write_all();
-        struct seen seen = read_wire(0);
-        ck_assert_uint_eq(seen.next, sent);
-        ck_assert_uint_lt(wire.n, written + 100000 + TRP_FRAME_SOFT);
+        ck_assert_uint_lt(wire.n, written + 100000);
+        ck_assert_uint_eq(read_wire(0).next, sent);
     }
 }
 END_TEST

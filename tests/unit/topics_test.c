@@ -32,16 +32,35 @@ static const struct {
     const char *text;
     bool topic, pattern;
 } forms[] = {
-    {"a", true, true},         {"a.b.c", true, true},     {"fib", true, true},
-    {"", false, false},        {".", false, false},       {"a.", false, false},
-    {".a", false, false},      {"a..b", false, false},    {"a b", false, false},
-    {"a\tb", false, false},    {"a\x7f", false, false},   {"a\n", false, false},
-    {"*", false, true},        {">", false, true},        {"a.*", false, true},
-    {"*.a.*", false, true},    {"a.>", false, true},      {">.a", false, false},
-    {"a.>.b", false, false},   {"a*", false, false},      {"a.b>", false, false},
-    {"**", false, false},      {"a.*b", false, false},    {">>", false, false},
-    {"gr\xc3\xbc\xc3\x9f", true, true},                   {"\xff", false, false},
-    {"\xc3", false, false},    {"_r", true, true},        {"$SYS/x", true, true},
+    {"a", true, true},
+    {"a.b.c", true, true},
+    {"fib", true, true},
+    {"", false, false},
+    {".", false, false},
+    {"a.", false, false},
+    {".a", false, false},
+    {"a..b", false, false},
+    {"a b", false, false},
+    {"a\tb", false, false},
+    {"a\x7f", false, false},
+    {"a\n", false, false},
+    {"*", false, true},
+    {">", false, true},
+    {"a.*", false, true},
+    {"*.a.*", false, true},
+    {"a.>", false, true},
+    {">.a", false, false},
+    {"a.>.b", false, false},
+    {"a*", false, false},
+    {"a.b>", false, false},
+    {"**", false, false},
+    {"a.*b", false, false},
+    {">>", false, false},
+    {"gr\xc3\xbc\xc3\x9f", true, true},
+    {"\xff", false, false},
+    {"\xc3", false, false},
+    {"_r", true, true},
+    {"$SYS/x", true, true},
 };
 
 START_TEST(valid_forms) {
@@ -68,12 +87,11 @@ static const struct {
     const char *pattern, *topic;
     bool matches;
 } matches[] = {
-    {"a", "a", true},           {"a", "b", false},       {"a", "a.b", false},   {"a.b", "a", false},
-    {"*", "a", true},           {"*", "a.b", false},     {"a.*", "a.b", true},  {"a.*", "a", false},
-    {"a.*", "a.b.c", false},    {">", "a", true},        {">", "a.b.c", true},  {"a.>", "a", false},
-    {"a.>", "a.b", true},       {"a.>", "a.b.c", true},  {"*.b", "a.b", true},  {"*.b", "a.c", false},
-    {"*.*", "a.b", true},       {"*.>", "a", false},     {"*.>", "a.b", true},  {"a.*.c", "a.b.c", true},
-    {"a.*.c", "a.b.d", false},  {"ab", "a", false},      {"a", "ab", false},
+    {"a", "a", true},          {"a", "b", false},    {"a", "a.b", false},  {"a.b", "a", false},     {"*", "a", true},
+    {"*", "a.b", false},       {"a.*", "a.b", true}, {"a.*", "a", false},  {"a.*", "a.b.c", false}, {">", "a", true},
+    {">", "a.b.c", true},      {"a.>", "a", false},  {"a.>", "a.b", true}, {"a.>", "a.b.c", true},  {"*.b", "a.b", true},
+    {"*.b", "a.c", false},     {"*.*", "a.b", true}, {"*.>", "a", false},  {"*.>", "a.b", true},    {"a.*.c", "a.b.c", true},
+    {"a.*.c", "a.b.d", false}, {"ab", "a", false},   {"a", "ab", false},
 };
 
 START_TEST(what_matches) {

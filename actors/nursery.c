@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The system's end of the nursery. Orders are packets of a SOCK_SEQPACKET socket, sent by whichever thread has one:
+ * the nursery always reads, so sending does not wait for anything but its turn. Reports are read by the steward. */
+#include "actors/nursery.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "actors/system.h"
+#include "transports/assert.h"
+#include "transports/log.h"
+
+/* --- forking it --- */
+
+/* ThreadSanitizer has a thread of its own in each process. */
+#if defined(__SANITIZE_THREAD__)
+enum { THREADS = 2 };
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+enum { THREADS = 2 };
+#else
+enum { THREADS = 1 };
+#endif
+#else
+enum { THREADS = 1 };
+#endif
+
+/* 0: it can't be told. */
+static int count_threads(void) {
+    DIR *dir = opendir("/proc/self/task");
+    int n = 0;
+    if (!dir)
+        return 0;
+    for (const struct dirent *e; (e = readdir(dir));)
+        n += e->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+/* A thread that has been joined may be listed for a moment longer: the kernel wakes the joiner first. */
+static bool is_threaded(void) {
+    const struct timespec moment = {.tv_nsec = 1000000};
+    for (int tries = 0; count_threads() > THREADS; tries++) {
+        if (tries == 200)
+            return true;
+        nanosleep(&moment, NULL);
+    }
+    return false;
+}
+
+void trp_nursery_none(struct trp_nursery *n) {
+    *n = (struct trp_nursery){.fd = -1};
+    pthread_mutex_init(&n->lock, NULL);
+}
+
+troupe_status trp_nursery_open(struct trp_nursery *n, troupe_system *sys) {
+    int fds[2];
+    trp_nursery_none(n);
+    if (is_threaded())
+        return TROUPE_INVALID;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
+        return TROUPE_SYSTEM;
+    /* What stdio holds would be written by both. */
+    fflush(NULL);
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        trp_nursery_main(sys, fds[1], parent);
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        return TROUPE_SYSTEM;
+    }
+    n->sys = sys;
+    n->fd = fds[0];
+    n->pid = pid;
+    return TROUPE_OK;
+}
+
+static void reap(struct trp_nursery *n) {
+    /* ECHILD: the program reaps all its children itself, or wants none reaped. */
+    while (n->pid && waitpid(n->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    n->pid = 0;
+}
+
+void trp_nursery_close(struct trp_nursery *n) {
+    trp_assert(!n->attached);
+    if (n->fd >= 0)
+        close(n->fd);
+    reap(n);
+    pthread_mutex_destroy(&n->lock);
+    *n = (struct trp_nursery){.fd = -1};
+}
+
+/* --- reports --- */
+
+static void nursery_gone(struct trp_nursery *n) {
+    uv_poll_stop(&n->poll);
+    pthread_mutex_lock(&n->lock);
+    n->gone = true;
+    pthread_mutex_unlock(&n->lock);
+    trp_log(TROUPE_LOG_ERROR, "nursery.gone", "the nursery (pid %d) has died: its process actors with it", (int)n->pid);
+    reap(n);
+    trp_process_nursery_gone(n->sys);
+}
+
+static void on_report(uv_poll_t *poll, int status, int events) {
+    struct trp_nursery *n = poll->data;
+    struct trp_report r;
+    (void)status, (void)events;
+    for (;;) {
+        ssize_t got = recv(n->fd, &r, sizeof r, MSG_DONTWAIT);
+        if (got == sizeof r) {
+            trp_process_report(n->sys, &r);
+        } else if (got < 0 && errno == EINTR) {
+            continue;
+        } else {
+            if (got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+                nursery_gone(n);
+            return;
+        }
+    }
+}
+
+troupe_status trp_nursery_attach(struct trp_nursery *n, struct trp_loop *loop) {
+    if (n->fd < 0)
+        return TROUPE_UNSUPPORTED;
+    if (uv_poll_init(&loop->uv, &n->poll, n->fd) != 0)
+        return TROUPE_SYSTEM;
+    n->poll.data = n;
+    n->attached = true;
+    uv_poll_start(&n->poll, UV_READABLE, on_report);
+    return TROUPE_OK;
+}
+
+void trp_nursery_detach(struct trp_nursery *n) {
+    if (n->attached)
+        uv_close((uv_handle_t *)&n->poll, NULL);
+    n->attached = false;
+}
+
+/* --- orders --- */
+
+/* An argument that is too large for a packet, as a file that is nowhere. -1: errno. */
+static int arg_file(const struct trp_birth *b) {
+    int fd = memfd_create("troupe-argument", MFD_CLOEXEC);
+    for (size_t done = 0; fd >= 0 && done < b->arg_size;) {
+        ssize_t n = write(fd, b->arg + done, b->arg_size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            close(fd);
+            return -1;
+        }
+        done += (size_t)n;
+    }
+    return fd;
+}
+
+union rights {
+    char bytes[CMSG_SPACE(2 * sizeof(int))];
+    struct cmsghdr align;
+};
+
+static void add_descriptors(struct msghdr *h, union rights *r, const int *fds, size_t count) {
+    *r = (union rights){0};
+    h->msg_control = r->bytes;
+    h->msg_controllen = CMSG_SPACE(count * sizeof(int));
+    struct cmsghdr *c = CMSG_FIRSTHDR(h);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+}
+
+static void wait_writable(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    (void)poll(&p, 1, -1);
+}
+
+/* uv_poll has made the socket non-blocking, so a full one is waited for. */
+static troupe_status send_packet(struct trp_nursery *n, const struct msghdr *h) {
+    troupe_status st = TROUPE_OK;
+    pthread_mutex_lock(&n->lock);
+    while (!n->gone && sendmsg(n->fd, h, MSG_NOSIGNAL) < 0 && st == TROUPE_OK) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            wait_writable(n->fd);
+        else if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
+            st = TROUPE_NO_NURSERY;
+        else if (errno != EINTR)
+            st = TROUPE_SYSTEM;
+    }
+    if (n->gone)
+        st = TROUPE_NO_NURSERY;
+    pthread_mutex_unlock(&n->lock);
+    return st;
+}
+
+troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t id, uint32_t life, const struct trp_birth *birth, int channel) {
+    struct trp_order order = {.what = TRP_ORDER_FORK, .life = life, .id = id, .birth = *birth};
+    int fds[2] = {channel, -1};
+    union rights rights;
+    if (n->fd < 0)
+        return TROUPE_UNSUPPORTED;
+    order.far_arg = birth->arg_size > TRP_ORDER_INLINE;
+    if (order.far_arg && (fds[1] = arg_file(birth)) < 0)
+        return TROUPE_SYSTEM;
+    struct iovec parts[2] = {{&order, sizeof order}, {birth->arg, birth->arg_size}};
+    struct msghdr h = {.msg_iov = parts, .msg_iovlen = order.far_arg || !birth->arg_size ? 1 : 2};
+    add_descriptors(&h, &rights, fds, order.far_arg ? 2 : 1);
+    troupe_status st = send_packet(n, &h);
+    if (order.far_arg)
+        close(fds[1]);
+    return st;
+}
+
+void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life) {
+    struct trp_order order = {.what = TRP_ORDER_KILL, .life = life, .id = id};
+    struct iovec part = {&order, sizeof order};
+    struct msghdr h = {.msg_iov = &part, .msg_iovlen = 1};
+    /* NO_NURSERY: then it is dead already. */
+    (void)(send_packet(n, &h) == TROUPE_OK);
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The nursery's own process: one thread, poll(2) on three descriptors (the system's socket, SIGCHLD, the system's
+ * process), a table of children, no loop library.
+ *
+ * It never waits for the system to read: what it has to report stays in the table until the socket takes it. So the
+ * system may send orders from any thread without either side waiting for the other in a circle.
+ *
+ * It ignores the signals that a terminal or a service manager sends to the whole group: the system is asked to end in
+ * order, and ends the nursery last. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "actors/nursery.h"
+#include "transports/alloc.h"
+
+/* A child, from its fork (or the failure of it) until its end has been reported. */
+struct kid {
+    uint64_t id;
+    uint32_t life;
+    pid_t pid;             /* 0: reaped, or never forked */
+    struct trp_report due; /* what 0: nothing */
+    bool ended;
+    int status;
+};
+
+struct nursery {
+    troupe_system *sys;
+    int socket, signals, parent; /* parent: -1 where the kernel has no pidfd */
+    struct kid *kids;
+    size_t count, room;
+};
+
+/* --- the process itself --- */
+
+static void signals_default(void) {
+    struct sigaction sa = {.sa_handler = SIG_DFL};
+    for (int s = 1; s < NSIG; s++)
+        (void)sigaction(s, &sa, NULL); /* SIGKILL, SIGSTOP and the library's own refuse; so be it */
+}
+
+static void signals_ignore(const int *which, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        signal(which[i], SIG_IGN);
+}
+
+static void signals_mask(const int *which, size_t count) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < count; i++)
+        sigaddset(&set, which[i]);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+/* Keeps 0, 1, 2 and `keep`, which becomes 3. */
+static int close_others(int keep) {
+    if (keep != 3) {
+        dup3(keep, 3, O_CLOEXEC);
+        keep = 3;
+    }
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, 4u, ~0u, 0u) == 0)
+        return keep;
+#endif
+    for (int fd = 4, most = (int)sysconf(_SC_OPEN_MAX); fd < most; fd++)
+        close(fd);
+    return keep;
+}
+
+static int watch_parent(pid_t parent) {
+#ifdef SYS_pidfd_open
+    return (int)syscall(SYS_pidfd_open, parent, 0);
+#else
+    (void)parent;
+    return -1;
+#endif
+}
+
+static void settle_in(struct nursery *n, int fd, pid_t parent) {
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP};
+    static const int masked[] = {SIGCHLD};
+    sigset_t set;
+    signals_default();
+    signals_ignore(ignored, sizeof ignored / sizeof *ignored);
+    signals_mask(masked, 1);
+    n->socket = close_others(fd);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    n->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    n->parent = watch_parent(parent);
+    prctl(PR_SET_NAME, "troupe-nursery");
+    if (n->signals < 0 || getppid() != parent)
+        _exit(1);
+}
+
+/* --- children --- */
+
+/* The end: of the system, or of our memory for children whose ends it could be told. */
+_Noreturn static void go(struct nursery *n) {
+    for (size_t i = 0; i < n->count; i++) {
+        if (n->kids[i].pid)
+            kill(n->kids[i].pid, SIGKILL);
+    }
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+        ;
+    _exit(0);
+}
+
+static struct kid *kid_add(struct nursery *n, const struct trp_order *o) {
+    if (n->count == n->room) {
+        size_t room = n->room ? n->room * 2 : 64;
+        struct kid *kids = trp_array(n->kids, room, sizeof *kids);
+        if (!kids)
+            return NULL;
+        n->kids = kids;
+        n->room = room;
+    }
+    struct kid *k = &n->kids[n->count++];
+    *k = (struct kid){.id = o->id, .life = o->life};
+    return k;
+}
+
+static void kid_remove(struct nursery *n, struct kid *k) {
+    *k = n->kids[--n->count];
+}
+
+/* The first code of a child: whatever it inherited from here is put right before anything of its own runs. */
+_Noreturn static void kid_main(struct nursery *n, uint64_t id, struct trp_birth *birth, int channel, pid_t nursery) {
+    static const int ignored[] = {SIGINT};
+    /* The nursery has one thread, so its death is the death of the thread that forked us. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != nursery)
+        _exit(1);
+    signals_default();
+    signals_ignore(ignored, 1);
+    signals_mask(NULL, 0);
+    channel = close_others(channel);
+    prctl(PR_SET_NAME, birth->name);
+    trp_child_main(n->sys, birth, id, channel);
+}
+
+static void kid_fork(struct nursery *n, const struct trp_order *o, struct trp_birth *birth, int channel) {
+    struct kid *k = kid_add(n, o);
+    if (!k)
+        go(n);
+    pid_t self = getpid(), pid = fork();
+    if (pid == 0)
+        kid_main(n, o->id, birth, channel, self);
+    k->pid = pid > 0 ? pid : 0;
+    k->due = (struct trp_report){.what = pid > 0 ? TRP_REPORT_FORKED : TRP_REPORT_FAILED,
+                                 .life = o->life,
+                                 .id = o->id,
+                                 .value = pid > 0 ? (int32_t)pid : errno};
+}
+
+static void kid_kill(struct nursery *n, const struct trp_order *o) {
+    for (size_t i = 0; i < n->count; i++) {
+        struct kid *k = &n->kids[i];
+        /* Not reaped yet, so the number is still its own. */
+        if (k->id == o->id && k->life == o->life && k->pid)
+            kill(k->pid, SIGKILL);
+    }
+}
+
+static void reap(struct nursery *n) {
+    struct signalfd_siginfo info;
+    pid_t pid;
+    int status;
+    while (read(n->signals, &info, sizeof info) > 0)
+        ;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (size_t i = 0; i < n->count; i++) {
+            if (n->kids[i].pid == pid) {
+                n->kids[i].pid = 0;
+                n->kids[i].ended = true;
+                n->kids[i].status = status;
+            }
+        }
+    }
+}
+
+/* --- orders --- */
+
+/* A birth of our own, as trp_birth_new makes them. NULL: no memory, or an order that makes no sense. */
+static struct trp_birth *order_birth(const struct trp_order *o, const uint8_t *arg, size_t got, int far) {
+    struct trp_birth *b = NULL;
+    troupe_spawn_opts opts = trp_birth_opts(&o->birth);
+    size_t size = o->birth.arg_size;
+    void *mapped = o->far_arg ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, far, 0) : NULL;
+    opts.restart = TROUPE_TEMPORARY; /* the system restarts it, by another order */
+    if (mapped == MAP_FAILED || (!mapped && got != size))
+        return NULL;
+    troupe_status st = trp_birth_new(&b, &opts, o->birth.body, mapped ? mapped : arg, size);
+    if (mapped)
+        munmap(mapped, size);
+    return st == TROUPE_OK ? b : NULL;
+}
+
+static void order_fork(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, const int *fds) {
+    struct trp_birth *b = order_birth(o, arg, got, fds[1]);
+    if (b) {
+        kid_fork(n, o, b, fds[0]);
+    } else {
+        struct kid *k = kid_add(n, o);
+        if (!k)
+            go(n);
+        k->due = (struct trp_report){.what = TRP_REPORT_FAILED, .life = o->life, .id = o->id, .value = ENOMEM};
+    }
+    trp_birth_free(b);
+}
+
+static void take_descriptors(const struct msghdr *h, int fds[2]) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c)) {
+        size_t n = c->cmsg_len > CMSG_LEN(0) ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+            memcpy(fds, CMSG_DATA(c), (n < 2 ? n : 2) * sizeof(int));
+    }
+}
+
+static void obey(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, const int *fds) {
+    if (o->what == TRP_ORDER_FORK && fds[0] >= 0)
+        order_fork(n, o, arg, got, fds);
+    else if (o->what == TRP_ORDER_KILL)
+        kid_kill(n, o);
+}
+
+/* False: the system is gone. */
+static bool take_order(struct nursery *n) {
+    static uint8_t arg[TRP_ORDER_INLINE];
+    struct trp_order o;
+    union {
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        struct cmsghdr align;
+    } rights;
+    struct iovec parts[2] = {{&o, sizeof o}, {arg, sizeof arg}};
+    struct msghdr h = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = rights.bytes, .msg_controllen = sizeof rights.bytes};
+    int fds[2] = {-1, -1};
+    ssize_t got = recvmsg(n->socket, &h, MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EINTR)
+        return true;
+    if (got <= 0)
+        return false;
+    take_descriptors(&h, fds);
+    if ((size_t)got >= sizeof o)
+        obey(n, &o, arg, (size_t)got - sizeof o, fds);
+    for (int i = 0; i < 2; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    return true;
+}
+
+/* --- reports --- */
+
+static void due_next(struct kid *k) {
+    k->due = k->ended ? (struct trp_report){.what = TRP_REPORT_ENDED, .life = k->life, .id = k->id, .value = k->status}
+                      : (struct trp_report){0};
+    k->ended = false;
+}
+
+/* False: the socket takes no more now. */
+static bool report_kid(struct nursery *n, struct kid *k, bool *over) {
+    if (!k->due.what)
+        due_next(k);
+    while (k->due.what) {
+        if (send(n->socket, &k->due, sizeof k->due, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+            return errno != EAGAIN && errno != EWOULDBLOCK;
+        *over = k->due.what != TRP_REPORT_FORKED;
+        due_next(k);
+    }
+    return true;
+}
+
+/* False: something is left. */
+static bool report(struct nursery *n) {
+    for (size_t i = 0; i < n->count;) {
+        bool over = false;
+        if (!report_kid(n, &n->kids[i], &over))
+            return false;
+        if (over)
+            kid_remove(n, &n->kids[i]);
+        else
+            i++;
+    }
+    return true;
+}
+
+/* --- its life --- */
+
+_Noreturn void trp_nursery_main(troupe_system *sys, int fd, pid_t parent) {
+    static struct nursery n;
+    n.sys = sys;
+    settle_in(&n, fd, parent);
+    for (;;) {
+        short want = report(&n) ? POLLIN : POLLIN | POLLOUT;
+        struct pollfd p[3] = {
+            {.fd = n.socket, .events = want}, {.fd = n.signals, .events = POLLIN}, {.fd = n.parent, .events = POLLIN}};
+        if (poll(p, 3, -1) < 0)
+            continue;
+        if (p[2].revents)
+            go(&n);
+        if (p[1].revents)
+            reap(&n);
+        if ((p[0].revents & (POLLIN | POLLHUP | POLLERR)) && !take_order(&n))
+            go(&n);
+    }
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * A system: the actors of one process, the workers they run on, and the nursery that forks those which run in
+ * processes of their own. In such a process there is a system, too, a small one: one body, no workers, no nursery, and
+ * a channel to the system that had it forked (child.c).
+ *
+ * Lifecycle: open -> (closing: no new actors) -> close. */
+#ifndef TRP_SYSTEM_H
+#define TRP_SYSTEM_H
+
+#include "actors/ends.h"
+#include "actors/nursery.h"
+#include "actors/registry.h"
+#include "actors/self.h"
+#include "actors/stack.h"
+
+/* A thread actor's thread, from its start until somebody has joined it. */
+struct trp_thread {
+    struct trp_thread *next;
+    struct trp_actor *actor;
+    pthread_t id;
+};
+
+/* (c) constant from open to close, (m) under lock, (a) atomic, (o) the opener's thread */
+struct troupe_system {
+    char *broker, *name;            /* (c) broker NULL: the environment's */
+    struct trp_registry registry;
+    struct trp_ends ends;
+    struct trp_stacks stacks;
+    struct trp_nursery nursery;
+
+    struct trp_actor *opener;       /* (c) */
+    struct troupe_self self;        /* (o) the opener's */
+
+    pthread_mutex_t lock;
+    pthread_cond_t threads_over;    /* with lock: a thread has come to `over` */
+    unsigned count;                 /* (c) of workers for coroutines */
+    struct trp_worker **workers;    /* (m) until they run, then (c) */
+    struct trp_worker *steward;     /* (m) until it runs, then (c) */
+    unsigned threads;               /* (m) thread actors' threads not joined yet */
+    struct trp_thread *over;        /* (m) those among them that have nothing more to do */
+
+    struct trp_worker **_Atomic ready;   /* (a) workers, once they run */
+    struct trp_worker *_Atomic steady;   /* (a) steward, once it runs */
+    atomic_uint placed;             /* (a) coroutines so far: round robin */
+    atomic_uint named;              /* (a) actors without a name so far */
+    atomic_size_t live;             /* (a) actors but the opener */
+    atomic_bool closing;            /* (a) */
+    atomic_bool crashed;            /* (a) somebody has ended by a crash, for good */
+    atomic_size_t dead_letters;     /* (a) */
+};
+
+/* Starts an actor; takes *birth with OK. CLOSED: the system is closing. */
+TROUPE_NODISCARD troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, troupe_ref *out);
+
+/* The next worker for a coroutine; the steward, which runs the proxies of processes. Started when first asked for. */
+TROUPE_NODISCARD troupe_status trp_system_worker(troupe_system *sys, struct trp_worker **out);
+TROUPE_NODISCARD troupe_status trp_system_steward(troupe_system *sys, struct trp_worker **out);
+
+/* Threads of thread actors: started, and told of when they have nothing more to do but return. */
+TROUPE_NODISCARD troupe_status trp_system_thread_start(troupe_system *sys, struct trp_thread *t, void *(*fn)(void *), size_t stack);
+void trp_system_thread_over(troupe_system *sys, struct trp_thread *t);
+
+/* News of an actor. Any thread, no lock held. */
+void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit, int64_t delay_ms);
+void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit);
+/* n messages for it have been dropped (0: none, and nothing happens). */
+void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n);
+
+/* What an open system and the small one in a process have in common; the rest is zero. Takes the birth of its one self. */
+TROUPE_NODISCARD troupe_status trp_system_init(troupe_system *sys, const char *broker, const char *name);
+void trp_system_fini(troupe_system *sys);
+
+#endif
