@@ -37,8 +37,8 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     atomic_init(&a->killed, false);
     atomic_init(&a->finished, NULL);
     trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow);
-    trp_ops_init(&a->asks);
-    trp_ops_init(&a->joins);
+    trp_waits_init(&a->asks);
+    trp_waits_init(&a->joins);
 }
 
 struct trp_actor *trp_actor_ref(struct trp_actor *a) {
@@ -73,14 +73,14 @@ void trp_actor_unpark(struct trp_actor *a) {
         a->backend->resume(a);
 }
 
-void trp_op_finish(struct trp_op *op, troupe_status st, struct trp_wakes *w) {
+void trp_wait_finish(struct trp_wait *op, troupe_status st, struct trp_wakes *w) {
     trp_assert(!op->link && w->n < TRP_WAKES);
     w->who[w->n++] = trp_actor_ref(op->who);
     op->st = st;
     if (op->finish)
         op->finish(op);
     else
-        /* Pairs with the acquire in trp_op_done. The last touch: the waiter may return now. */
+        /* Pairs with the acquire in trp_wait_done. The last touch: the waiter may return now. */
         atomic_store_explicit(&op->done, true, memory_order_release);
 }
 
@@ -160,7 +160,7 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
 static bool admit(struct trp_actor *a, struct trp_wakes *w) {
     struct trp_send *s = NULL;
     while (w->n < TRP_WAKES && (s = trp_mailbox_admit(&a->mailbox)))
-        trp_op_finish(&s->op, TROUPE_OK, w);
+        trp_wait_finish(&s->op, TROUPE_OK, w);
     return s == NULL;
 }
 
@@ -237,16 +237,16 @@ void trp_question_unmake(struct troupe_msg *m) {
 
 void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask) {
     pthread_mutex_lock(&asker->lock);
-    trp_ops_add(&asker->asks, &ask->op);
+    trp_waits_add(&asker->asks, &ask->op);
     pthread_mutex_unlock(&asker->lock);
 }
 
 /* Off the list; NULL: the asker waits no more. Under the lock. */
 static struct trp_ask *ask_find(struct trp_actor *asker, uint64_t number) {
-    for (struct trp_op *op = asker->asks.first; op; op = op->next) {
+    for (struct trp_wait *op = asker->asks.first; op; op = op->next) {
         struct trp_ask *ask = (struct trp_ask *)op;
         if (ask->number == number) {
-            trp_ops_remove(&asker->asks, op);
+            trp_waits_remove(&asker->asks, op);
             return ask;
         }
     }
@@ -265,7 +265,7 @@ troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct
     if (ask) {
         ask->answer = *answer;
         *answer = NULL;
-        trp_op_finish(&ask->op, st, &w);
+        trp_wait_finish(&ask->op, st, &w);
     }
     pthread_mutex_unlock(&asker->lock);
     trp_wakes_run(&w);
@@ -301,7 +301,8 @@ size_t trp_messages_bury(struct troupe_msg *all, troupe_status st) {
         next = m->next;
         if (m->owner)
             question_end(m, st, NULL);
-        trp_conn_settle(m, true);
+        else if (m->origin.settle)
+            m->origin.settle(m, true);
         trp_msg_drop(m);
     }
     return n;
@@ -309,11 +310,11 @@ size_t trp_messages_bury(struct troupe_msg *all, troupe_status st) {
 
 /* --- waiting --- */
 
-bool trp_op_withdraw(struct trp_actor *a, struct trp_ops *list, struct trp_op *op) {
+bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *op) {
     pthread_mutex_lock(&a->lock);
     bool waiting = op->link != NULL;
     if (waiting)
-        trp_ops_remove(list, op);
+        trp_waits_remove(list, op);
     pthread_mutex_unlock(&a->lock);
     return waiting;
 }
@@ -322,7 +323,7 @@ troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j) {
     troupe_status st = TROUPE_OK;
     pthread_mutex_lock(&a->lock);
     if (a->life != TRP_ENDED) {
-        trp_ops_add(&a->joins, &j->op);
+        trp_waits_add(&a->joins, &j->op);
         st = TROUPE_AGAIN;
     }
     pthread_mutex_unlock(&a->lock);
@@ -346,7 +347,7 @@ static void life_set(struct trp_actor *a, enum trp_life next) {
 static bool expel(struct trp_actor *a, troupe_status st, struct trp_wakes *w) {
     struct trp_send *s = NULL;
     while (w->n < TRP_WAKES && (s = trp_mailbox_expel(&a->mailbox)))
-        trp_op_finish(&s->op, st, w);
+        trp_wait_finish(&s->op, st, w);
     return s == NULL;
 }
 
@@ -448,9 +449,9 @@ bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *dela
 static bool tell_joins(struct trp_actor *a, const troupe_exit *exit, struct trp_wakes *w) {
     while (w->n < TRP_WAKES && a->joins.first) {
         struct trp_join *j = (struct trp_join *)a->joins.first;
-        trp_ops_remove(&a->joins, &j->op);
+        trp_waits_remove(&a->joins, &j->op);
         j->exit = *exit;
-        trp_op_finish(&j->op, TROUPE_OK, w);
+        trp_wait_finish(&j->op, TROUPE_OK, w);
     }
     return a->joins.first == NULL;
 }

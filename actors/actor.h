@@ -53,9 +53,9 @@ struct trp_actor {
     enum trp_life life;          /* (m) */
     bool wants_mail;             /* (m) a message that comes is worth a wake */
     struct trp_mailbox mailbox;  /* (m) */
-    struct trp_ops asks;         /* (m) struct trp_ask: its own questions */
-    struct trp_ops joins;        /* (m) struct trp_join: who waits for its end */
-    struct trp_op *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
+    struct trp_waits asks;         /* (m) struct trp_ask: its own questions */
+    struct trp_waits joins;        /* (m) struct trp_join: who waits for its end */
+    struct trp_wait *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
 
     unsigned lives;              /* (o) begun so far */
     int64_t backoff_ms;          /* (o) before the latest restart */
@@ -124,7 +124,7 @@ void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask);
 /* --- waiting --- */
 
 /* Takes back an operation that hangs on `a` (mailbox, asks or joins). False: it is done. */
-TROUPE_NODISCARD bool trp_op_withdraw(struct trp_actor *a, struct trp_ops *list, struct trp_op *op);
+TROUPE_NODISCARD bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *op);
 /* Waits for the end of `a`: AGAIN; OK: it is over, look at the ends. */
 TROUPE_NODISCARD troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j);
 

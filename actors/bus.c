@@ -9,6 +9,7 @@
  * once. */
 #include "actors/bus.h"
 
+#include <stdio.h>
 #include "actors/self.h"
 #include "actors/system.h"
 #include "clients/conn.h"
@@ -110,8 +111,10 @@ static troupe_status bus_open(troupe_self *self) {
     if (bus->conn)
         return TROUPE_OK;
     troupe_system *sys = self->actor->sys;
-    struct trp_conn_opts opts = {.url = sys->broker, .name = sys->name};
+    char name[256];
+    struct trp_conn_opts opts = {.url = sys->broker, .name = name};
     const char *why = "";
+    snprintf(name, sizeof name, "%s/%s", sys->name, bus->worker->name);
     troupe_status st = trp_conn_new(&bus->conn, &bus->worker->loop, &opts, &handler, bus, &why);
     if (st != TROUPE_OK)
         trp_log(TROUPE_LOG_ERROR, "actors.broker", "%s: %s", troupe_self_name(self), why);

@@ -27,7 +27,7 @@ struct trp_far {
     bool asks;
 };
 
-static void finished(struct trp_op *op);
+static void finished(struct trp_wait *op);
 
 /* --- results --- */
 
@@ -55,6 +55,12 @@ static void result_exit(struct trp_proxy *p, uint64_t op, const troupe_exit *exi
 
 /* --- calls under way --- */
 
+static void op_init(struct trp_wait *op, struct trp_actor *who, enum trp_wait_role role) {
+    op->who = who;
+    op->role = role;
+    op->finish = finished;
+}
+
 static struct trp_far *far_new(struct trp_proxy *p, uint64_t op, struct trp_actor *on) {
     struct trp_far *far = trp_calloc(1, sizeof *far);
     if (!far)
@@ -62,7 +68,9 @@ static struct trp_far *far_new(struct trp_proxy *p, uint64_t op, struct trp_acto
     far->proxy = p;
     far->op = op;
     far->on = trp_actor_ref(on);
-    far->send.op = far->ask.op = far->join.op = (struct trp_op){.who = p->actor, .finish = finished};
+    op_init(&far->send.op, p->actor, TRP_WAIT_SEND);
+    op_init(&far->ask.op, p->actor, TRP_WAIT_ASK);
+    op_init(&far->join.op, p->actor, TRP_WAIT_JOIN);
     far->next = p->calls;
     far->link = &p->calls;
     if (far->next)
@@ -90,8 +98,8 @@ static void far_free(struct trp_far *far) {
     trp_free(far);
 }
 
-static void withdraw(struct trp_far *far, struct trp_actor *on, struct trp_ops *list, struct trp_op *op) {
-    if (op->link && trp_op_withdraw(on, list, op))
+static void withdraw(struct trp_far *far, struct trp_actor *on, struct trp_waits *list, struct trp_wait *op) {
+    if (trp_wait_withdraw(on, list, op))
         far->pending--;
 }
 
@@ -109,8 +117,8 @@ static void far_drop(struct trp_far *far) {
 /* --- what is finished --- */
 
 /* Any thread, under the lock of the list: the last touch before the steward sees it. */
-static void finished(struct trp_op *op) {
-    struct trp_op *head = atomic_load_explicit(&op->who->finished, memory_order_relaxed);
+static void finished(struct trp_wait *op) {
+    struct trp_wait *head = atomic_load_explicit(&op->who->finished, memory_order_relaxed);
     do {
         op->next = head;
         /* Release pairs with the acquire in trp_far_finish. */
@@ -142,26 +150,220 @@ static void join_finished(struct trp_far *far) {
 
 #define FAR_OF(op, member) ((struct trp_far *)(void *)((char *)(op)-offsetof(struct trp_far, member)))
 
-/* Which of its three operations is it? Told by what the proxy's calls know: the operation's place in one of them. */
-static void op_finished(struct trp_op *op) {
+static void op_finished(struct trp_wait *op) {
+    struct trp_far *far;
     switch (op->role) {
-    case TRP_OP_SEND: {
-        struct trp_far *far = FAR_OF(op, send.op);
+    case TRP_WAIT_SEND:
+        far = FAR_OF(op, send.op);
         far->pending--;
         send_finished(far);
         break;
-    }
-    case TRP_OP_ASK: {
-        struct trp_far *far = FAR_OF(op, ask.op);
+    case TRP_WAIT_ASK:
+        far = FAR_OF(op, ask.op);
         far->pending--;
         ask_finished(far);
         break;
-    }
-    case TRP_OP_JOIN: {
-        struct trp_far *far = FAR_OF(op, join.op);
+    case TRP_WAIT_JOIN:
+        far = FAR_OF(op, join.op);
         far->pending--;
         join_finished(far);
         break;
     }
+}
+
+void trp_far_finish(struct trp_proxy *p) {
+    /* Relaxed: a hint; who has pushed wakes us after it. Acquire pairs with the release in finished(). */
+    if (!atomic_load_explicit(&p->actor->finished, memory_order_relaxed))
+        return;
+    struct trp_wait *op = atomic_exchange_explicit(&p->actor->finished, NULL, memory_order_acquire), *first = NULL;
+    while (op) {
+        struct trp_wait *older = op->next;
+        op->next = first;
+        first = op;
+        op = older;
+    }
+    while (first) {
+        struct trp_wait *next = first->next;
+        first->next = NULL;
+        op_finished(first);
+        first = next;
+    }
+}
+
+void trp_far_abandon(struct trp_proxy *p) {
+    while (p->calls)
+        far_drop(p->calls);
+    /* What could not be withdrawn had been pushed before its lock was dropped: it is all here. */
+    trp_far_finish(p);
+}
+
+/* --- the calls --- */
+
+static struct trp_actor *whom(struct trp_proxy *p, const struct trp_frame *f) {
+    return trp_registry_get(&p->actor->sys->registry, f->ref);
+}
+
+static struct troupe_msg *message(struct trp_proxy *p, struct trp_slice payload) {
+    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = payload});
+    if (m)
+        m->from = trp_actor_id(p->actor);
+    return m;
+}
+
+/* Waits for room; takes the message. */
+static void send_later(struct trp_proxy *p, uint64_t op, struct trp_actor *to, struct troupe_msg *m) {
+    struct trp_far *far = far_new(p, op, to);
+    if (!far) {
+        trp_msg_drop(m);
+        result_status(p, op, TROUPE_NO_MEMORY);
+        return;
+    }
+    far->send.msg = m;
+    troupe_status st = trp_actor_send(to, &far->send, true);
+    if (st == TROUPE_AGAIN) {
+        far->pending = 1;
+        return;
+    }
+    result_status(p, op, st);
+    far_free(far);
+}
+
+static void call_send(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    struct trp_actor *to = whom(p, f);
+    struct trp_send send = {.msg = to ? message(p, body) : NULL};
+    troupe_status st = to ? TROUPE_NO_MEMORY : TROUPE_NOT_FOUND;
+    if (send.msg)
+        st = trp_actor_send(to, &send, false);
+    if (st == TROUPE_FULL && f->type == TRP_FRAME_SEND) {
+        send_later(p, f->op, to, send.msg);
+    } else {
+        trp_msg_drop(send.msg);
+        result_status(p, f->op, st);
+    }
+    if (to)
+        trp_actor_unref(to);
+}
+
+/* Takes the message. */
+static void ask_begin(struct trp_proxy *p, uint64_t op, struct trp_actor *to, struct troupe_msg *m) {
+    struct trp_actor *me = p->actor;
+    struct trp_far *far = far_new(p, op, to);
+    if (!far) {
+        trp_msg_drop(m);
+        result_status(p, op, TROUPE_NO_MEMORY);
+        return;
+    }
+    far->asks = true;
+    far->ask.number = ++p->asked;
+    far->send.msg = m;
+    trp_question_make(m, me, far->ask.number);
+    far->pending = 1;
+    trp_ask_begin(me, &far->ask);
+    troupe_status st = trp_actor_send(to, &far->send, true);
+    if (st == TROUPE_AGAIN)
+        far->pending = 2;
+    if (st == TROUPE_OK || st == TROUPE_AGAIN)
+        return;
+    result_status(p, op, st);
+    far_drop(far);
+}
+
+static void call_ask(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    struct trp_actor *to = whom(p, f);
+    struct troupe_msg *m = to ? message(p, body) : NULL;
+    if (m)
+        ask_begin(p, f->op, to, m);
+    else
+        result_status(p, f->op, to ? TROUPE_NO_MEMORY : TROUPE_NOT_FOUND);
+    if (to)
+        trp_actor_unref(to);
+}
+
+static void join_ended(struct trp_proxy *p, const struct trp_frame *f) {
+    troupe_exit exit;
+    if (trp_ends_find(&p->actor->sys->ends, f->ref, &exit))
+        result_exit(p, f->op, &exit);
+    else
+        result_status(p, f->op, TROUPE_NOT_FOUND);
+}
+
+static void call_join(struct trp_proxy *p, const struct trp_frame *f) {
+    struct trp_actor *a = whom(p, f);
+    struct trp_far *far = a ? far_new(p, f->op, a) : NULL;
+    if (a && !far) {
+        result_status(p, f->op, TROUPE_NO_MEMORY);
+    } else if (far && trp_actor_join(a, &far->join) == TROUPE_AGAIN) {
+        far->pending = 1;
+    } else {
+        join_ended(p, f);
+        if (far)
+            far_free(far);
+    }
+    if (a)
+        trp_actor_unref(a);
+}
+
+static void call_shut(struct trp_proxy *p, const struct trp_frame *f) {
+    struct trp_actor *a = whom(p, f);
+    troupe_status st = TROUPE_NOT_FOUND;
+    if (a) {
+        st = f->type == TRP_FRAME_KILL ? trp_actor_kill(a) : trp_actor_close(a);
+        trp_actor_unref(a);
+    }
+    result_status(p, f->op, st);
+}
+
+/* The body's address is what it says: it is the same program, and a body may do here what it likes, anyway. */
+static bool call_spawn(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    struct trp_birth given, *birth;
+    troupe_ref ref = {0};
+    if (body.n < sizeof given)
+        return false;
+    memcpy(&given, body.p, sizeof given);
+    given.name[TRP_NAME_MAX] = 0;
+    if (given.arg_size != body.n - sizeof given)
+        return false;
+    troupe_spawn_opts opts = trp_birth_opts(&given);
+    troupe_status st = trp_birth_new(&birth, &opts, given.body, body.p + sizeof given, given.arg_size);
+    if (st == TROUPE_OK) {
+        st = trp_system_spawn(p->actor->sys, &birth, &ref);
+        trp_birth_free(birth);
+    }
+    result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = ref.id}, (struct trp_slice){0});
+    return true;
+}
+
+static void call_cancel(struct trp_proxy *p, const struct trp_frame *f) {
+    for (struct trp_far *far = p->calls; far; far = far->next) {
+        if (far->op == f->op) {
+            far_drop(far);
+            return;
+        }
+    }
+}
+
+bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    switch (f->type) {
+    case TRP_FRAME_SEND:
+    case TRP_FRAME_TRY_SEND:
+        call_send(p, f, body);
+        return true;
+    case TRP_FRAME_ASK:
+        call_ask(p, f, body);
+        return true;
+    case TRP_FRAME_JOIN:
+        call_join(p, f);
+        return true;
+    case TRP_FRAME_SHUT:
+    case TRP_FRAME_KILL:
+        call_shut(p, f);
+        return true;
+    case TRP_FRAME_SPAWN:
+        return call_spawn(p, f, body);
+    case TRP_FRAME_CANCEL:
+        call_cancel(p, f);
+        return true;
+    default:
+        return false;
     }
 }

@@ -17,7 +17,7 @@
 #ifndef TRP_MAILBOX_H
 #define TRP_MAILBOX_H
 
-#include "actors/op.h"
+#include "actors/wait.h"
 #include "clients/msg.h"
 
 struct trp_mailbox {
@@ -26,7 +26,7 @@ struct trp_mailbox {
     size_t lent, lent_bytes;
     size_t max, max_bytes;
     troupe_overflow overflow;
-    struct trp_ops parked; /* struct trp_send */
+    struct trp_waits parked; /* struct trp_send */
 };
 
 void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow);

@@ -67,6 +67,8 @@ troupe_status troupe_sleep(troupe_self *self, int64_t ms) {
 /* --- messages in hand --- */
 
 static void hand_unlink(struct troupe_msg *m) {
+    if (!m->link)
+        return;
     *m->link = m->next;
     if (m->next)
         m->next->link = m->link;

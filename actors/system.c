@@ -17,9 +17,14 @@
 
 /* --- workers --- */
 
-static void workers_stop(struct trp_worker **workers, unsigned count) {
+static void worker_end(struct trp_worker *w) {
+    trp_worker_join(w);
+    trp_worker_free(w);
+}
+
+static void workers_end(struct trp_worker **workers, unsigned count) {
     for (unsigned i = 0; workers && i < count; i++)
-        trp_worker_stop(workers[i]);
+        worker_end(workers[i]);
     trp_free((void *)workers);
 }
 
@@ -45,7 +50,7 @@ static troupe_status workers_launch(troupe_system *sys) {
         st = worker_launch(sys, &workers[i], name);
     }
     if (st != TROUPE_OK) {
-        workers_stop(workers, sys->count);
+        workers_end(workers, sys->count);
         return st;
     }
     sys->workers = workers;
@@ -69,16 +74,22 @@ troupe_status trp_system_worker(troupe_system *sys, struct trp_worker **out) {
     return TROUPE_OK;
 }
 
+static void steward_end(troupe_system *sys, struct trp_worker *w) {
+    trp_worker_join(w);
+    trp_nursery_detach(&sys->nursery);
+    trp_worker_free(w);
+}
+
 static troupe_status steward_launch(troupe_system *sys) {
     struct trp_worker *w;
     troupe_status st = trp_worker_new(&w, sys, "steward");
-    if (st == TROUPE_OK && (st = trp_nursery_attach(&sys->nursery, &w->loop)) == TROUPE_OK)
+    if (st != TROUPE_OK)
+        return st;
+    st = trp_nursery_attach(&sys->nursery, &w->loop);
+    if (st == TROUPE_OK)
         st = trp_worker_start(w);
-    else
-        w = NULL;
     if (st != TROUPE_OK) {
-        trp_nursery_detach(&sys->nursery);
-        trp_worker_free(w);
+        steward_end(sys, w);
         return st;
     }
     sys->steward = w;
@@ -99,4 +110,302 @@ troupe_status trp_system_steward(troupe_system *sys, struct trp_worker **out) {
     }
     *out = w;
     return TROUPE_OK;
+}
+
+/* --- threads --- */
+
+static void threads_join(struct trp_thread *t) {
+    while (t) {
+        struct trp_thread *next = t->next;
+        pthread_join(t->id, NULL);
+        trp_free(t);
+        t = next;
+    }
+}
+
+/* Takes the threads that are over. Under the lock. */
+static struct trp_thread *threads_take(troupe_system *sys) {
+    struct trp_thread *over = sys->over;
+    sys->over = NULL;
+    for (struct trp_thread *t = over; t; t = t->next)
+        sys->threads--;
+    return over;
+}
+
+troupe_status trp_system_thread_start(troupe_system *sys, struct trp_thread *t, void *(*fn)(void *), size_t stack) {
+    pthread_mutex_lock(&sys->lock);
+    sys->threads++;
+    struct trp_thread *over = threads_take(sys);
+    pthread_mutex_unlock(&sys->lock);
+    threads_join(over);
+    pthread_t unused; /* it tells its own, when it is over: by then this one may not be written yet */
+    troupe_status st = trp_thread_start(&unused, fn, t, stack);
+    if (st != TROUPE_OK) {
+        pthread_mutex_lock(&sys->lock);
+        sys->threads--;
+        pthread_mutex_unlock(&sys->lock);
+    }
+    return st;
+}
+
+void trp_system_thread_over(troupe_system *sys, struct trp_thread *t) {
+    pthread_mutex_lock(&sys->lock);
+    t->id = pthread_self();
+    t->next = sys->over;
+    sys->over = t;
+    pthread_cond_signal(&sys->threads_over);
+    pthread_mutex_unlock(&sys->lock);
+}
+
+/* Waits for all threads of actors. */
+static void threads_end(troupe_system *sys) {
+    pthread_mutex_lock(&sys->lock);
+    while (sys->threads > 0) {
+        while (!sys->over)
+            pthread_cond_wait(&sys->threads_over, &sys->lock);
+        struct trp_thread *over = threads_take(sys);
+        pthread_mutex_unlock(&sys->lock);
+        threads_join(over);
+        pthread_mutex_lock(&sys->lock);
+    }
+    pthread_mutex_unlock(&sys->lock);
+}
+
+/* --- news --- */
+
+void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit, int64_t delay_ms) {
+    (void)sys;
+    trp_log(TROUPE_LOG_WARN, "actor.restarting", "%s ended: %s; it is started again in %lld ms", a->birth->name, exit->text,
+            (long long)delay_ms);
+}
+
+static bool is_crash(const troupe_exit *exit) {
+    return exit->how == TROUPE_END_EXIT || exit->how == TROUPE_END_SIGNAL;
+}
+
+void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit) {
+    trp_log(is_crash(exit) ? TROUPE_LOG_WARN : TROUPE_LOG_DEBUG, "actor.ended", "%s ended: %s", a->birth->name, exit->text);
+    if (is_crash(exit))
+        atomic_store(&sys->crashed, true);
+    if (a == sys->opener)
+        return;
+    /* The opener may be waiting for the last one. It outlives all others. */
+    if (atomic_fetch_sub(&sys->live, 1) == 1)
+        trp_actor_unpark(sys->opener);
+}
+
+void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n) {
+    if (n == 0)
+        return;
+    atomic_fetch_add_explicit(&sys->dead_letters, n, memory_order_relaxed); /* a statistic */
+    trp_log(TROUPE_LOG_DEBUG, "actor.dead_letters", "%s: %zu messages dropped", a->birth->name, n);
+}
+
+/* --- spawning --- */
+
+static const struct trp_backend *backend_of(troupe_kind kind) {
+    switch (kind) {
+    case TROUPE_COROUTINE:
+        return &trp_coroutine_backend;
+    case TROUPE_THREAD:
+        return &trp_thread_backend;
+    case TROUPE_PROCESS:
+        break;
+    }
+    return &trp_process_backend;
+}
+
+static void name_it(troupe_system *sys, struct trp_birth *b) {
+    if (!b->name[0])
+        snprintf(b->name, sizeof b->name, "actor-%u", atomic_fetch_add_explicit(&sys->named, 1, memory_order_relaxed) + 1);
+}
+
+static troupe_status actor_new(troupe_system *sys, struct trp_birth *birth, struct trp_actor **out) {
+    troupe_status st = trp_registry_new(&sys->registry, out, sys, birth);
+    if (st != TROUPE_OK)
+        return st;
+    name_it(sys, birth);
+    (*out)->backend = backend_of(birth->kind);
+    return TROUPE_OK;
+}
+
+/* Who closes sets `closing` and then looks at all actors there are; we are there and then look at `closing`: one of us sees the other. */
+static void kill_if_closing(troupe_system *sys, uint64_t id) {
+    atomic_thread_fence(memory_order_seq_cst);
+    struct trp_actor *a = atomic_load(&sys->closing) ? trp_registry_get(&sys->registry, id) : NULL;
+    if (!a)
+        return;
+    (void)(trp_actor_kill(a) == TROUPE_OK);
+    trp_actor_unref(a);
+}
+
+troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, troupe_ref *out) {
+    struct trp_actor *a;
+    if (atomic_load(&sys->closing))
+        return TROUPE_CLOSED;
+    troupe_status st = actor_new(sys, *birth, &a);
+    if (st != TROUPE_OK)
+        return st;
+    *birth = NULL;
+    atomic_fetch_add(&sys->live, 1);
+    trp_registry_publish(a);
+    uint64_t id = trp_actor_id(a);
+    st = a->backend->start(a);
+    if (st != TROUPE_OK) {
+        atomic_fetch_sub(&sys->live, 1);
+        trp_actor_abort(a);
+        return st;
+    }
+    kill_if_closing(sys, id);
+    out->id = id;
+    return TROUPE_OK;
+}
+
+/* --- opening --- */
+
+static unsigned count_cpus(void) {
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? (unsigned)n : 1;
+}
+
+/* The opener runs already: its birth is a matter of form. */
+static void no_body(troupe_self *self, void *arg) {
+    (void)self, (void)arg;
+}
+
+static troupe_status opener_new(troupe_system *sys) {
+    struct trp_birth *birth;
+    struct trp_actor *a;
+    troupe_spawn_opts opts = {.kind = TROUPE_THREAD, .name = "main"};
+    troupe_status st = trp_birth_new(&birth, &opts, no_body, NULL, 0);
+    if (st != TROUPE_OK)
+        return st;
+    st = actor_new(sys, birth, &a);
+    if (st != TROUPE_OK) {
+        trp_birth_free(birth);
+        return st;
+    }
+    sys->opener = a;
+    trp_registry_publish(a);
+    st = trp_worker_new(&a->worker, sys, "main");
+    if (st != TROUPE_OK)
+        return st;
+    a->worker->alone = true;
+    trp_worker_enter(a->worker);
+    trp_self_init(&sys->self, a, &trp_thread_backend, &trp_local_reach);
+    return trp_actor_enter(a) ? TROUPE_OK : TROUPE_BUG;
+}
+
+static void opener_free(troupe_system *sys) {
+    struct trp_actor *a = sys->opener;
+    troupe_exit exit = trp_exit_normal();
+    if (!a)
+        return;
+    if (sys->self.actor) {
+        trp_self_leave(&sys->self);
+        trp_bus_close(&a->worker->bus, TRP_BUS_FLUSH_MS);
+    }
+    trp_worker_enter(NULL);
+    trp_actor_end(a, &exit);
+}
+
+/* All actors but the opener are gone. Takes half-made ones. */
+static void system_free(troupe_system *sys) {
+    steward_end(sys, sys->steward);
+    workers_end(sys->workers, sys->count);
+    trp_nursery_close(&sys->nursery);
+    opener_free(sys);
+    trp_registry_fini(&sys->registry);
+    trp_ends_fini(&sys->ends);
+    trp_stacks_fini(&sys->stacks);
+    pthread_mutex_destroy(&sys->lock);
+    pthread_cond_destroy(&sys->threads_over);
+    trp_free(sys->broker);
+    trp_free(sys->name);
+    trp_free(sys);
+}
+
+static troupe_status copy_opts(troupe_system *sys, const troupe_system_opts *opts) {
+    sys->count = opts->threads ? opts->threads : count_cpus();
+    sys->name = trp_strdup(opts->name ? opts->name : program_invocation_short_name);
+    if (opts->broker)
+        sys->broker = trp_strdup(opts->broker);
+    return sys->name && (sys->broker || !opts->broker) ? TROUPE_OK : TROUPE_NO_MEMORY;
+}
+
+/* The nursery is forked when as little as possible is there, and what its children need is. */
+static troupe_status system_init(troupe_system *sys, const troupe_system_opts *opts) {
+    trp_nursery_none(&sys->nursery);
+    pthread_mutex_init(&sys->lock, NULL);
+    pthread_cond_init(&sys->threads_over, NULL);
+    trp_stacks_init(&sys->stacks);
+    troupe_status st = copy_opts(sys, opts);
+    if (st == TROUPE_OK && !opts->no_processes)
+        st = trp_nursery_open(&sys->nursery, sys);
+    if (st == TROUPE_OK)
+        st = trp_registry_init(&sys->registry);
+    if (st == TROUPE_OK)
+        st = trp_ends_init(&sys->ends);
+    return st == TROUPE_OK ? opener_new(sys) : st;
+}
+
+troupe_status troupe_system_open(troupe_system **out, const troupe_system_opts *opts) {
+    static const troupe_system_opts defaults;
+    troupe_system *sys = trp_calloc(1, sizeof *sys);
+    if (!sys)
+        return TROUPE_NO_MEMORY;
+    troupe_status st = system_init(sys, opts ? opts : &defaults);
+    if (st != TROUPE_OK) {
+        system_free(sys);
+        return st;
+    }
+    *out = sys;
+    return TROUPE_OK;
+}
+
+troupe_self *troupe_system_self(troupe_system *sys) {
+    return &sys->self;
+}
+
+/* --- closing --- */
+
+static void close_one(struct trp_actor *a, void *ctx) {
+    if (a != ((troupe_system *)ctx)->opener)
+        (void)(trp_actor_close(a) == TROUPE_OK);
+}
+
+static void kill_one(struct trp_actor *a, void *ctx) {
+    if (a != ((troupe_system *)ctx)->opener)
+        (void)(trp_actor_kill(a) == TROUPE_OK);
+}
+
+static void all(troupe_system *sys, void (*fn)(struct trp_actor *a, void *ctx)) {
+    atomic_store(&sys->closing, true); /* see kill_if_closing */
+    trp_registry_each(&sys->registry, fn, sys);
+}
+
+void trp_system_close_all(troupe_system *sys) {
+    all(sys, close_one);
+}
+
+void trp_system_kill_all(troupe_system *sys) {
+    all(sys, kill_one);
+}
+
+/* The opener waits without regard to whether somebody has killed it. False: the time is over. */
+static bool opener_parks(troupe_system *sys, int64_t deadline) {
+    return sys->self.backend->park(&sys->self, deadline);
+}
+
+void troupe_system_close(troupe_system **system) {
+    troupe_system *sys = *system;
+    if (!sys)
+        return;
+    *system = NULL;
+    trp_system_kill_all(sys);
+    while (atomic_load(&sys->live) > 0)
+        (void)opener_parks(sys, TRP_NEVER);
+    threads_end(sys);
+    system_free(sys);
 }

@@ -62,14 +62,14 @@ TROUPE_NODISCARD troupe_status trp_system_steward(troupe_system *sys, struct trp
 TROUPE_NODISCARD troupe_status trp_system_thread_start(troupe_system *sys, struct trp_thread *t, void *(*fn)(void *), size_t stack);
 void trp_system_thread_over(troupe_system *sys, struct trp_thread *t);
 
+/* No new actors from now on; all but the opener are closed, or killed. */
+void trp_system_close_all(troupe_system *sys);
+void trp_system_kill_all(troupe_system *sys);
+
 /* News of an actor. Any thread, no lock held. */
 void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit, int64_t delay_ms);
 void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit);
 /* n messages for it have been dropped (0: none, and nothing happens). */
 void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n);
-
-/* What an open system and the small one in a process have in common; the rest is zero. Takes the birth of its one self. */
-TROUPE_NODISCARD troupe_status trp_system_init(troupe_system *sys, const char *broker, const char *name);
-void trp_system_fini(troupe_system *sys);
 
 #endif

@@ -234,13 +234,11 @@ troupe_status trp_worker_start(struct trp_worker *w) {
     return st;
 }
 
-void trp_worker_stop(struct trp_worker *w) {
-    if (!w)
+void trp_worker_join(struct trp_worker *w) {
+    if (!w || !w->running)
         return;
-    if (w->running) {
-        atomic_store(&w->stop, true);
-        trp_loop_wake(&w->loop);
-        pthread_join(w->thread, NULL);
-    }
-    trp_worker_free(w);
+    atomic_store(&w->stop, true);
+    trp_loop_wake(&w->loop);
+    pthread_join(w->thread, NULL);
+    w->running = false;
 }

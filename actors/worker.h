@@ -47,8 +47,8 @@ void trp_worker_free(struct trp_worker *w);
 
 /* Gives it a thread, with all signals blocked: they are for the program's own threads. SYSTEM. */
 TROUPE_NODISCARD troupe_status trp_worker_start(struct trp_worker *w);
-/* Ends and frees it: waits for its thread. No actor is on it. */
-void trp_worker_stop(struct trp_worker *w);
+/* Ends its thread and waits for it. No actor is on it. Accepts NULL. */
+void trp_worker_join(struct trp_worker *w);
 
 /* The worker whose turn the calling thread is in, or NULL. Never kept across a switch. */
 struct trp_worker *trp_worker_here(void);

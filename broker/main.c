@@ -2,6 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * brokerd: the broker as a program. Flags in, addresses out, signals stop it; all else is the library. */
+#include "transports/url.h"
 #include <argp.h>
 #include <errno.h>
 #include <signal.h>
@@ -13,7 +14,6 @@
 #include <troupe/broker.h>
 #include <troupe/log.h>
 #include <troupe/version.h>
-#include "transports/url.h"
 
 enum { URLS = 64 };
 
@@ -23,16 +23,28 @@ static const char doc[] =
     "URLs: tcp://HOST:PORT (port 0: any free one, host *: every interface), tcp://[::1]:PORT, ipc://PATH.\n"
     "Gateways: tcp://HOST:PORT/TOPIC?timeout=30s&max-line=64k&max-pending=256&framing=line|chunk.\n"
     "SIGTERM and SIGINT drain and exit with 0; a second one ends at once.\n\n"
-    "Exit status: 0 stopped, 64 wrong usage, 69 an address cannot be listened on, 71 the system refuses, 75 requests were cut off by a stop.";
+    "Exit status: 0 stopped, 64 wrong usage, 69 an address cannot be listened on, 71 the system refuses, 75 requests were cut "
+    "off by a stop.";
 
-enum { OPT_LISTEN = 'l', OPT_GATEWAY = 'g', OPT_LOG = 256, OPT_PAYLOAD, OPT_PENDING, OPT_CONNECTIONS, OPT_GREETING, OPT_FRAME, OPT_DRAIN };
+enum {
+    OPT_LISTEN = 'l',
+    OPT_GATEWAY = 'g',
+    OPT_LOG = 256,
+    OPT_PAYLOAD,
+    OPT_PENDING,
+    OPT_CONNECTIONS,
+    OPT_GREETING,
+    OPT_FRAME,
+    OPT_DRAIN
+};
 
 static const struct argp_option options[] = {
     {"listen", OPT_LISTEN, "URL", 0, "Listen for peers there; may be repeated (default tcp://127.0.0.1:4747)", 0},
     {"gateway", OPT_GATEWAY, "URL", 0, "Listen for lines there; may be repeated", 0},
     {"log-level", OPT_LOG, "LEVEL", 0, "error, warn, info (default) or debug; one event a line to stderr", 0},
     {"max-payload", OPT_PAYLOAD, "BYTES", 0, "Largest payload (default 1M, at most 64M)", 0},
-    {"max-pending", OPT_PENDING, "BYTES", 0, "What may wait for a peer that does not read before it is dropped (default 64M)", 0},
+    {"max-pending", OPT_PENDING, "BYTES", 0, "What may wait for a peer that does not read before it is dropped (default 64M)",
+     0},
     {"max-connections", OPT_CONNECTIONS, "N", 0, "Connections at a time, gateways' included (default 65536)", 0},
     {"greeting-timeout", OPT_GREETING, "TIME", 0, "Deadline of a greeting (default 10s)", 0},
     {"frame-timeout", OPT_FRAME, "TIME", 0, "Deadline of a frame that has begun (default 30s)", 0},

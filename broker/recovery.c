@@ -150,9 +150,10 @@ static troupe_status files_list(struct trp_recovery *r) {
     int fd = openat(r->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
+        (void)say_errno(r, "list", NULL);
         if (fd >= 0)
             close(fd);
-        return say_errno(r, "list", NULL);
+        return TROUPE_SYSTEM;
     }
     troupe_status st = TROUPE_OK;
     const struct dirent *entry;
@@ -253,14 +254,13 @@ static troupe_status take(struct trp_recovery *r, const struct trp_recovery_file
         return TROUPE_OK;
     }
     troupe_status st = r->owner->replay(r->ctx, record->bytes, r->end, f->id.number);
-    if (st == TROUPE_OK || r->why[0])
-        return st;
-    (void)say_damage(r, f, offset_of(f, at), "the record there makes no sense");
-    return st;
+    if (st == TROUPE_PROTOCOL)
+        return say_damage(r, f, offset_of(f, at), "the record there makes no sense");
+    return st == TROUPE_OK ? st : say(r, st, "cannot replay %s: %s", r->path, troupe_status_text(st));
 }
 
-static void tell_progress(struct trp_recovery *r, const struct window *w, uint64_t before) {
-    r->done = before + (uint64_t)w->offset;
+static void tell_progress(struct trp_recovery *r, uint64_t done) {
+    r->done = done;
     if (r->owner->progress)
         r->owner->progress(r->ctx, r->done, r->total);
 }
@@ -281,7 +281,7 @@ static troupe_status records_read(struct trp_recovery *r, const struct trp_recov
                 return st;
             if (window_has(w) < record.size)
                 return TROUPE_OK;
-            tell_progress(r, w, before);
+            tell_progress(r, before + (uint64_t)w->offset);
             continue;
         }
         if (kind == TRP_RECORD_ZERO || kind == TRP_RECORD_BAD || record.size > limit - at)
@@ -406,7 +406,7 @@ static troupe_status file_read(struct trp_recovery *r, size_t i, struct window *
     window_seek(w, TRP_SEGMENT_HEADER);
     w->size = f->size;
     troupe_status st = i + 1 == r->n ? last_read(r, f, w) : older_read(r, f, w, r->files[i + 1].first);
-    r->done = before + (uint64_t)f->size;
+    tell_progress(r, before + (uint64_t)w->size);
     return st;
 }
 

@@ -9,13 +9,13 @@
  * what is pending is written, for a second at most. */
 #include "broker/server.h"
 
+#include "transports/alloc.h"
+#include "transports/assert.h"
+#include "transports/log.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include "transports/alloc.h"
-#include "transports/assert.h"
-#include "transports/log.h"
 
 enum { WARNINGS_A_SECOND = 20, PAYLOAD_MOST = 64 << 20, FRAME_MARGIN = 64 * 1024 };
 

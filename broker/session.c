@@ -4,15 +4,15 @@
  * A session: one peer that speaks SP. Its protocol number says what it is:
  *
  *     PAIR0, PAIR1   everything; PAIR1 has four bytes of hop count before each body
- *     REQ0           asks: a frame is a request id (with the hops it came by) and one PUB; the answer goes back with the same bytes before it
- *     PUSH0          only publishes
+ *     REQ0           asks: a frame is a request id (with the hops it came by) and one PUB; the answer goes back with the same
+ * bytes before it PUSH0          only publishes
  *
  * Frames become envelopes become core events; effects are appended to the link's output, which leaves once a turn. */
-#include <inttypes.h>
-#include <stdio.h>
 #include "broker/server.h"
 #include "transports/alloc.h"
 #include "transports/log.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 enum { ASKS = 256, ASK_HEAD_MAX = 36, GOODBYE_MS = 1000, BLOB_LEAST = 16 * 1024 };
 
@@ -28,8 +28,8 @@ struct session {
     struct trp_link *link;
     uint16_t protocol;
     bool slow;
-    uint64_t asked;    /* REQ0: the last request's number */
-    struct ask *asks;  /* REQ0: the last ASKS of them, by number */
+    uint64_t asked;   /* REQ0: the last request's number */
+    struct ask *asks; /* REQ0: the last ASKS of them, by number */
 };
 
 static const struct trp_endpoint_ops session_ops;
@@ -51,8 +51,8 @@ static void put_err(struct session *s, uint64_t id, const char *code, const char
 static void drop_slow(struct session *s) {
     struct troupe_broker *b = s->ep.broker;
     char text[160];
-    snprintf(text, sizeof text, "%zu bytes wait for you and the limit is %zu: read faster, or subscribe to less", trp_link_pending(s->link),
-             b->opts.max_pending);
+    snprintf(text, sizeof text, "%zu bytes wait for you and the limit is %zu: read faster, or subscribe to less",
+             trp_link_pending(s->link), b->opts.max_pending);
     b->slow_consumers++;
     trp_broker_warn(b, "session.slow", "%s %s", trp_link_peer(s->link), text);
     s->slow = true;
@@ -350,7 +350,8 @@ static void on_up(void *user, struct trp_link *l, uint16_t protocol) {
     if (st != TROUPE_OK)
         protocol_error(s, st == TROUPE_FULL ? "LIMIT" : "NO_MEMORY", troupe_status_text(st));
     else
-        trp_log(TROUPE_LOG_DEBUG, "session.up", "%" PRIu64 " %s protocol 0x%02x", trp_peer_session(s->ep.peer), trp_link_peer(l), protocol);
+        trp_log(TROUPE_LOG_DEBUG, "session.up", "%" PRIu64 " %s protocol 0x%02x", trp_peer_session(s->ep.peer),
+                trp_link_peer(l), protocol);
 }
 
 /* Framing or a deadline was broken; the link ends itself after this. */

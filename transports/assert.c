@@ -16,7 +16,7 @@ void trp_assert_failed(const char *expr, const char *file, int line) {
         n = (int)sizeof text;
         text[n - 1] = '\n';
     }
-    if (n > 0 && write(STDERR_FILENO, text, (size_t)n) < 0)
-        abort();
+    ssize_t written = write(STDERR_FILENO, text, n > 0 ? (size_t)n : 0);
+    (void)written; /* there is nobody left to tell */
     abort();
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "transports/assert.h"
 #include "transports/pack_wire.h"
 
 /* --- UTF-8 --- */
@@ -178,9 +179,9 @@ static void print_real(struct printer *w, double r, bool single) {
 static void print_value(struct printer *w);
 
 static void print_array(struct printer *w) {
-    uint32_t n;
-    if (!trp_wire_read_array(&w->p, w->end, &n))
-        return;
+    uint32_t n = 0;
+    bool whole = trp_wire_read_array(&w->p, w->end, &n);
+    trp_assert(whole);
     emit_str(w, "[");
     for (uint32_t i = 0; i < n && w->st == TROUPE_OK; i++) {
         emit_str(w, i ? "," : "");
@@ -226,9 +227,9 @@ static void print_key(struct printer *w) {
 }
 
 static void print_map(struct printer *w) {
-    uint32_t n;
-    if (!trp_wire_read_map(&w->p, w->end, &n))
-        return;
+    uint32_t n = 0;
+    bool whole = trp_wire_read_map(&w->p, w->end, &n);
+    trp_assert(whole);
     emit_str(w, "{");
     for (uint32_t i = 0; i < n && w->st == TROUPE_OK; i++) {
         emit_str(w, i ? "," : "");

@@ -8,7 +8,6 @@
  *   libuv gives up a spare descriptor of its own to accept and close what waits.
  * - Memory. libuv stops accepting until the connection in its hand is taken, so one handle is kept for taking what
  *   there is no link for. */
-#include <limits.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -36,7 +35,6 @@ struct trp_listener {
     bool waiting;      /* libuv holds a connection for which there was no handle at all */
     unsigned handles;  /* not closed yet */
     int64_t warned_at;
-    int descriptors;   /* how many the process may have, when last looked up */
     char url[560];
     alignas(max_align_t) unsigned char handle[]; /* two of transport->handle_size */
 };
@@ -112,22 +110,13 @@ static void refuse(struct trp_listener *s) {
     uv_close((uv_handle_t *)refuser, on_refused);
 }
 
-static int descriptor_limit(void) {
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur > INT_MAX)
-        return INT_MAX;
-    return (int)r.rlim_cur;
-}
-
 /* Is this one of the last descriptors? The kernel gives out the lowest that is free. */
-static bool is_scarce(struct trp_listener *s, uv_stream_t *stream) {
+static bool is_scarce(uv_stream_t *stream) {
+    struct rlimit most;
     uv_os_fd_t fd;
-    if (uv_fileno((uv_handle_t *)stream, &fd) != 0)
-        return true;
-    if (fd < s->descriptors - DESCRIPTORS_SPARED)
+    if (getrlimit(RLIMIT_NOFILE, &most) != 0 || uv_fileno((uv_handle_t *)stream, &fd) != 0)
         return false;
-    s->descriptors = descriptor_limit();
-    return fd >= s->descriptors - DESCRIPTORS_SPARED;
+    return most.rlim_cur != RLIM_INFINITY && (rlim_t)fd + DESCRIPTORS_SPARED >= most.rlim_cur;
 }
 
 static void on_connection(uv_stream_t *server, int err) {
@@ -146,7 +135,7 @@ static void on_connection(uv_stream_t *server, int err) {
     }
     if (uv_accept(server, trp_link_stream(l)) != 0) {
         trp_link_abandon(l);
-    } else if (is_scarce(s, trp_link_stream(l))) {
+    } else if (is_scarce(trp_link_stream(l))) {
         warn(s, "listener.descriptors", "the process has hardly a descriptor left: a connection was refused");
         trp_link_abandon(l);
     } else {
@@ -169,7 +158,6 @@ static struct trp_listener *listener_new(struct trp_loop *loop, const struct trp
     server_of(s)->data = s;
     s->handles = 1;
     s->warned_at = -WARN_EVERY_MS;
-    s->descriptors = descriptor_limit();
     loop->owned++;
     return s;
 }

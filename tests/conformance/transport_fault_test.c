@@ -31,15 +31,23 @@ static void teardown(void) {
     trp_buf_fini(&far.got);
 }
 
-/* The listener takes somebody in and talks to him. */
+/* The accepted end, from this one on, to which somebody said hello: others may still be in the backlog. */
+static struct end *greeted(int from) {
+    for (int i = from; i < rig.accepts; i++)
+        if (rig.accepted[i]->got.n == 5 && memcmp(rig.accepted[i]->got.p, "hello", 5) == 0)
+            return rig.accepted[i];
+    return NULL;
+}
+
+/* The listener takes somebody in and listens to him. */
 static void still_listens(void) {
     struct end friend = {0};
     int known = rig.accepts;
     rig_dial(&friend);
     trp_link_send(friend.link, "hello", 5);
-    RIG_WAIT(friend.ups == 1 && rig.accepts == known + 1 && rig.accepted[known]->frames == 1);
+    RIG_WAIT(friend.ups == 1 && greeted(known));
     trp_link_close(friend.link, 0);
-    RIG_WAIT(friend.downs == 1 && rig.accepted[known]->downs == 1);
+    RIG_WAIT(friend.downs == 1 && greeted(known)->downs == 1);
 }
 
 /* What a broker does with a peer that breaks the rules. */
@@ -286,21 +294,21 @@ END_TEST
 
 /* Each frame is late for the deadline of the one before, but not for its own. */
 START_TEST(a_slow_stream_is_not_a_late_frame) {
-    rig.opts.frame_ms = 200;
+    rig.opts.frame_ms = 1000;
     rig_listen(_i);
     int fd = raw_connect(rig.url);
     raw_greet(fd, TRP_SP_PAIR0);
     uint8_t frame[16] = {0}, *end = trp_frame_head(frame, _i == RIG_IPC ? TRP_FRAMING_IPC : TRP_FRAMING_TCP, 1);
     *end++ = 'x';
     raw_write(fd, frame, 3);
-    for (int i = 0; i < 8; i++) {
-        int64_t until = trp_loop_now(&rig.loop) + 70;
+    for (int i = 0; i < 5; i++) {
+        int64_t until = trp_loop_now(&rig.loop) + 250;
         while (trp_loop_now(&rig.loop) < until)
             trp_loop_once(&rig.loop, until - trp_loop_now(&rig.loop));
         raw_write(fd, frame + 3, (size_t)(end - frame) - 3);
         raw_write(fd, frame, 3);
     }
-    RIG_WAIT(first()->frames == 8);
+    RIG_WAIT(first()->frames == 5);
     ck_assert_int_eq(first()->breaks, 0);
     close(fd);
 }
@@ -448,25 +456,29 @@ START_TEST(no_memory_to_accept_or_to_talk) {
 }
 END_TEST
 
+static bool starving;
+
+static void *starving_realloc(void *ctx, void *old, size_t size) {
+    (void)ctx;
+    return starving ? NULL : realloc(old, size);
+}
+
 START_TEST(no_memory_at_all_to_accept) {
+    enum { MANY = 20 };
+    static const troupe_allocator allocator = {.realloc = starving_realloc, .free = plain_free};
+    int fds[MANY];
     rig_listen(_i);
-    int fds[20];
-    faults_fail_at(1);
-    for (int i = 0; i < 20; i++)
+    troupe_alloc_set(&allocator);
+    for (int i = 0; i < MANY; i++)
         fds[i] = raw_connect(rig.url);
-    for (int i = 0; i < 20; i++) {
+    starving = true;
+    for (int i = 0; i < MANY; i++) {
         char c;
-        faults.calls = 0; /* the next one fails again */
-        while (recv(fds[i], &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN) {
-            faults.calls = 0;
-            trp_loop_once(&rig.loop, 0);
-            if (rig.accepts > 0)
-                break;
-        }
-    }
-    faults_off();
-    for (int i = 0; i < 20; i++)
+        ck_assert_uint_eq(raw_read(fds[i], &c, 1), 0);
         close(fds[i]);
+    }
+    starving = false;
+    ck_assert_int_eq(rig.accepts, 0);
     still_listens();
 }
 END_TEST
@@ -505,34 +517,36 @@ static void count_warnings(void *ctx, troupe_log_level level, const char *event,
     warnings += level == TROUPE_LOG_WARN && strncmp(event, "listener.", 9) == 0;
 }
 
+static struct rlimit limit_descriptors(int most) {
+    struct rlimit limit, before;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)most;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
 /* Connections of another process, so that only the listener's side runs out. */
 static pid_t besiege(int many) {
     pid_t child = fork();
     if (child != 0)
         return child;
-    int fd = -1;
-    for (int i = 0; i < many; i++) {
-        fd = raw_connect(rig.url);
-        raw_greet(fd, TRP_SP_PAIR0);
-    }
+    for (int i = 0; i < many; i++)
+        (void)!send(raw_connect(rig.url), "\0SP\0\0\x10\0", 8, MSG_NOSIGNAL);
     pause();
-    _exit(fd < 0);
+    _exit(0);
 }
 
 START_TEST(running_out_of_descriptors_refuses_and_recovers) {
-    enum { MANY = 200 };
-    struct rlimit limit, before;
     troupe_log_set(count_warnings, NULL, TROUPE_LOG_DEBUG);
     rig_listen(_i);
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-    limit = before;
-    pid_t child = besiege(MANY);
-    limit.rlim_cur = (rlim_t)rig.descriptors + 40;
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    pid_t child = besiege(200);
+    struct rlimit before = limit_descriptors(rig.descriptors + 40);
+    uint64_t start = uv_hrtime();
     RIG_WAIT(warnings > 0);
     for (int i = 0; i < 200; i++)
         trp_loop_once(&rig.loop, 1);
-    ck_assert_int_le(warnings, 3);
+    ck_assert_int_le(warnings, 2 + (int)((uv_hrtime() - start) / 1000000000)); /* one a second */
     ck_assert_int_gt(rig.accepts, 20);
     int spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(spare, 0); /* we can still open a file */
@@ -540,8 +554,6 @@ START_TEST(running_out_of_descriptors_refuses_and_recovers) {
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     RIG_WAIT(rig.accepted[0]->downs == 1);
-    for (int i = 0; i < 100; i++)
-        trp_loop_once(&rig.loop, 1);
     still_listens();
     setrlimit(RLIMIT_NOFILE, &before);
     troupe_log_set(NULL, NULL, TROUPE_LOG_ERROR);
@@ -551,14 +563,10 @@ END_TEST
 /* Somebody else has taken all descriptors: libuv's spare one has to do. */
 START_TEST(no_descriptor_at_all_does_not_spin) {
     enum { MANY = 1000 };
-    struct rlimit limit, before;
     int taken[MANY], n = 0;
     rig_listen(_i);
-    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     int fd = raw_connect(rig.url);
-    limit = before;
-    limit.rlim_cur = (rlim_t)rig.descriptors + 20;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    struct rlimit before = limit_descriptors(rig.descriptors + 20);
     while (n < MANY && (taken[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
         n++;
     for (int i = 0; i < 20; i++)

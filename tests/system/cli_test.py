@@ -140,7 +140,7 @@ class Brokerd(Case):
             worker.expect(MSG)
             began = time.monotonic()
             broker.signal(signal.SIGTERM)
-            broker.wait(10)
+            self.assertEqual(broker.wait(10), EX_TEMPFAIL, "requests were cut off")
             self.assertGreaterEqual(time.monotonic() - began, 0.25)
             self.assertRegex(c.rest().decode(), r"\A(ERR [A-Z_]+ .*\n)?\Z")
 

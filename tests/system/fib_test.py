@@ -115,10 +115,10 @@ class Deaths(Case):
         broker, actor = self.service("process", 3)
         with broker.lines() as c:
             for _ in range(5):
-                workers = actor.workers()
-                for pid in workers:
+                killed = until(lambda: len(pids := actor.workers()) == 3 and pids, 20, "three workers")
+                for pid in killed:
                     os.kill(pid, signal.SIGKILL)
-                until(lambda: len(set(actor.workers()) - set(workers)) == len(workers), 20, "new workers")
+                until(lambda: len(set(actor.workers()) - set(killed)) == 3, 20, "three new workers")
                 until(lambda: c.ask("1") == "1", 10, "they answer")
         self.assertTrue(broker.running() and actor.running())
 

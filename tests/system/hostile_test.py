@@ -35,6 +35,8 @@ class Hostile(Case):
             with self.broker.peer(i=i) as p:
                 p.hello()
         self.assertLess(rss(self.broker.pid) - self.before, roomy(16 * MiB), "memory was taken")
+        self.reader.close()
+        self.writer.close()
         self.assertEqual(self.broker.terminate(), 0)
 
     def talk(self):

@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * Lines: cut anywhere, whatever the framing, the same lines come out; and what a line means. */
+#include "broker/lines.h"
 #include <check.h>
 #include <stdlib.h>
-#include "broker/lines.h"
 
 /* Feeds text in reads of `step` bytes and writes what comes out: "[line]" or "!" for one that is too long. */
 static void feed(struct trp_lines *l, const char *text, size_t n, size_t step, char *out, size_t cap) {
@@ -104,9 +104,15 @@ START_TEST(integers) {
     static const struct {
         const char *text;
         int64_t i;
-    } good[] = {{"30", 30},   {" 30 ", 30},  {"\t7", 7},
-                {"+7", 7},    {"-5", -5},    {"-0", 0},
-                {"007", 7},   {"0", 0},      {"9223372036854775807", INT64_MAX},
+    } good[] = {{"30", 30},
+                {" 30 ", 30},
+                {"\t7", 7},
+                {"+7", 7},
+                {"-5", -5},
+                {"-0", 0},
+                {"007", 7},
+                {"0", 0},
+                {"9223372036854775807", INT64_MAX},
                 {"-9223372036854775808", INT64_MIN}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         struct trp_line l = parse(good[i].text);

@@ -11,40 +11,43 @@
  * Who completes does not touch the operation after `done` is set or `finish` has been called: the waiter may have
  * returned by then. So the actor to be woken is remembered first, with a reference (struct trp_wakes), and woken
  * after the lock has been dropped. */
-#ifndef TRP_OP_H
-#define TRP_OP_H
+#ifndef TRP_WAIT_H
+#define TRP_WAIT_H
 
 #include <stdatomic.h>
 #include <troupe/actor.h>
 
 struct trp_actor;
 
+enum trp_wait_role { TRP_WAIT_SEND, TRP_WAIT_ASK, TRP_WAIT_JOIN };
+
 /* (c) constant while it waits, (l) under the lock of the list it is on, (a) atomic */
-struct trp_op {
-    struct trp_op *next, **link;        /* (l) link NULL: on no list */
+struct trp_wait {
+    struct trp_wait *next, **link;        /* (l) link NULL: on no list */
     struct trp_actor *who;              /* (c) is woken when it is done */
-    void (*finish)(struct trp_op *op);  /* (c) NULL: sets done; else called under the lock instead, takes no lock */
+    enum trp_wait_role role;              /* (c) what it lies in, for who finishes several kinds */
+    void (*finish)(struct trp_wait *op);  /* (c) NULL: sets done; else called under the lock instead, takes no lock */
     troupe_status st;                   /* (l), then read by the waiter once it is done */
     atomic_bool done;                   /* (a) */
 };
 
-struct trp_ops {
-    struct trp_op *first, **end;
+struct trp_waits {
+    struct trp_wait *first, **end;
 };
 
-static inline void trp_ops_init(struct trp_ops *ops) {
+static inline void trp_waits_init(struct trp_waits *ops) {
     ops->first = NULL;
     ops->end = &ops->first;
 }
 
-static inline void trp_ops_add(struct trp_ops *ops, struct trp_op *op) {
+static inline void trp_waits_add(struct trp_waits *ops, struct trp_wait *op) {
     op->next = NULL;
     op->link = ops->end;
     *ops->end = op;
     ops->end = &op->next;
 }
 
-static inline void trp_ops_remove(struct trp_ops *ops, struct trp_op *op) {
+static inline void trp_waits_remove(struct trp_waits *ops, struct trp_wait *op) {
     *op->link = op->next;
     if (op->next)
         op->next->link = op->link;
@@ -54,27 +57,27 @@ static inline void trp_ops_remove(struct trp_ops *ops, struct trp_op *op) {
     op->link = NULL;
 }
 
-/* Is it done? Pairs with the release in trp_op_finish: what the completer wrote can be read. */
-static inline bool trp_op_done(struct trp_op *op) {
+/* Is it done? Pairs with the release in trp_wait_finish: what the completer wrote can be read. */
+static inline bool trp_wait_done(struct trp_wait *op) {
     return atomic_load_explicit(&op->done, memory_order_acquire);
 }
 
 /* A send that waits for room. */
 struct trp_send {
-    struct trp_op op;       /* first: a list of operations is a list of these */
+    struct trp_wait op;       /* first: a list of operations is a list of these */
     struct troupe_msg *msg; /* NULL once the mailbox has taken it */
 };
 
 /* A question that waits for its answer; on its asker's own list, found by number. */
 struct trp_ask {
-    struct trp_op op; /* first */
+    struct trp_wait op; /* first */
     uint64_t number;
     struct troupe_msg *answer; /* with OK */
 };
 
 /* Waits for an end. */
 struct trp_join {
-    struct trp_op op; /* first */
+    struct trp_wait op; /* first */
     troupe_exit exit; /* with OK */
 };
 
@@ -86,7 +89,7 @@ struct trp_wakes {
 };
 
 /* Completes an operation that has been taken off its list: `w` has room for one. Under the list's lock. */
-void trp_op_finish(struct trp_op *op, troupe_status st, struct trp_wakes *w);
+void trp_wait_finish(struct trp_wait *op, troupe_status st, struct trp_wakes *w);
 /* Wakes them and drops the references. No lock held. */
 void trp_wakes_run(struct trp_wakes *w);
 

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The process of a process actor, from the fork to its end: one thread, one worker, one body, which parks like a
+ * thread actor does, and a channel to the system that had it forked. There is no system here but what the body's
+ * worker needs of one.
+ *
+ * What the body does to other actors is a call over the channel: a frame, and the body parks until its RESULT comes.
+ * Time-outs are kept here; a call given up is cancelled there. Frames are written before the body goes on, whatever
+ * the other end does: it always reads.
+ *
+ * It talks to the broker itself, by a connection of its own: its death is seen there at once. */
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include "actors/channel.h"
+#include "actors/process.h"
+#include "actors/self.h"
+#include "actors/system.h"
+#include "transports/alloc.h"
+#include "transports/assert.h"
+
+/* The call that the body waits for; there is one at a time. */
+struct call {
+    uint64_t op; /* 0: none */
+    unsigned type;
+    bool done;
+    troupe_status st;
+    uint64_t ref;
+    troupe_exit exit;
+    struct troupe_msg *answer;
+};
+
+static struct {
+    troupe_system sys;
+    struct trp_actor actor;
+    troupe_self self;
+    struct trp_channel *channel;
+    uint64_t ops;
+    struct call call;
+    uint64_t taken, taken_most; /* received and not told yet; told when so many */
+} child;
+
+/* --- frames --- */
+
+_Noreturn static void orphaned(void) {
+    _exit(EX_UNAVAILABLE);
+}
+
+static void say(struct trp_frame f, struct trp_slice body) {
+    if (trp_channel_put(child.channel, f, body) != TROUPE_OK)
+        _exit(EX_OSERR); /* no memory for what others wait for: an end is what they can be told */
+    trp_channel_flush_all(child.channel);
+}
+
+static void say_taken(void) {
+    uint64_t n = child.taken;
+    child.taken = 0;
+    if (n)
+        say((struct trp_frame){.type = TRP_FRAME_TAKEN, .number = n}, (struct trp_slice){0});
+}
+
+static void reply(const struct troupe_msg *question, troupe_status st, const struct troupe_msg *answer) {
+    struct trp_frame f = {.type = TRP_FRAME_REPLY, .status = (int16_t)st, .ref = question->from, .number = question->ask};
+    if (answer)
+        memcpy(f.error, answer->error, sizeof f.error);
+    say(f, answer ? answer->payload : (struct trp_slice){0});
+}
+
+/* Dropped by the mailbox before the body has seen it. */
+static void question_lost(struct troupe_msg *m, bool nack) {
+    (void)nack;
+    reply(m, TROUPE_FULL, NULL);
+}
+
+static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
+    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = payload});
+    if (!m)
+        _exit(EX_OSERR);
+    m->from = f->ref;
+    m->ask = f->number;
+    if (m->ask)
+        m->origin.settle = question_lost;
+    /* The system keeps the bounds, but for dropping the oldest, which may be here. */
+    trp_actor_deliver(&child.actor, m, child.actor.birth->overflow != TROUPE_DROP_OLDEST);
+    return true;
+}
+
+static struct troupe_msg *answer_of(const struct trp_frame *f, struct trp_slice payload) {
+    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = payload});
+    if (m) {
+        m->from = f->ref;
+        memcpy(m->error, f->error, sizeof m->error);
+    }
+    return m;
+}
+
+/* What comes with an OK. */
+static bool result_body(struct call *c, const struct trp_frame *f, struct trp_slice body) {
+    if (c->type == TRP_FRAME_JOIN) {
+        if (body.n != sizeof c->exit)
+            return false;
+        memcpy(&c->exit, body.p, sizeof c->exit);
+    } else if (c->type == TRP_FRAME_ASK) {
+        c->answer = answer_of(f, body);
+        c->st = c->answer ? TROUPE_OK : TROUPE_NO_MEMORY;
+    }
+    return true;
+}
+
+static bool on_result(const struct trp_frame *f, struct trp_slice body) {
+    struct call *c = &child.call;
+    if (f->op != c->op || c->done)
+        return true; /* given up */
+    c->st = (troupe_status)f->status;
+    c->ref = f->ref;
+    if (c->st == TROUPE_OK && !result_body(c, f, body))
+        return false;
+    c->done = true;
+    trp_actor_unpark(&child.actor);
+    return true;
+}
+
+static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice body) {
+    (void)user;
+    switch (f->type) {
+    case TRP_FRAME_MSG:
+        return on_message(f, body);
+    case TRP_FRAME_RESULT:
+        return on_result(f, body);
+    case TRP_FRAME_CLOSE:
+        return trp_actor_close(&child.actor) == TROUPE_OK;
+    default:
+        return false;
+    }
+}
+
+static void on_broken(void *user) {
+    (void)user;
+    orphaned();
+}
+
+static const struct trp_channel_handler handler = {.frame = on_frame, .broken = on_broken};
+
+/* --- calls --- */
+
+static troupe_status call(troupe_self *self, struct trp_frame f, struct trp_slice body, int64_t deadline) {
+    child.call = (struct call){.op = ++child.ops, .type = f.type};
+    f.op = child.call.op;
+    say(f, body);
+    troupe_status st = TROUPE_OK;
+    while (!child.call.done && st == TROUPE_OK)
+        st = trp_self_wait(self, deadline);
+    if (child.call.done)
+        return child.call.st;
+    child.call.op = 0;
+    say((struct trp_frame){.type = TRP_FRAME_CANCEL, .op = f.op}, (struct trp_slice){0});
+    return st;
+}
+
+static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {
+    struct trp_frame f = {.type = wait ? TRP_FRAME_SEND : TRP_FRAME_TRY_SEND, .ref = to.id};
+    troupe_status st = call(self, f, (*m)->payload, TRP_NEVER);
+    if (st == TROUPE_OK) {
+        trp_msg_drop(*m);
+        *m = NULL;
+    }
+    return st;
+}
+
+static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer) {
+    troupe_status st = call(self, (struct trp_frame){.type = TRP_FRAME_ASK, .ref = to.id}, (*m)->payload, deadline);
+    if (st == TROUPE_OK)
+        *answer = child.call.answer;
+    return st;
+}
+
+/* Whether the asker still waits is known over there; the answer is on its way all the same. */
+static troupe_status child_reply(troupe_self *self, struct troupe_msg *m, struct troupe_msg **answer) {
+    (void)self;
+    reply(m, TROUPE_OK, *answer);
+    m->answered = true;
+    trp_msg_drop(*answer);
+    *answer = NULL;
+    return TROUPE_OK;
+}
+
+static void child_settle(struct troupe_msg *m) {
+    if (m->answered)
+        return;
+    struct troupe_msg *answer = trp_unanswered();
+    reply(m, answer ? TROUPE_OK : TROUPE_NO_MEMORY, answer);
+    trp_msg_drop(answer);
+}
+
+static troupe_status child_spawn(troupe_self *self, struct trp_birth **birth, troupe_ref *out) {
+    struct trp_birth *b = *birth;
+    struct trp_buf body = {0};
+    troupe_status st = trp_buf_put(&body, b, sizeof *b);
+    if (st == TROUPE_OK)
+        st = trp_buf_put(&body, b->arg, b->arg_size);
+    if (st == TROUPE_OK)
+        st = call(self, (struct trp_frame){.type = TRP_FRAME_SPAWN}, (struct trp_slice){body.p, body.n}, TRP_NEVER);
+    trp_buf_fini(&body);
+    if (st == TROUPE_OK) {
+        out->id = child.call.ref;
+        trp_birth_free(b);
+        *birth = NULL;
+    }
+    return st;
+}
+
+static troupe_status child_close(troupe_self *self, troupe_ref ref) {
+    return call(self, (struct trp_frame){.type = TRP_FRAME_SHUT, .ref = ref.id}, (struct trp_slice){0}, TRP_NEVER);
+}
+
+static troupe_status child_kill(troupe_self *self, troupe_ref ref) {
+    return call(self, (struct trp_frame){.type = TRP_FRAME_KILL, .ref = ref.id}, (struct trp_slice){0}, TRP_NEVER);
+}
+
+static troupe_status child_join(troupe_self *self, troupe_ref ref, int64_t deadline, troupe_exit *out) {
+    troupe_status st = call(self, (struct trp_frame){.type = TRP_FRAME_JOIN, .ref = ref.id}, (struct trp_slice){0}, deadline);
+    if (st == TROUPE_OK)
+        *out = child.call.exit;
+    return st;
+}
+
+/* The broker's messages have not come over the channel. */
+static void child_received(troupe_self *self, const struct troupe_msg *m) {
+    (void)self;
+    if (m->from && ++child.taken >= child.taken_most)
+        say_taken();
+}
+
+const struct trp_reach trp_child_reach = {
+    .send = child_send,
+    .ask = child_ask,
+    .reply = child_reply,
+    .spawn = child_spawn,
+    .close = child_close,
+    .kill = child_kill,
+    .join = child_join,
+    .settle = child_settle,
+    .received = child_received,
+};
+
+/* --- its life --- */
+
+/* Before it waits, it tells what it has taken: there may be senders who wait for the room. */
+static bool child_park(troupe_self *self, int64_t deadline) {
+    say_taken();
+    return trp_thread_backend.park(self, deadline);
+}
+
+static void child_yield(troupe_self *self) {
+    trp_thread_backend.yield(self);
+}
+
+static void child_resume(struct trp_actor *a) {
+    trp_thread_backend.resume(a);
+}
+
+static const struct trp_backend child_backend = {
+    .kind = TROUPE_PROCESS, .resume = child_resume, .park = child_park, .yield = child_yield};
+
+/* Nothing that fails here has anybody to be told but by the end of the process. */
+static void must(troupe_status st) {
+    if (st != TROUPE_OK)
+        _exit(EX_OSERR);
+}
+
+static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64_t id, int channel) {
+    struct trp_actor *a = &child.actor;
+    uint64_t window = birth->mailbox < TRP_WINDOW ? birth->mailbox : TRP_WINDOW;
+    child.sys.broker = sys->broker;
+    child.sys.name = sys->name;
+    child.taken_most = window / 4 ? window / 4 : 1;
+    trp_actor_init(a);
+    trp_actor_begin(a, &child.sys, birth);
+    a->backend = &child_backend;
+    atomic_store(&a->id, id);
+    atomic_store(&a->refs, 1);
+    must(trp_worker_new(&a->worker, &child.sys, birth->name));
+    a->worker->alone = true;
+    trp_worker_enter(a->worker);
+    must(trp_channel_new(&child.channel, &a->worker->loop, channel, &handler, NULL));
+    trp_self_init(&child.self, a, &child_backend, &trp_child_reach);
+}
+
+_Noreturn static void child_exit(void) {
+    trp_self_leave(&child.self);
+    trp_bus_close(&child.self.worker->bus, TRP_BUS_FLUSH_MS);
+    trp_channel_flush_all(child.channel);
+    fflush(NULL);
+    /* Not exit(3): the handlers are the program's, and its to run. */
+    _exit(0);
+}
+
+void trp_child_main(const troupe_system *sys, struct trp_birth *birth, uint64_t id, int channel) {
+    child_open(sys, birth, id, channel);
+    trp_assert(trp_actor_enter(&child.actor));
+    birth->body(&child.self, trp_birth_arg(birth));
+    child_exit();
+}
