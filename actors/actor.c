@@ -73,15 +73,15 @@ void trp_actor_unpark(struct trp_actor *a) {
         a->backend->resume(a);
 }
 
-void trp_wait_finish(struct trp_wait *op, troupe_status st, struct trp_wakes *w) {
-    trp_assert(!op->link && w->n < TRP_WAKES);
-    w->who[w->n++] = trp_actor_ref(op->who);
-    op->st = st;
-    if (op->finish)
-        op->finish(op);
+void trp_wait_finish(struct trp_wait *wait, troupe_status st, struct trp_wakes *w) {
+    trp_assert(!wait->link && w->n < TRP_WAKES);
+    w->who[w->n++] = trp_actor_ref(wait->who);
+    wait->st = st;
+    if (wait->finish)
+        wait->finish(wait);
     else
         /* Pairs with the acquire in trp_wait_done. The last touch: the waiter may return now. */
-        atomic_store_explicit(&op->done, true, memory_order_release);
+        atomic_store_explicit(&wait->done, true, memory_order_release);
 }
 
 void trp_wakes_run(struct trp_wakes *w) {
@@ -160,7 +160,7 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
 static bool admit(struct trp_actor *a, struct trp_wakes *w) {
     struct trp_send *s = NULL;
     while (w->n < TRP_WAKES && (s = trp_mailbox_admit(&a->mailbox)))
-        trp_wait_finish(&s->op, TROUPE_OK, w);
+        trp_wait_finish(&s->wait, TROUPE_OK, w);
     return s == NULL;
 }
 
@@ -237,16 +237,16 @@ void trp_question_unmake(struct troupe_msg *m) {
 
 void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask) {
     pthread_mutex_lock(&asker->lock);
-    trp_waits_add(&asker->asks, &ask->op);
+    trp_waits_add(&asker->asks, &ask->wait);
     pthread_mutex_unlock(&asker->lock);
 }
 
 /* Off the list; NULL: the asker waits no more. Under the lock. */
 static struct trp_ask *ask_find(struct trp_actor *asker, uint64_t number) {
-    for (struct trp_wait *op = asker->asks.first; op; op = op->next) {
-        struct trp_ask *ask = (struct trp_ask *)op;
+    for (struct trp_wait *wait = asker->asks.first; wait; wait = wait->next) {
+        struct trp_ask *ask = (struct trp_ask *)wait;
         if (ask->number == number) {
-            trp_waits_remove(&asker->asks, op);
+            trp_waits_remove(&asker->asks, wait);
             return ask;
         }
     }
@@ -265,7 +265,7 @@ troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct
     if (ask) {
         ask->answer = *answer;
         *answer = NULL;
-        trp_wait_finish(&ask->op, st, &w);
+        trp_wait_finish(&ask->wait, st, &w);
     }
     pthread_mutex_unlock(&asker->lock);
     trp_wakes_run(&w);
@@ -310,11 +310,11 @@ size_t trp_messages_bury(struct troupe_msg *all, troupe_status st) {
 
 /* --- waiting --- */
 
-bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *op) {
+bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *wait) {
     pthread_mutex_lock(&a->lock);
-    bool waiting = op->link != NULL;
+    bool waiting = wait->link != NULL;
     if (waiting)
-        trp_waits_remove(list, op);
+        trp_waits_remove(list, wait);
     pthread_mutex_unlock(&a->lock);
     return waiting;
 }
@@ -323,7 +323,7 @@ troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j) {
     troupe_status st = TROUPE_OK;
     pthread_mutex_lock(&a->lock);
     if (a->life != TRP_ENDED) {
-        trp_waits_add(&a->joins, &j->op);
+        trp_waits_add(&a->joins, &j->wait);
         st = TROUPE_AGAIN;
     }
     pthread_mutex_unlock(&a->lock);
@@ -347,7 +347,7 @@ static void life_set(struct trp_actor *a, enum trp_life next) {
 static bool expel(struct trp_actor *a, troupe_status st, struct trp_wakes *w) {
     struct trp_send *s = NULL;
     while (w->n < TRP_WAKES && (s = trp_mailbox_expel(&a->mailbox)))
-        trp_wait_finish(&s->op, st, w);
+        trp_wait_finish(&s->wait, st, w);
     return s == NULL;
 }
 
@@ -449,9 +449,9 @@ bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *dela
 static bool tell_joins(struct trp_actor *a, const troupe_exit *exit, struct trp_wakes *w) {
     while (w->n < TRP_WAKES && a->joins.first) {
         struct trp_join *j = (struct trp_join *)a->joins.first;
-        trp_waits_remove(&a->joins, &j->op);
+        trp_waits_remove(&a->joins, &j->wait);
         j->exit = *exit;
-        trp_wait_finish(&j->op, TROUPE_OK, w);
+        trp_wait_finish(&j->wait, TROUPE_OK, w);
     }
     return a->joins.first == NULL;
 }

@@ -124,7 +124,7 @@ void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask);
 /* --- waiting --- */
 
 /* Takes back an operation that hangs on `a` (mailbox, asks or joins). False: it is done. */
-TROUPE_NODISCARD bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *op);
+TROUPE_NODISCARD bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *wait);
 /* Waits for the end of `a`: AGAIN; OK: it is over, look at the ends. */
 TROUPE_NODISCARD troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j);
 

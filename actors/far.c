@@ -27,7 +27,7 @@ struct trp_far {
     bool asks;
 };
 
-static void finished(struct trp_wait *op);
+static void finished(struct trp_wait *wait);
 
 /* --- results --- */
 
@@ -55,10 +55,10 @@ static void result_exit(struct trp_proxy *p, uint64_t op, const troupe_exit *exi
 
 /* --- calls under way --- */
 
-static void op_init(struct trp_wait *op, struct trp_actor *who, enum trp_wait_role role) {
-    op->who = who;
-    op->role = role;
-    op->finish = finished;
+static void wait_init(struct trp_wait *wait, struct trp_actor *who, enum trp_wait_role role) {
+    wait->who = who;
+    wait->role = role;
+    wait->finish = finished;
 }
 
 static struct trp_far *far_new(struct trp_proxy *p, uint64_t op, struct trp_actor *on) {
@@ -68,9 +68,9 @@ static struct trp_far *far_new(struct trp_proxy *p, uint64_t op, struct trp_acto
     far->proxy = p;
     far->op = op;
     far->on = trp_actor_ref(on);
-    op_init(&far->send.op, p->actor, TRP_WAIT_SEND);
-    op_init(&far->ask.op, p->actor, TRP_WAIT_ASK);
-    op_init(&far->join.op, p->actor, TRP_WAIT_JOIN);
+    wait_init(&far->send.wait, p->actor, TRP_WAIT_SEND);
+    wait_init(&far->ask.wait, p->actor, TRP_WAIT_ASK);
+    wait_init(&far->join.wait, p->actor, TRP_WAIT_JOIN);
     far->next = p->calls;
     far->link = &p->calls;
     if (far->next)
@@ -98,8 +98,8 @@ static void far_free(struct trp_far *far) {
     trp_free(far);
 }
 
-static void withdraw(struct trp_far *far, struct trp_actor *on, struct trp_waits *list, struct trp_wait *op) {
-    if (trp_wait_withdraw(on, list, op))
+static void withdraw(struct trp_far *far, struct trp_actor *on, struct trp_waits *list, struct trp_wait *wait) {
+    if (trp_wait_withdraw(on, list, wait))
         far->pending--;
 }
 
@@ -107,9 +107,9 @@ static void withdraw(struct trp_far *far, struct trp_actor *on, struct trp_waits
 static void far_drop(struct trp_far *far) {
     struct trp_actor *me = far->proxy->actor;
     far_unlink(far);
-    withdraw(far, far->on, &far->on->mailbox.parked, &far->send.op);
-    withdraw(far, me, &me->asks, &far->ask.op);
-    withdraw(far, far->on, &far->on->joins, &far->join.op);
+    withdraw(far, far->on, &far->on->mailbox.parked, &far->send.wait);
+    withdraw(far, me, &me->asks, &far->ask.wait);
+    withdraw(far, far->on, &far->on->joins, &far->join.wait);
     if (far->pending == 0)
         far_free(far);
 }
@@ -117,16 +117,16 @@ static void far_drop(struct trp_far *far) {
 /* --- what is finished --- */
 
 /* Any thread, under the lock of the list: the last touch before the steward sees it. */
-static void finished(struct trp_wait *op) {
-    struct trp_wait *head = atomic_load_explicit(&op->who->finished, memory_order_relaxed);
+static void finished(struct trp_wait *wait) {
+    struct trp_wait *head = atomic_load_explicit(&wait->who->finished, memory_order_relaxed);
     do {
-        op->next = head;
+        wait->next = head;
         /* Release pairs with the acquire in trp_far_finish. */
-    } while (!atomic_compare_exchange_weak_explicit(&op->who->finished, &head, op, memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&wait->who->finished, &head, wait, memory_order_release, memory_order_relaxed));
 }
 
 static void send_finished(struct trp_far *far) {
-    troupe_status st = far->send.op.st;
+    troupe_status st = far->send.wait.st;
     if (far->asks && st == TROUPE_OK)
         return; /* now the answer is waited for */
     if (far->link)
@@ -135,10 +135,10 @@ static void send_finished(struct trp_far *far) {
 }
 
 static void ask_finished(struct trp_far *far) {
-    if (far->link && far->ask.op.st == TROUPE_OK)
+    if (far->link && far->ask.wait.st == TROUPE_OK)
         result_answer(far->proxy, far->op, far->ask.answer);
     else if (far->link)
-        result_status(far->proxy, far->op, far->ask.op.st);
+        result_status(far->proxy, far->op, far->ask.wait.st);
     far_drop(far);
 }
 
@@ -148,23 +148,23 @@ static void join_finished(struct trp_far *far) {
     far_drop(far);
 }
 
-#define FAR_OF(op, member) ((struct trp_far *)(void *)((char *)(op)-offsetof(struct trp_far, member)))
+#define FAR_OF(wait, member) ((struct trp_far *)(void *)((char *)(wait)-offsetof(struct trp_far, member)))
 
-static void op_finished(struct trp_wait *op) {
+static void wait_finished(struct trp_wait *wait) {
     struct trp_far *far;
-    switch (op->role) {
+    switch (wait->role) {
     case TRP_WAIT_SEND:
-        far = FAR_OF(op, send.op);
+        far = FAR_OF(wait, send.wait);
         far->pending--;
         send_finished(far);
         break;
     case TRP_WAIT_ASK:
-        far = FAR_OF(op, ask.op);
+        far = FAR_OF(wait, ask.wait);
         far->pending--;
         ask_finished(far);
         break;
     case TRP_WAIT_JOIN:
-        far = FAR_OF(op, join.op);
+        far = FAR_OF(wait, join.wait);
         far->pending--;
         join_finished(far);
         break;
@@ -175,17 +175,17 @@ void trp_far_finish(struct trp_proxy *p) {
     /* Relaxed: a hint; who has pushed wakes us after it. Acquire pairs with the release in finished(). */
     if (!atomic_load_explicit(&p->actor->finished, memory_order_relaxed))
         return;
-    struct trp_wait *op = atomic_exchange_explicit(&p->actor->finished, NULL, memory_order_acquire), *first = NULL;
-    while (op) {
-        struct trp_wait *older = op->next;
-        op->next = first;
-        first = op;
-        op = older;
+    struct trp_wait *wait = atomic_exchange_explicit(&p->actor->finished, NULL, memory_order_acquire), *first = NULL;
+    while (wait) {
+        struct trp_wait *older = wait->next;
+        wait->next = first;
+        first = wait;
+        wait = older;
     }
     while (first) {
         struct trp_wait *next = first->next;
         first->next = NULL;
-        op_finished(first);
+        wait_finished(first);
         first = next;
     }
 }

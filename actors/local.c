@@ -8,24 +8,24 @@
 #include "transports/assert.h"
 
 /* Waits until the operation, which hangs on `list` of `on`, is done; or takes it back. */
-static troupe_status await(troupe_self *self, struct trp_actor *on, struct trp_waits *list, struct trp_wait *op, int64_t deadline) {
+static troupe_status await(troupe_self *self, struct trp_actor *on, struct trp_waits *list, struct trp_wait *wait, int64_t deadline) {
     troupe_status st = TROUPE_OK;
-    while (!trp_wait_done(op) && st == TROUPE_OK)
+    while (!trp_wait_done(wait) && st == TROUPE_OK)
         st = trp_self_wait(self, deadline);
-    if (!trp_wait_done(op) && trp_wait_withdraw(on, list, op))
+    if (!trp_wait_done(wait) && trp_wait_withdraw(on, list, wait))
         return st;
     /* Whoever has taken it off the list sets done before it drops the lock, so it is done. */
-    return op->st;
+    return wait->st;
 }
 
 static troupe_status post(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait) {
     struct trp_actor *a = trp_registry_get(&self->actor->sys->registry, to.id);
     if (!a)
         return TROUPE_NOT_FOUND;
-    struct trp_send send = {.op = {.who = self->actor, .role = TRP_WAIT_SEND}, .msg = *m};
+    struct trp_send send = {.wait = {.who = self->actor, .role = TRP_WAIT_SEND}, .msg = *m};
     troupe_status st = trp_actor_send(a, &send, wait);
     if (st == TROUPE_AGAIN)
-        st = await(self, a, &a->mailbox.parked, &send.op, deadline);
+        st = await(self, a, &a->mailbox.parked, &send.wait, deadline);
     *m = send.msg;
     trp_actor_unref(a);
     return st;
@@ -37,17 +37,17 @@ static troupe_status local_send(troupe_self *self, troupe_ref to, struct troupe_
 
 static troupe_status local_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer) {
     struct trp_actor *me = self->actor;
-    struct trp_ask ask = {.op = {.who = me, .role = TRP_WAIT_ASK}, .number = ++self->asked};
+    struct trp_ask ask = {.wait = {.who = me, .role = TRP_WAIT_ASK}, .number = ++self->asked};
     trp_question_make(*m, me, ask.number);
     trp_ask_begin(me, &ask);
     troupe_status st = post(self, to, m, deadline, true);
     if (st != TROUPE_OK) {
         /* Nobody has seen it, so nobody can have answered. */
-        trp_assert(trp_wait_withdraw(me, &me->asks, &ask.op));
+        trp_assert(trp_wait_withdraw(me, &me->asks, &ask.wait));
         trp_question_unmake(*m);
         return st;
     }
-    st = await(self, me, &me->asks, &ask.op, deadline);
+    st = await(self, me, &me->asks, &ask.wait, deadline);
     if (st == TROUPE_OK)
         *answer = ask.answer;
     return st;
@@ -82,10 +82,10 @@ static troupe_status local_kill(troupe_self *self, troupe_ref ref) {
 static troupe_status local_join(troupe_self *self, troupe_ref ref, int64_t deadline, troupe_exit *out) {
     troupe_system *sys = self->actor->sys;
     struct trp_actor *a = trp_registry_get(&sys->registry, ref.id);
-    struct trp_join join = {.op = {.who = self->actor, .role = TRP_WAIT_JOIN}};
+    struct trp_join join = {.wait = {.who = self->actor, .role = TRP_WAIT_JOIN}};
     troupe_status st = a ? trp_actor_join(a, &join) : TROUPE_OK;
     if (st == TROUPE_AGAIN) {
-        st = await(self, a, &a->joins, &join.op, deadline);
+        st = await(self, a, &a->joins, &join.wait, deadline);
         *out = join.exit;
     } else if (!trp_ends_find(&sys->ends, ref.id, out)) {
         st = TROUPE_NOT_FOUND;

@@ -71,7 +71,7 @@ void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m) {
 }
 
 void trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
-    trp_waits_add(&mb->parked, &s->op);
+    trp_waits_add(&mb->parked, &s->wait);
 }
 
 struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
@@ -103,7 +103,7 @@ struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
     struct trp_send *s = (struct trp_send *)mb->parked.first;
     if (!s || !has_room(mb, s->msg->size))
         return NULL;
-    trp_waits_remove(&mb->parked, &s->op);
+    trp_waits_remove(&mb->parked, &s->wait);
     append(mb, s->msg);
     s->msg = NULL;
     return s;
@@ -112,7 +112,7 @@ struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
 struct trp_send *trp_mailbox_expel(struct trp_mailbox *mb) {
     struct trp_send *s = (struct trp_send *)mb->parked.first;
     if (s)
-        trp_waits_remove(&mb->parked, &s->op);
+        trp_waits_remove(&mb->parked, &s->wait);
     return s;
 }
 

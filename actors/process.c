@@ -354,9 +354,9 @@ static troupe_status process_start(struct trp_actor *a) {
     troupe_status st = trp_system_steward(a->sys, &a->worker);
     if (st != TROUPE_OK)
         return st;
-    /* True: nobody knows it yet, so nobody can have killed it. */
-    (void)trp_actor_enter(a);
-    st = fork_life(p);
+    /* False: the system is closing, and has found it already. */
+    if (trp_actor_enter(a))
+        st = fork_life(p);
     if (st != TROUPE_OK)
         return st;
     /* Relaxed: the push publishes it. */

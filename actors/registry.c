@@ -45,7 +45,7 @@ void trp_registry_fini(struct trp_registry *r) {
         trp_free(slab);
     }
     pthread_mutex_destroy(&r->lock);
-    trp_free((void *)r->slabs);
+    trp_free((void *)(uintptr_t)r->slabs);
     *r = (struct trp_registry){0};
 }
 

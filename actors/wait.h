@@ -26,7 +26,7 @@ struct trp_wait {
     struct trp_wait *next, **link;        /* (l) link NULL: on no list */
     struct trp_actor *who;              /* (c) is woken when it is done */
     enum trp_wait_role role;              /* (c) what it lies in, for who finishes several kinds */
-    void (*finish)(struct trp_wait *op);  /* (c) NULL: sets done; else called under the lock instead, takes no lock */
+    void (*finish)(struct trp_wait *wait);  /* (c) NULL: sets done; else called under the lock instead, takes no lock */
     troupe_status st;                   /* (l), then read by the waiter once it is done */
     atomic_bool done;                   /* (a) */
 };
@@ -35,49 +35,49 @@ struct trp_waits {
     struct trp_wait *first, **end;
 };
 
-static inline void trp_waits_init(struct trp_waits *ops) {
-    ops->first = NULL;
-    ops->end = &ops->first;
+static inline void trp_waits_init(struct trp_waits *waits) {
+    waits->first = NULL;
+    waits->end = &waits->first;
 }
 
-static inline void trp_waits_add(struct trp_waits *ops, struct trp_wait *op) {
-    op->next = NULL;
-    op->link = ops->end;
-    *ops->end = op;
-    ops->end = &op->next;
+static inline void trp_waits_add(struct trp_waits *waits, struct trp_wait *wait) {
+    wait->next = NULL;
+    wait->link = waits->end;
+    *waits->end = wait;
+    waits->end = &wait->next;
 }
 
-static inline void trp_waits_remove(struct trp_waits *ops, struct trp_wait *op) {
-    *op->link = op->next;
-    if (op->next)
-        op->next->link = op->link;
+static inline void trp_waits_remove(struct trp_waits *waits, struct trp_wait *wait) {
+    *wait->link = wait->next;
+    if (wait->next)
+        wait->next->link = wait->link;
     else
-        ops->end = op->link;
-    op->next = NULL;
-    op->link = NULL;
+        waits->end = wait->link;
+    wait->next = NULL;
+    wait->link = NULL;
 }
 
 /* Is it done? Pairs with the release in trp_wait_finish: what the completer wrote can be read. */
-static inline bool trp_wait_done(struct trp_wait *op) {
-    return atomic_load_explicit(&op->done, memory_order_acquire);
+static inline bool trp_wait_done(struct trp_wait *wait) {
+    return atomic_load_explicit(&wait->done, memory_order_acquire);
 }
 
 /* A send that waits for room. */
 struct trp_send {
-    struct trp_wait op;       /* first: a list of operations is a list of these */
+    struct trp_wait wait;       /* first: a list of operations is a list of these */
     struct troupe_msg *msg; /* NULL once the mailbox has taken it */
 };
 
 /* A question that waits for its answer; on its asker's own list, found by number. */
 struct trp_ask {
-    struct trp_wait op; /* first */
+    struct trp_wait wait; /* first */
     uint64_t number;
     struct troupe_msg *answer; /* with OK */
 };
 
 /* Waits for an end. */
 struct trp_join {
-    struct trp_wait op; /* first */
+    struct trp_wait wait; /* first */
     troupe_exit exit; /* with OK */
 };
 
@@ -89,7 +89,7 @@ struct trp_wakes {
 };
 
 /* Completes an operation that has been taken off its list: `w` has room for one. Under the list's lock. */
-void trp_wait_finish(struct trp_wait *op, troupe_status st, struct trp_wakes *w);
+void trp_wait_finish(struct trp_wait *wait, troupe_status st, struct trp_wakes *w);
 /* Wakes them and drops the references. No lock held. */
 void trp_wakes_run(struct trp_wakes *w);
 

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define AGAIN_WHILE_INTERRUPTED(result, call)                                                                          \
-    do {                                                                                                               \
-        (result) = (call);                                                                                             \
+#define AGAIN_WHILE_INTERRUPTED(result, call)                                                                                  \
+    do {                                                                                                                       \
+        (result) = (call);                                                                                                     \
     } while ((result) < 0 && errno == EINTR)
 
 static int real_open(void *ctx, int dir, const char *name, int flags) {

@@ -329,7 +329,8 @@ static troupe_status tail_cut(struct trp_recovery *r, const struct trp_recovery_
         return say_file_errno(r, "cut the torn tail of", f);
     r->cut += used;
     trp_segment_name(name, f->id);
-    return say(r, TROUPE_OK, "%s/%s had a torn tail: %" PRIu64 " bytes were cut at offset %" PRIu64, r->path, name, used, offset);
+    return say(r, TROUPE_OK, "%s/%s had a torn tail: %" PRIu64 " bytes were cut at offset %" PRIu64, r->path, name, used,
+               offset);
 }
 
 static troupe_status tail_settle(struct trp_recovery *r, struct trp_recovery_file *f, struct window *w) {
@@ -396,8 +397,9 @@ static troupe_status older_read(struct trp_recovery *r, const struct trp_recover
     if (st != TROUPE_OK || r->end == limit)
         return st;
     return say_damage(r, f, offset_of(f, r->end),
-                      (int64_t)offset_of(f, r->end) >= f->size ? "it ends there, before the next segment begins, or one is missing"
-                                                               : "the record there is bad");
+                      (int64_t)offset_of(f, r->end) >= f->size
+                          ? "it ends there, before the next segment begins, or one is missing"
+                          : "the record there is bad");
 }
 
 static troupe_status file_read(struct trp_recovery *r, size_t i, struct window *w) {

@@ -21,11 +21,11 @@
 
 enum {
     TRP_SEGMENT_VERSION = 1,
-    TRP_SEGMENT_NAME = 32,     /* a name and its zero */
-    TRP_SEGMENT_HEADER = 32,   /* bytes of the header */
-    TRP_RECORD_HEADER = 8,     /* bytes before those of a record */
-    TRP_RECORD_MARK = 24,      /* bytes of a mark, all in all */
-    TRP_RECORD_MAX = 1 << 28,  /* most bytes of one record */
+    TRP_SEGMENT_NAME = 32,    /* a name and its zero */
+    TRP_SEGMENT_HEADER = 32,  /* bytes of the header */
+    TRP_RECORD_HEADER = 8,    /* bytes before those of a record */
+    TRP_RECORD_MARK = 24,     /* bytes of a mark, all in all */
+    TRP_RECORD_MAX = 1 << 28, /* most bytes of one record */
 };
 
 /* A segment is one file, or several: where an fdatasync failed, a second part goes on from what was synced. */
@@ -59,10 +59,10 @@ void trp_record_head_write(uint8_t out[TRP_RECORD_HEADER], uint64_t position, co
 void trp_record_mark_write(uint8_t out[TRP_RECORD_MARK], uint64_t position, struct trp_segment_mark mark);
 
 enum trp_record_kind {
-    TRP_RECORD_GOOD, /* bytes */
+    TRP_RECORD_GOOD,   /* bytes */
     TRP_RECORD_MARKED, /* mark */
-    TRP_RECORD_MORE, /* there may be one when there are `size` bytes */
-    TRP_RECORD_ZERO, /* nothing was written here */
+    TRP_RECORD_MORE,   /* there may be one when there are `size` bytes */
+    TRP_RECORD_ZERO,   /* nothing was written here */
     TRP_RECORD_BAD,
 };
 

@@ -16,11 +16,11 @@
 #include "transports/assert.h"
 
 enum {
-    PIECES = 32,              /* of one pwritev */
-    ZEROS = 16 * 1024,        /* one piece of zeros */
-    BATCH = 4 * 1024 * 1024,  /* most bytes of one pwritev, so that `written` moves while much is written */
-    SMALL = 32 * 1024,        /* a write below that gets zeros ahead */
-    VERIFY = 64 * 1024,       /* bytes read back at once */
+    PIECES = 32,             /* of one pwritev */
+    ZEROS = 16 * 1024,       /* one piece of zeros */
+    BATCH = 4 * 1024 * 1024, /* most bytes of one pwritev, so that `written` moves while much is written */
+    SMALL = 32 * 1024,       /* a write below that gets zeros ahead */
+    VERIFY = 64 * 1024,      /* bytes read back at once */
     NEW_NAME = TRP_SEGMENT_NAME + 4
 };
 

@@ -40,8 +40,8 @@ struct trp_writer {
 };
 
 /* Writes to the position `upto`, which the file's segment does not pass; `at` says how far it came. FULL: the disk took no
- * more (error says why), try again later. SYSTEM: what is on the disk is in doubt; `suspect` is set and `at` back at `synced`. NO_MEMORY.
- * Where there is no file, one is made, and `synced` moves, too. */
+ * more (error says why), try again later. SYSTEM: what is on the disk is in doubt; `suspect` is set and `at` back at `synced`.
+ * NO_MEMORY. Where there is no file, one is made, and `synced` moves, too. */
 TROUPE_NODISCARD troupe_status trp_writer_write(struct trp_writer *w, uint64_t upto);
 /* Syncs what is written. SYSTEM: as above. */
 TROUPE_NODISCARD troupe_status trp_writer_sync(struct trp_writer *w);

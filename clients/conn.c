@@ -27,7 +27,6 @@ enum {
     BACKOFF_MAX_MS = 2000,
     LAST_WORDS_MS = 100,
     NAME_MOST = 255,
-    ENVELOPE_EXTRA = 1024, /* around a payload of the largest size: topic, reply, numbers */
 };
 
 #define DEFAULT_MAX_PAYLOAD ((size_t)1 << 20)
@@ -71,9 +70,7 @@ static void why_set(struct trp_conn *c, const char *why) {
 /* --- dialling --- */
 
 static troupe_status dial(struct trp_conn *c, const char **why) {
-    /* The broker fills frames up to TRP_FRAME_SOFT whatever our largest payload is. */
-    size_t most = c->max_payload > TRP_FRAME_SOFT ? c->max_payload : TRP_FRAME_SOFT;
-    struct trp_link_opts opts = {.max_frame = most + ENVELOPE_EXTRA, .protocol = TRP_SP_PAIR0};
+    struct trp_link_opts opts = {.max_frame = c->max_payload + TRP_FRAME_EXTRA, .protocol = TRP_SP_PAIR0};
     c->cause = TROUPE_OK;
     c->fatal = false;
     return trp_link_dial(&c->link, c->loop, c->url, &opts, &link_handler, c, why);

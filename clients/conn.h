@@ -55,7 +55,7 @@ size_t trp_conn_pending(const struct trp_conn *c);
 void trp_conn_pause(struct trp_conn *c, bool pause); /* stop reading: back-pressure */
 
 /* Publishes at the end of this turn, without a receipt (trp_conn_confirm asks for one). reply and headers n == 0: none. DISCONNECTED. Faults: INVALID
- * (topic, reply, headers, payload), TOO_BIG (headers and payload over what the broker takes), TOO_DEEP, NO_MEMORY. So for all that follow. */
+ * (topic, reply, headers, payload), TOO_BIG (a packed payload over what the broker takes, headers over 63 KiB), TOO_DEEP, NO_MEMORY. So for all that follow. */
 TROUPE_NODISCARD troupe_status trp_conn_publish(struct trp_conn *c, struct trp_slice topic, struct trp_slice reply, struct trp_slice headers,
                                                 troupe_value v);
 

@@ -12,6 +12,7 @@
 #include "clients/subs.h"
 
 enum {
+    TRP_FRAME_EXTRA = 64 * 1024,        /* a frame's body: at most the largest payload and so much (PROTOCOL.md) */
     TRP_INBOX_MAX = TRP_TOPIC_MAX - 20, /* leaves room for the longest number behind it */
     TRP_WHY_MAX = 256,
 };
@@ -56,9 +57,11 @@ struct trp_conn {
     struct trp_subs subs;
     uint64_t generation;          /* sessions so far */
     uint64_t owed;                /* messages out there that point at us */
-    size_t peer_max;              /* what the broker takes: payload and headers */
+    size_t peer_max;              /* the largest packed payload that the broker takes */
     uint8_t inbox[TRP_INBOX_MAX]; /* the prefix of our reply topics in this session */
     size_t inbox_n;
+    uint8_t topic[TRP_TOPIC_MAX]; /* the last one that was found good: most who publish do so again and again */
+    size_t topic_n;
     /* Why the link was given up by us; OK: it was not. */
     troupe_status cause;
     bool fatal;

@@ -7,7 +7,11 @@
 #include "clients/topic.h"
 #include "transports/assert.h"
 
-enum { CODE_MOST = 31, HEADERS_MOST = 64 };
+enum {
+    CODE_MOST = 31,
+    ERROR_HEADERS = 64,                    /* of an error answer */
+    HEADERS_MOST = TRP_FRAME_EXTRA - 1024, /* of any message: the rest is for topic, reply and numbers */
+};
 
 /* --- an envelope into the open frame --- */
 
@@ -27,15 +31,36 @@ static size_t value_size(troupe_value v) {
     return v.kind >= TROUPE_TEXT ? v.size : 0;
 }
 
+/* What a text, bytes or packed value takes; scalars always fit. */
+static size_t packed_size(troupe_value v) {
+    size_t n = value_size(v);
+    if (v.kind == TROUPE_PACKED || n == 0)
+        return n;
+    if (n > UINT16_MAX)
+        return n <= UINT32_MAX ? n + 5 : SIZE_MAX;
+    if (v.kind == TROUPE_TEXT && n < 32)
+        return n + 1;
+    return n <= UINT8_MAX ? n + 2 : n + 3;
+}
+
+static bool topic_is_good(struct trp_conn *c, struct trp_slice topic) {
+    if (topic.n && topic.n == c->topic_n && memcmp(topic.p, c->topic, topic.n) == 0)
+        return true;
+    if (!trp_is_topic(topic))
+        return false;
+    memcpy(c->topic, topic.p, topic.n);
+    c->topic_n = topic.n;
+    return true;
+}
+
 /* Checked here, because the broker would end the connection for it. */
 static troupe_status pub_check(struct trp_conn *c, struct trp_slice topic, struct trp_slice reply, struct trp_slice headers,
                                troupe_value v) {
     if (c->state != TRP_CONN_UP)
         return TROUPE_DISCONNECTED;
-    if (!trp_is_topic(topic) || (reply.n && !trp_is_topic(reply)))
+    if (!topic_is_good(c, topic) || (reply.n && !trp_is_topic(reply)))
         return TROUPE_INVALID;
-    size_t size = value_size(v);
-    if (size > c->peer_max || headers.n > c->peer_max - size || size > SIZE_MAX / 2)
+    if (headers.n > HEADERS_MOST || packed_size(v) > c->peer_max)
         return TROUPE_TOO_BIG;
     return TROUPE_OK;
 }
@@ -130,7 +155,7 @@ static bool code_valid(struct trp_slice code) {
 }
 
 /* The headers of an error answer, into out. */
-static struct trp_slice error_headers(struct trp_slice code, uint8_t out[HEADERS_MOST]) {
+static struct trp_slice error_headers(struct trp_slice code, uint8_t out[ERROR_HEADERS]) {
     uint8_t *p = trp_pack_map(out, 1);
     p = trp_pack_str(p, trp_slice_str("t-error"));
     p = trp_pack_str(p, code);
@@ -145,7 +170,7 @@ static troupe_status reply_check(const struct trp_conn *c, const struct troupe_m
 }
 
 troupe_status trp_conn_reply(struct trp_conn *c, struct troupe_msg *m, const char *code, troupe_value v) {
-    uint8_t bytes[HEADERS_MOST];
+    uint8_t bytes[ERROR_HEADERS];
     struct trp_slice headers = {0};
     troupe_status st = reply_check(c, m);
     if (st != TROUPE_OK)

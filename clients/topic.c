@@ -2,21 +2,25 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * `*` and `>` mean something only as whole tokens, and are allowed nowhere else, so that nobody can mistake `a*` for a
- * prefix. Topics are checked at every publish, hence the table. */
+ * prefix. Topics are checked at every publish: nearly all of their bytes are letters, and for those one look into a
+ * table of bits is all. */
 #include "clients/topic.h"
 
 #include "transports/envelope.h"
 #include "transports/json.h"
 
-enum { PLAIN, DOT, WILD, BAD };
+#define BIT(b) (UINT64_C(1) << ((b)&63))
 
-/* What a byte is to us. Bytes from 0x80 on are parts of UTF-8, looked at as a whole afterwards. */
-static int byte_class(uint8_t b) {
-    if (b <= 0x20 || b == 0x7f)
-        return BAD;
-    if (b == '.')
-        return DOT;
-    return b == '*' || b == '>' ? WILD : PLAIN;
+/* The bytes to be looked at more closely: blanks and controls, `*`, `.`, `>`, DEL, and all above ASCII. */
+static const uint64_t special[4] = {
+    (BIT(0x21) - 1) | BIT('*') | BIT('.') | BIT('>'),
+    BIT(0x7f),
+    UINT64_MAX,
+    UINT64_MAX,
+};
+
+static inline bool is_special(uint8_t b) {
+    return special[b >> 6] & BIT(b);
 }
 
 /* Is the wildcard at s.p[i] a token by itself, and a `>` the last one? */
@@ -25,19 +29,29 @@ static bool wild_is_token(struct trp_slice s, size_t i) {
     return first && (last || (s.p[i] == '*' && s.p[i + 1] == '.'));
 }
 
+/* A dot ends a token: there must be one before it, and one must follow. */
+static bool dot_is_good(struct trp_slice s, size_t i) {
+    return i > 0 && i + 1 < s.n && s.p[i - 1] != '.';
+}
+
+static bool special_is_good(struct trp_slice s, size_t i, bool wild, bool *high) {
+    uint8_t b = s.p[i];
+    if (b == '.')
+        return dot_is_good(s, i);
+    if (b == '*' || b == '>')
+        return wild && wild_is_token(s, i);
+    *high = true; /* part of UTF-8, or not: seen as a whole afterwards */
+    return b >= 0x80;
+}
+
 static bool tokens_valid(struct trp_slice s, bool wild) {
-    uint8_t high = 0;
-    int before = DOT;
+    bool high = false;
     if (s.n == 0 || s.n > TRP_TOPIC_MAX)
         return false;
-    for (size_t i = 0; i < s.n; i++) {
-        int class = byte_class(s.p[i]);
-        if (class == BAD || (class == DOT && before == DOT) || (class == WILD && !(wild && wild_is_token(s, i))))
+    for (size_t i = 0; i < s.n; i++)
+        if (is_special(s.p[i]) && !special_is_good(s, i, wild, &high))
             return false;
-        high |= s.p[i];
-        before = class;
-    }
-    return before != DOT && (high < 0x80 || trp_utf8_valid(s.p, s.n));
+    return !high || trp_utf8_valid(s.p, s.n);
 }
 
 bool trp_is_topic(struct trp_slice s) {

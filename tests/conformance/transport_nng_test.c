@@ -67,7 +67,7 @@ static void prefix_if_pair1(struct end *e) {
 
 static void ping_pong(void) {
     uint8_t text[1000];
-    for (size_t i = 0; i < 200; i++) {
+    for (size_t i = 1; i < 200; i++) {
         memset(text, (int)i, sizeof text);
         they_send(text, i * 5);
         they_receive(text, i * 5);

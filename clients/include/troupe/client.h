@@ -40,7 +40,8 @@ typedef struct troupe_client_opts {
     const char *name;           /* told to the broker, for its logs; NULL: the program's name */
     int64_t connect_timeout_ms; /* open gives up after this; 0: 5,000; TROUPE_FOREVER waits for a broker to come up */
     size_t max_payload;         /* largest payload taken from the broker; 0: 1 MiB */
-    size_t max_queued;          /* messages received and not yet asked for, in bytes, before reading stops; 0: 16 MiB */
+    size_t max_queued;          /* messages received and not yet asked for, in bytes, before reading stops; 0: 16 MiB. Calls that wait for an
+                                   answer read on to twice as much, then say FULL: receive something first */
 } troupe_client_opts;
 
 /* Connects. opts NULL: all defaults; borrowed until it returns. TIMEOUT: nobody there in time; REFUSED: the broker turned us away.
@@ -60,8 +61,9 @@ typedef struct troupe_pub_opts {
     troupe_value headers; /* a packed map; zero: none */
 } troupe_pub_opts;
 
-/* Publishes. opts NULL: at once, no receipt. DISCONNECTED: not connected (within timeout_ms); TIMEOUT: no receipt in time, it may or may
- * not have been routed; BUSY: a group's backlog is full. Faults: INVALID (topic, payload), TOO_BIG, NO_MEMORY.
+/* Publishes. opts NULL: at once, no receipt. DISCONNECTED: not connected (within timeout_ms); REFUSED: the broker turned us away for good, or, with
+ * confirm, said no (why). With confirm also TIMEOUT: no receipt in time, it may or may not have been routed; BUSY: a group's backlog is full;
+ * NO_RESPONDERS: it asks for a reply and nobody is there; FULL: see max_queued. Faults: INVALID (topic, headers, payload), TOO_BIG, TOO_DEEP, NO_MEMORY.
  * Context: owner thread; blocks as said, or while the kernel's buffer and 1 MiB of ours are full. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_publish(troupe_client *c, const char *topic, troupe_value payload,
                                                                 const troupe_pub_opts *opts);
@@ -87,25 +89,28 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_subscribe(troupe_client 
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_unsubscribe(troupe_client *c, troupe_sub sub);
 
 /* The next message of any subscription, given. TIMEOUT; DISCONNECTED is not returned: it waits for the reconnect. CLOSED: draining and
- * nothing is left. Context: owner thread; blocks. */
+ * nothing is left. REFUSED: the broker will not have us back, and nothing is left (why). Context: owner thread; blocks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_receive(troupe_client *c, int64_t timeout_ms, troupe_msg **out);
 
-/* Asks and waits for the answer, given. An answer may be an error of the service: look at troupe_msg_error. Messages of subscriptions that
- * come meanwhile are kept for receive. TIMEOUT, NO_RESPONDERS, WORKER_LOST, BUSY, DISCONNECTED (it is unknown whether it was done), REFUSED
- * (why). Faults: as publish. Context: owner thread; blocks. */
+/* Asks and waits for the answer, given; timeout_ms is for the connection and the answer together. An answer may be an error of the service: look
+ * at troupe_msg_error. Messages of subscriptions that come meanwhile are kept for receive. TIMEOUT, NO_RESPONDERS, WORKER_LOST, BUSY, DISCONNECTED
+ * (not connected in time, or lost with the request under way: it is unknown whether it was done), REFUSED (why), FULL (max_queued). Faults: as publish. Context: owner thread; blocks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_request(troupe_client *c, const char *topic, troupe_value payload, int64_t timeout_ms,
                                                                 troupe_msg **answer);
 
-/* Many requests at a time: submit sends one and gives its number, collect gives the next answer of any. In collect, *request is set with every
- * status about a request (OK, NO_RESPONDERS, WORKER_LOST, BUSY, DISCONNECTED, REFUSED); TIMEOUT: none came; EMPTY: none is outstanding. */
+/* Many requests at a time: submit sends one (`more` as in troupe_pub_opts) and gives its number, collect gives the next answer of any, in the order
+ * they come. Submit: DISCONNECTED; REFUSED; FULL: 65,536 are not collected yet. Collect: *request is set with every status about a request (OK,
+ * NO_RESPONDERS, WORKER_LOST, BUSY, DISCONNECTED, REFUSED) and *answer with OK; else TIMEOUT: none came; EMPTY: none is outstanding; FULL
+ * (max_queued). Faults: as publish. Context: owner thread; submit blocks as publish. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_submit(troupe_client *c, const char *topic, troupe_value payload, bool more,
                                                                uint64_t *request);
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_collect(troupe_client *c, int64_t timeout_ms, uint64_t *request, troupe_msg **answer);
 
-/* Answers a message (and acknowledges it); once. NOT_FOUND: its sender waits for none, or it was answered. DISCONNECTED: the connection it
+/* Answers a message (and acknowledges it); once. Written at once, unless more messages are queued here: then within a tenth of a millisecond of
+ * receiving, or at the next flush. NOT_FOUND: its sender waits for none, or it was answered. DISCONNECTED: the connection it
  * came on is gone, the requester has been told. Faults as publish. Context: owner thread; does not block. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_reply(troupe_client *c, troupe_msg *m, troupe_value payload);
-/* Answers with an error: a code of [A-Z0-9_] and a sentence. */
+/* Answers with an error: a code of [A-Z0-9_], 31 at most, and a sentence. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_reply_error(troupe_client *c, troupe_msg *m, const char *code, const char *text);
 /* Gives a credited message back: another member gets it. Frees it. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_nack(troupe_client *c, troupe_msg **m);
@@ -119,8 +124,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_drain(troupe_client *c, 
 TROUPE_API int troupe_client_fd(const troupe_client *c);
 TROUPE_API int64_t troupe_client_wait_ms(const troupe_client *c);
 
-/* Writes what is pending (at most 1,000 ms), closes, frees; messages received from it must have been freed. Accepts NULL inside.
- * Context: owner thread; blocks up to that long. */
+/* Writes what is pending (at most 1,000 ms), gives back what was never received, closes, frees. A message still in hand may be read and freed later.
+ * Accepts NULL inside. In a forked child: sets *c to NULL and leaves the parent's things alone. Context: owner thread; blocks up to that long. */
 TROUPE_API void troupe_client_close(troupe_client **c);
 
 #endif
