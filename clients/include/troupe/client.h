@@ -94,7 +94,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_receive(troupe_client *c
 
 /* Asks and waits for the answer, given; timeout_ms is for the connection and the answer together. An answer may be an error of the service: look
  * at troupe_msg_error. Messages of subscriptions that come meanwhile are kept for receive. TIMEOUT, NO_RESPONDERS, WORKER_LOST, BUSY, DISCONNECTED
- * (not connected in time, or lost with the request under way: it is unknown whether it was done), REFUSED (why), FULL (max_queued). Faults: as publish. Context: owner thread; blocks. */
+ * (not connected in time, or lost with the request under way: it is unknown whether it was done), REFUSED (why), FULL
+ * (max_queued). Faults: as publish. Context: owner thread; blocks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_request(troupe_client *c, const char *topic, troupe_value payload, int64_t timeout_ms,
                                                                 troupe_msg **answer);
 
