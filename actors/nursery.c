@@ -112,6 +112,13 @@ static void nursery_gone(struct trp_nursery *n) {
     trp_process_nursery_gone(n->sys);
 }
 
+/* Whoever sent the order that is reported on wrote what it is about before, and holds the lock until it has been sent: to pass through the lock is
+ * to see it. */
+static void see_orders(struct trp_nursery *n) {
+    pthread_mutex_lock(&n->lock);
+    pthread_mutex_unlock(&n->lock);
+}
+
 static void on_report(uv_poll_t *poll, int status, int events) {
     struct trp_nursery *n = poll->data;
     struct trp_report r;
@@ -119,6 +126,7 @@ static void on_report(uv_poll_t *poll, int status, int events) {
     for (;;) {
         ssize_t got = recv(n->fd, &r, sizeof r, MSG_DONTWAIT);
         if (got == sizeof r) {
+            see_orders(n);
             trp_process_report(n->sys, &r);
         } else if (got < 0 && errno == EINTR) {
             continue;

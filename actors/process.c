@@ -30,23 +30,25 @@ enum { PENDING_MOST = 256 * 1024 };
 
 static const struct trp_channel_handler channel_handler;
 
+/* All is set before the order is sent: the report of the life's end may be there before this returns. */
 static troupe_status fork_life(struct trp_proxy *p) {
     struct trp_actor *a = p->actor;
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
         return TROUPE_SYSTEM;
-    troupe_status st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life + 1, a->birth, fds[1]);
-    close(fds[1]);
-    if (st != TROUPE_OK) {
-        close(fds[0]);
-        return st;
-    }
     p->life++;
     p->fd = fds[0];
     p->pid = 0;
     p->alive = true;
     p->over = p->kill_sent = p->close_sent = false;
-    return TROUPE_OK;
+    troupe_status st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life, a->birth, fds[1]);
+    close(fds[1]);
+    if (st != TROUPE_OK) {
+        p->alive = false;
+        p->fd = -1;
+        close(fds[0]);
+    }
+    return st;
 }
 
 static void attach(struct trp_proxy *p) {

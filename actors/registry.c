@@ -88,9 +88,10 @@ troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, t
 }
 
 void trp_registry_publish(struct trp_actor *a) {
-    /* Release pairs with the acquire of the id in trp_registry_get. The count comes last: until it is above 0, nobody touches it. */
+    /* Release pairs with the acquire of the id in trp_registry_get. The count comes last: until it is above 0, nobody touches it. Sequentially
+     * consistent against the end of the system, see kill_if_closing. */
     atomic_store_explicit(&a->id, id_of(a), memory_order_release);
-    atomic_store_explicit(&a->refs, 1, memory_order_release);
+    atomic_store(&a->refs, 1);
 }
 
 void trp_registry_put(struct trp_registry *r, struct trp_actor *a) {
@@ -102,7 +103,7 @@ void trp_registry_put(struct trp_registry *r, struct trp_actor *a) {
 }
 
 static bool ref_if_alive(struct trp_actor *a) {
-    unsigned refs = atomic_load_explicit(&a->refs, memory_order_relaxed);
+    unsigned refs = atomic_load(&a->refs); /* sequentially consistent: see trp_registry_publish */
     while (refs > 0) {
         /* Acquire pairs with the release in publish and in unref: what the actor is can be read. */
         if (atomic_compare_exchange_weak_explicit(&a->refs, &refs, refs + 1, memory_order_acquire, memory_order_relaxed))

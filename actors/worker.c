@@ -193,6 +193,7 @@ static void *worker_main(void *arg) {
     struct trp_worker *w = arg;
     trp_thread_name(w->name);
     trp_worker_enter(w);
+    trp_fiber_adopt(&w->scheduler);
     /* Acquire pairs with the store in trp_worker_stop. */
     while (!atomic_load_explicit(&w->stop, memory_order_acquire))
         trp_worker_turn(w, TRP_NEVER);

@@ -41,11 +41,14 @@ void trp_dedup_remove(struct trp_dedup *d, struct trp_dedup_id *id) {
     *(id->prev ? &id->prev->next : &d->first) = id->next;
     *(id->next ? &id->next->prev : &d->last) = id->prev;
     trp_free(id);
+    /* The memory of a burst is given back. */
+    if (d->table.count == 0)
+        trp_table_fini(&d->table);
 }
 
 void trp_dedup_fini(struct trp_dedup *d) {
     trp_assert(!d->first && d->table.count == 0);
-    trp_table_fini(&d->table);
+    trp_table_fini(&d->table); /* room was made for one that never came */
 }
 
 void trp_dedup_live_push(struct trp_dedup_live *l, struct trp_dedup_id *id) {

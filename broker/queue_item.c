@@ -120,19 +120,18 @@ struct trp_slice trp_queue_item_raw(const struct trp_queue_item *it, struct trp_
     return (struct trp_slice){r.p, it->size};
 }
 
-struct trp_death trp_queue_item_death(const struct trp_queue_item *it) {
-    struct trp_death d = {.reason = trp_slice_str(trp_queue_reason_name(it->reason))};
-    if (!it->dead)
-        return d;
+struct trp_death trp_queue_item_epitaph(const struct trp_queue_item *it) {
     const uint8_t *p = it->bytes + bytes_size(it);
     struct epitaph e;
     memcpy(&e, p, sizeof e);
-    d.queue = (struct trp_slice){p + sizeof e, e.queue_n};
-    if (e.text_n)
-        d.reason = (struct trp_slice){p + sizeof e + e.queue_n, e.text_n};
-    d.deliveries = e.deliveries;
-    d.crashes = e.crashes;
-    d.signal = e.signal;
+    p += sizeof e;
+    return (struct trp_death){{p, e.queue_n}, {p + e.queue_n, e.text_n}, e.deliveries, e.crashes, e.signal};
+}
+
+struct trp_death trp_queue_item_death(const struct trp_queue_item *it) {
+    struct trp_death d = it->dead ? trp_queue_item_epitaph(it) : (struct trp_death){0};
+    if (d.reason.n == 0 || it->state == TRP_QUEUE_BURIED)
+        d.reason = trp_slice_str(trp_queue_reason_name(it->reason));
     return d;
 }
 

@@ -73,7 +73,9 @@ void trp_queue_item_free(struct trp_queue_item *it);
 
 /* The message's bytes, and in *blob (may be NULL) where they lie shared, or NULL. */
 struct trp_slice trp_queue_item_raw(const struct trp_queue_item *it, struct trp_blob **blob);
-/* Zeros if it is neither a dead letter nor buried. */
+/* Of a dead letter; the reason is empty if it has no text of its own. */
+struct trp_death trp_queue_item_epitaph(const struct trp_queue_item *it);
+/* The same with a reason always; all empty if it is neither dead nor buried. */
 struct trp_death trp_queue_item_death(const struct trp_queue_item *it);
 
 /* ---- lists ---- */

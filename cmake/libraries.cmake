@@ -31,6 +31,8 @@ troupe_library(troupe-static STATIC ${troupe_parts})
 set_target_properties(troupe-static PROPERTIES OUTPUT_NAME troupe)
 if(TARGET troupe-actors)
   target_link_libraries(troupe PRIVATE $<BUILD_INTERFACE:troupe_fcontext>)
+  # The archive's own symbols stay inside: a program may bring another Boost.
+  target_link_options(troupe PRIVATE LINKER:--exclude-libs,libboost_context.a)
   target_link_libraries(troupe-static PRIVATE $<BUILD_INTERFACE:troupe_fcontext> $<INSTALL_INTERFACE:troupe::fcontext>)
 endif()
 add_library(troupe::troupe ALIAS troupe)

@@ -31,7 +31,9 @@ __attribute__((noinline)) static uint64_t fib(int64_t n) {
 static troupe_status answer(troupe_self *self, troupe_msg *msg, const struct config *c) {
     int64_t n;
     char why[96];
-    if (!troupe_msg_int(msg, &n))
+    if (troupe_msg_value(msg).kind == TROUPE_UINT)
+        n = INT64_MAX; /* larger than that */
+    else if (!troupe_msg_int(msg, &n))
         return troupe_reply_error(self, msg, "NOT_A_NUMBER", "send a decimal number");
     if (n > c->max_n) {
         snprintf(why, sizeof why, "the largest n computed here is %" PRId64, c->max_n);
@@ -140,7 +142,8 @@ static int fail(const char *what, troupe_status st) {
     return st == TROUPE_BAD_URL || st == TROUPE_UNSUPPORTED ? EX_USAGE : EXIT_FAILURE;
 }
 
-static int run(troupe_system *sys, const struct args *a) {
+/* Does its work until it is told to stop. *stuck: somebody still computes, and can't be stopped but with the whole process. */
+static int run(troupe_system *sys, const struct args *a, bool *stuck) {
     troupe_self *me = troupe_system_self(sys);
     for (unsigned i = 0; i < a->workers; i++) {
         char who[32];
@@ -154,6 +157,7 @@ static int run(troupe_system *sys, const struct args *a) {
            a->workers == 1 ? "" : "s", a->fib.topic, a->broker, a->fib.max_n);
     fflush(stdout);
     troupe_status st = troupe_system_run(sys, 0);
+    *stuck = st == TROUPE_TIMEOUT;
     return st == TROUPE_OK || st == TROUPE_TIMEOUT ? EXIT_SUCCESS : fail("the workers ended", st);
 }
 
@@ -171,7 +175,9 @@ int main(int argc, char **argv) {
     troupe_status st = troupe_system_open(&sys, &opts);
     if (st != TROUPE_OK)
         return fail("the actor system could not be opened", st);
-    int code = run(sys, &a);
-    troupe_system_close(&sys);
+    bool stuck = false;
+    int code = run(sys, &a, &stuck);
+    if (!stuck)
+        troupe_system_close(&sys); /* it would wait for a thread that computes */
     return code;
 }

@@ -19,7 +19,9 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT TERM
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 show() { printf '   $ %s\n' "$*"; }
 indent() { sed 's/^/   /'; }
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
@@ -81,16 +83,16 @@ ask() { # ask NUMBER: shows the answer and how long it took
 
 big_and_small() {
   local big=0 began
-  say "Two workers ($1): while one computes fib(44), the other answers the small ones"
+  say "Two workers ($1): while one computes fib(45), the other answers the small ones"
   began=$(now_ms)
-  nc -N "$host" "$port" <<<44 >"$work/big" &
+  nc -N "$host" "$port" <<<45 >"$work/big" &
   big=$!
   ask 10
   ask 20
   ask 25
-  if kill -0 "$big" 2>/dev/null; then echo "   (fib(44) is still being computed)"; fi
+  if kill -0 "$big" 2>/dev/null; then echo "   (fib(45) is still being computed)"; fi
   wait "$big"
-  printf '   fib(44) = %s   (%d ms)\n' "$(cat "$work/big")" $(($(now_ms) - began))
+  printf '   fib(45) = %s   (%d ms)\n' "$(cat "$work/big")" $(($(now_ms) - began))
 }
 
 # The descendants of the actor with their CPU time in ticks: `pid ticks` a line. The actor's own children are the nursery; its children work.

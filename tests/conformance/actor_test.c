@@ -694,8 +694,11 @@ static void lives(troupe_self *self, void *arg) {
     memset(arg, 0xff, sizeof to); /* the next life is given the argument as it was */
     say(self, to, 1000);
     while (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
-        if (troupe_msg_int(m, &n) && n == DIE)
+        if (troupe_msg_int(m, &n) && n == DIE) {
+            if (!troupe_msg_wants_reply(m))
+                troupe_msg_free(&m); /* a question stays in hand: the asker is told */
             return;
+        }
         (void)!troupe_reply(self, m, troupe_int(n));
         troupe_msg_free(&m);
     }

@@ -58,14 +58,17 @@ void rig_dial_to(struct end *e, const char *url, const struct trp_link_opts *opt
 /* Dials and waits until both ends are up; *e is the dialler's, the return value the listener's. */
 struct end *rig_pair(struct end *e);
 
-/* Turns the loop until the condition holds; fails the test after 20 seconds. */
-#define RIG_WAIT(condition)                                                                                             \
+/* Turns the loop until the condition holds; fails the test after 20 seconds. RIG_POLL is for a condition that comes true
+ * outside the loop: it looks every millisecond. */
+#define RIG_WAIT(condition) RIG_TURN(condition, 100)
+#define RIG_POLL(condition) RIG_TURN(condition, 1)
+#define RIG_TURN(condition, ms)                                                                                         \
     do {                                                                                                                \
         int64_t rig_end = rig_deadline();                                                                               \
         while (!(condition)) {                                                                                          \
             if (rig_is_over(rig_end))                                                                                   \
                 ck_abort_msg("waited too long for: %s", #condition);                                                    \
-            trp_loop_once(&rig.loop, 100);                                                                              \
+            trp_loop_once(&rig.loop, ms);                                                                               \
         }                                                                                                               \
     } while (0)
 int64_t rig_deadline(void);

@@ -16,17 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    SEATS = 6,
-    SUBS = 256,
-    HELD = 1024,
-    ASKS = 8192,
-    BACKLOG = 64,
-    EFFECTS = 4096,
-    SIDS = 6,
-    ROUND = 10000,
-    EVENTS = 200000
-};
+enum { SEATS = 6, SUBS = 256, HELD = 1024, ASKS = 512, BACKLOG = 64, EFFECTS = 4096, SIDS = 6, ROUND = 10000, EVENTS = 200000 };
 
 static const struct trp_core_opts opts = {
     .max_peers = 5, .max_subs = 4, .max_held = 3, .backlog_messages = 6, .backlog_bytes = 60000, .max_payload = 20000};
@@ -39,11 +29,8 @@ enum { PATTERNS = sizeof patterns / sizeof patterns[0], TOPICS = sizeof topics /
 enum { FIRST_RESERVED = 9, FIRST_BAD_PATTERN = 10, FIRST_BAD_TOPIC = 8 };
 
 /* ck_assert, without a system call for each one that holds: there are millions. */
-#define CHECK(expr, ...)                                                                                                         \
-    do {                                                                                                                       \
-        if (!(expr))                                                                                                           \
-            ck_abort_msg(__VA_ARGS__);                                                                                         \
-    } while (0)
+#define CHECK_MSG(expr, ...) ((expr) ? (void)0 : ck_abort_msg(__VA_ARGS__))
+#define CHECK(expr)          CHECK_MSG(expr, "%s", #expr)
 
 /* ---- chance ---- */
 
@@ -74,7 +61,7 @@ static size_t n_effects, checked;
 
 static struct effect *note(enum kind kind, void *user, uint64_t id, uint64_t n) {
     struct effect *e = &effects[n_effects++];
-    CHECK(n_effects < EFFECTS, "n_effects < EFFECTS");
+    CHECK(n_effects < EFFECTS);
     *e = (struct effect){kind, (int)(intptr_t)user, id, n, ""};
     return e;
 }
@@ -83,7 +70,7 @@ static void on_msg(void *ctx, void *user, uint64_t sid, uint64_t token, const st
     (void)ctx;
     const uint8_t *p = m->payload.p;
     troupe_value v;
-    CHECK(trp_unpack_value(&p == p + m->payload.n, &v), TROUPE_OK, "trp_unpack_value(&p == p + m->payload.n, &v), TROUPE_OK");
+    CHECK(trp_unpack_value(&p, p + m->payload.n, &v) == TROUPE_OK);
     struct effect *e = note(MSG, user, sid, token);
     snprintf(e->text, sizeof e->text, "%.*s %.*s %.10s %zu", (int)m->topic.n, (const char *)m->topic.p, (int)m->reply.n,
              m->reply.n ? (const char *)m->reply.p : "", (const char *)v.data, m->raw.n);
@@ -177,11 +164,11 @@ static struct trp_core_stats want;
 /* ---- the model's effects ---- */
 
 static const struct effect *expect(enum kind kind, int seat, uint64_t id, const char *text) {
-    CHECK(checked < n_effects, "the core said too little: seat %d kind %d id %" PRIu64 " %s", seat, kind, id, text);
+    CHECK_MSG(checked < n_effects, "the core said too little: seat %d kind %d id %" PRIu64 " %s", seat, kind, id, text);
     const struct effect *e = &effects[checked++];
-    CHECK(e->kind == kind && e->seat == seat && e->id == id && strcmp(e->text, text) == 0,
-                  "seat %d kind %d id %" PRIu64 " '%s', the model says seat %d kind %d id %" PRIu64 " '%s'", e->seat, e->kind,
-                  e->id, e->text, seat, kind, id, text);
+    CHECK_MSG(e->kind == kind && e->seat == seat && e->id == id && strcmp(e->text, text) == 0,
+              "seat %d kind %d id %" PRIu64 " '%s', the model says seat %d kind %d id %" PRIu64 " '%s'", e->seat, e->kind,
+              e->id, e->text, seat, kind, id, text);
     return e;
 }
 
@@ -191,7 +178,7 @@ static bool hears(int seat) {
 
 static void m_ok(int seat, uint64_t id, uint64_t count) {
     if (hears(seat) && id)
-        CHECK(expect(OK == seat, id, "")->n, count, "expect(OK == seat, id, \"\")->n, count");
+        CHECK(expect(OK, seat, id, "")->n == count);
 }
 
 static void m_err(int seat, uint64_t id, const char *code) {
@@ -216,9 +203,9 @@ static void m_fault(int seat, uint64_t id, const char *code) {
 static uint64_t m_deliver(int seat, uint64_t sid, bool tracked, const struct message *m) {
     const struct effect *e = expect(MSG, seat, sid, m->text);
     want.delivered++;
-    CHECK((e->n != 0) == tracked, "token %" PRIu64, e->n);
+    CHECK((e->n != 0) == tracked);
     if (tracked) {
-        CHECK(e->n > peers[seat].last_token, "e->n > peers[seat].last_token");
+        CHECK(e->n > peers[seat].last_token);
         peers[seat].last_token = e->n;
     }
     return e->n;
@@ -242,6 +229,14 @@ static bool ask_lose(int i, const char *code) {
         m_err(a->seat, a->id, code);
     a->shares--;
     return last;
+}
+
+static int free_ask(void) {
+    for (int i = 0; i < n_asks; i++)
+        if (asks[i].shares == 0)
+            return i;
+    CHECK(n_asks < ASKS);
+    return n_asks++;
 }
 
 static uint64_t outstanding(void) {
@@ -349,7 +344,7 @@ static void put_back(int g, const struct message *m) {
     }
     memmove(groups[g].backlog + 1, groups[g].backlog, groups[g].n++ * sizeof *m);
     groups[g].backlog[0] = *m;
-    CHECK(groups[g].n < BACKLOG, "groups[g].n < BACKLOG");
+    CHECK(groups[g].n < BACKLOG);
     want.requeued++;
 }
 
@@ -445,8 +440,8 @@ static void route(int seat, uint64_t id, const char *topic, bool is_request, boo
     }
     want.unrouted += n == 0;
     if (is_request) {
-        asks[m->ask = n_asks++] = (struct m_ask){seat, peers[seat].life, id, 1, own, false};
-        CHECK(n_asks < ASKS, "n_asks < ASKS");
+        m->ask = free_ask();
+        asks[m->ask] = (struct m_ask){seat, peers[seat].life, id, 1, own, false};
     }
     for (size_t i = 0; i < n; i++)
         took += to_target(&t[i], m);
@@ -485,8 +480,8 @@ static void tell(int seat, struct trp_envelope e) {
 static void settle_event(int seat) {
     if (peers[seat].peer && peers[seat].closed)
         leave(seat);
-    CHECK(checked == n_effects, "the core said more: seat %d kind %d '%s'", effects[checked].seat,
-                  effects[checked].kind, effects[checked].text);
+    CHECK_MSG(checked == n_effects, "the core said more: seat %d kind %d '%s'", effects[checked].seat, effects[checked].kind,
+              effects[checked].text);
     want.peers = want.subs = want.groups = want.held = want.backlog = want.backlog_bytes = 0;
     for (int i = 0; i < SEATS; i++)
         want.peers += peers[i].peer != NULL;
@@ -501,9 +496,9 @@ static void settle_event(int seat) {
     want.held = n_held;
     const struct trp_core_stats *got = trp_core_stats(core);
     for (size_t i = 0; i < sizeof want / sizeof(uint64_t); i++)
-        CHECK(((const uint64_t *)got)[i] == ((const uint64_t *)&want)[i], "counter %zu is %" PRIu64 ", not %" PRIu64, i,
-                      ((const uint64_t *)got)[i], ((const uint64_t *)&want)[i]);
-    CHECK(trp_core_outstanding(core) == outstanding(), "trp_core_outstanding(core) == outstanding()");
+        CHECK_MSG(((const uint64_t *)got)[i] == ((const uint64_t *)&want)[i], "counter %zu is %" PRIu64 ", not %" PRIu64, i,
+                  ((const uint64_t *)got)[i], ((const uint64_t *)&want)[i]);
+    CHECK(trp_core_outstanding(core) == outstanding());
 }
 
 static uint64_t some_id(void) {
@@ -520,7 +515,7 @@ static void do_attach(int seat) {
     n_effects = checked = 0;
     struct trp_peer *peer = NULL;
     troupe_status st = trp_core_attach(core, 0, kind, nonce, (void *)(intptr_t)seat, &peer);
-    CHECK(st == want.peers == opts.max_peers ? TROUPE_FULL : TROUPE_OK, "st == want.peers == opts.max_peers ? TROUPE_FULL : TROUPE_OK");
+    CHECK(st == (want.peers == opts.max_peers ? TROUPE_FULL : TROUPE_OK));
     if (st)
         return;
     *p = (struct m_peer){.peer = peer, .kind = kind, .life = p->life + 1};
@@ -603,7 +598,7 @@ static void m_subscribe(int seat, uint64_t id, uint64_t sid, int pattern, int gr
     int free_sub = 0;
     while (subs[free_sub].live)
         free_sub++;
-    CHECK(free_sub < SUBS, "free_sub < SUBS");
+    CHECK(free_sub < SUBS);
     struct m_sub *s = &subs[free_sub];
     if (group >= 0) {
         if (!group_exists(group))
@@ -767,7 +762,7 @@ static void do_pub(int seat) {
     if (roll(40) == 0)
         payload = 16000 + roll(4100);
     size_t n = write_message(wire, topic, reply, payload), used;
-    CHECK(trp_message_read(wire == n, &e.msg, &used, &why), TROUPE_OK, "trp_message_read(wire == n, &e.msg, &used, &why), TROUPE_OK");
+    CHECK(trp_message_read(wire, n, &e.msg, &used, &why) == TROUPE_OK);
     struct message m = {.size = n, .ask = -1};
     snprintf(m.text, sizeof m.text, "%s %s %.10s %zu", topic, reply, (const char *)wire + n - payload, n);
     tell(seat, e);
@@ -840,7 +835,7 @@ static void do_closed(int seat) {
         return;
     }
     tell(seat, (struct trp_envelope){.op = TRP_PING, .id = 1});
-    CHECK(n_effects == 0, "n_effects == 0");
+    CHECK(n_effects == 0);
 }
 
 static void event(void) {
@@ -865,7 +860,7 @@ static void one_round(uint64_t events) {
     draining = false;
     struct trp_core_opts o = opts;
     o.seed = rng;
-    CHECK(trp_core_new(&core == &o, &sink, NULL), TROUPE_OK, "trp_core_new(&core == &o, &sink, NULL), TROUPE_OK");
+    CHECK(trp_core_new(&core, &o, &sink, NULL) == TROUPE_OK);
     for (uint64_t i = 0; i < events; i++) {
         event();
         if (i == events / 10 * 9) {

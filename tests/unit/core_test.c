@@ -544,7 +544,7 @@ START_TEST(the_backlog_is_bounded) {
 END_TEST
 
 START_TEST(the_backlog_is_bounded_in_bytes) {
-    char text[1001] = {0};
+    char text[1001] = {0}, huge[3000] = {0};
     memset(text, 'x', 1000);
     start(&(struct trp_core_opts){.backlog_bytes = 2500});
     struct client *a = join("a"), *x = join("x");
@@ -558,6 +558,10 @@ START_TEST(the_backlog_is_bounded_in_bytes) {
            "a <- err 4 BUSY\n");
     ck_assert_uint_eq(stats()->backlog, 2);
     ck_assert_uint_gt(stats()->backlog_bytes, 2000);
+    sub(join("y"), 1, "u", "g", 1); /* what need not wait is no matter of the backlog */
+    memset(huge, 'h', sizeof huge - 1);
+    pub_value(a, 0, "u", NULL, troupe_text(huge));
+    expect("y <- msg sid=1 token=1 u (2999 bytes)\n");
     stop();
 }
 END_TEST
@@ -901,6 +905,36 @@ START_TEST(a_large_message_is_copied_once) {
 }
 END_TEST
 
+/* A large message in a block of the shell's is referenced there, if that is not mostly something else. */
+START_TEST(a_block_of_the_shell_is_shared) {
+    static uint8_t block[200000];
+    start(NULL);
+    struct client *a = join("a"), *x = join("x");
+    sub(x, 1, "t", "g", 2);
+    memset(large, 'L', sizeof large - 1);
+    uint8_t *p = trp_pack_str(trp_pack_array(block, 4), trp_slice_str("t"));
+    *p++ = 0xc0;
+    *p++ = 0xc0;
+    p = trp_pack_str(p, trp_slice_str(large));
+    size_t sizes[] = {(size_t)(p - block), sizeof block};
+    for (size_t i = 0; i < 2; i++) {
+        struct trp_blob *blob = trp_blob_new(block, sizes[i]);
+        struct trp_envelope e = {.op = TRP_PUB};
+        const char *why;
+        size_t used;
+        ck_assert_int_eq(trp_message_read(blob->p, blob->n, &e.msg, &used, &why), TROUPE_OK);
+        e.msg.blob = blob;
+        tell(a, e);
+        ck_assert((last_blob == blob) == (i == 0));
+        ck_assert_uint_eq(atomic_load(&blob->refs), i == 0 ? 2 : 1);
+        trp_blob_unref(blob);
+    }
+    expect("x <- msg sid=1 token=1 t (39999 bytes)\n"
+           "x <- msg sid=1 token=2 t (39999 bytes)\n");
+    stop();
+}
+END_TEST
+
 /* ---- out of memory ---- */
 
 static size_t live, calls, fail_at, fail_for; /* fail_at 0: never */
@@ -1063,6 +1097,7 @@ static Suite *suite(void) {
     t = tcase_create("memory");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, a_large_message_is_copied_once);
+    tcase_add_test(t, a_block_of_the_shell_is_shared);
     tcase_add_loop_test(t, any_allocation_may_fail, 0, 4);
     tcase_add_test(t, a_member_without_memory_is_passed_over);
     suite_add_tcase(s, t);

@@ -77,7 +77,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_system_open(troupe_system **out
 TROUPE_API troupe_self *troupe_system_self(troupe_system *sys);
 
 /* The usual rest of a main: waits until SIGINT or SIGTERM comes, or until every actor has ended; then closes all actors and waits for them for
- * drain_ms (0: 5,000), and kills what is left. OK: all ended by themselves in time; TIMEOUT: some had to be killed; DIED: every actor ended and at least
+ * drain_ms (0: 5,000), and kills what is left. OK: all ended by themselves in time; TIMEOUT: some had to be killed, and a thread or coroutine
+ * that computes may not have noticed yet: then return from main without troupe_system_close, which would wait for it; DIED: every actor ended and at least
  * one of them, not restarted, by a crash. Context: the opener's thread; blocks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_system_run(troupe_system *sys, int64_t drain_ms);
 
