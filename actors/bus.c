@@ -112,7 +112,7 @@ static troupe_status bus_open(troupe_self *self) {
         return TROUPE_OK;
     troupe_system *sys = self->actor->sys;
     char name[256];
-    struct trp_conn_opts opts = {.url = sys->broker, .name = name};
+    struct trp_conn_opts opts = {.url = sys->broker, .name = name, .authkey_file = sys->authkey, .keep_trying = true};
     const char *why = "";
     snprintf(name, sizeof name, "%s/%s", sys->name, bus->worker->name);
     troupe_status st = trp_conn_new(&bus->conn, &bus->worker->loop, &opts, &handler, bus, &why);

@@ -273,6 +273,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     struct trp_actor *a = &child.actor;
     uint64_t window = birth->mailbox < TRP_WINDOW ? birth->mailbox : TRP_WINDOW;
     child.sys.broker = sys->broker;
+    child.sys.authkey = sys->authkey;
     child.sys.name = sys->name;
     child.taken_most = window / 4 ? window / 4 : 1;
     trp_actor_init(a);

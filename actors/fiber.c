@@ -4,6 +4,7 @@
  * Each switch hands over the fiber that is left; whoever arrives notes there where it can be gone on with. The two
  * functions of Boost.Context have C linkage and are declared here as its fcontext.hpp declares them. */
 #include "actors/fiber.h"
+#include "actors/sanitizer.h"
 
 typedef struct {
     void *fctx;
@@ -13,22 +14,7 @@ typedef struct {
 transfer_t jump_fcontext(void *to, void *vp);
 void *make_fcontext(void *sp, size_t size, void (*fn)(transfer_t));
 
-#if defined(__SANITIZE_ADDRESS__)
-#define FIBER_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FIBER_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define FIBER_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define FIBER_TSAN 1
-#endif
-#endif
-
-#ifdef FIBER_ASAN
+#if TRP_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
@@ -50,7 +36,7 @@ static void make_clean(void *bottom, size_t size) {
 }
 #endif
 
-#ifdef FIBER_TSAN
+#if TRP_TSAN
 #include <sanitizer/tsan_interface.h>
 static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
     (void)from, (void)last;
@@ -67,7 +53,7 @@ static void tsan_free(void *fiber) {
     __tsan_destroy_fiber(fiber);
 }
 #else
-#ifndef FIBER_ASAN
+#if !TRP_ASAN
 static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
     (void)from, (void)to, (void)last;
 }

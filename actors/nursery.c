@@ -14,24 +14,12 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "actors/sanitizer.h"
 #include "actors/system.h"
 #include "transports/assert.h"
 #include "transports/log.h"
 
 /* --- forking it --- */
-
-/* ThreadSanitizer has a thread of its own in each process. */
-#if defined(__SANITIZE_THREAD__)
-enum { THREADS = 2 };
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-enum { THREADS = 2 };
-#else
-enum { THREADS = 1 };
-#endif
-#else
-enum { THREADS = 1 };
-#endif
 
 /* 0: it can't be told. */
 static int count_threads(void) {
@@ -48,7 +36,8 @@ static int count_threads(void) {
 /* A thread that has been joined may be listed for a moment longer: the kernel wakes the joiner first. */
 static bool is_threaded(void) {
     const struct timespec moment = {.tv_nsec = 1000000};
-    for (int tries = 0; count_threads() > THREADS; tries++) {
+    /* ThreadSanitizer adds threads of its own. */
+    for (int tries = 0; !TRP_TSAN && count_threads() > 1; tries++) {
         if (tries == 200)
             return true;
         nanosleep(&moment, NULL);

@@ -9,10 +9,12 @@
  *
  * It ignores the signals that a terminal or a service manager sends to the whole group: the system is asked to end in
  * order, and ends the nursery last. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -35,6 +37,7 @@ struct kid {
 
 struct nursery {
     troupe_system *sys;
+    int base;                    /* our descriptors are at least this */
     int socket, signals, parent; /* parent: -1 where the kernel has no pidfd */
     struct kid *kids;
     size_t count, room;
@@ -61,19 +64,37 @@ static void signals_mask(const int *which, size_t count) {
     sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
-/* Keeps 0, 1, 2 and `keep`, which becomes 3. */
-static int close_others(int keep) {
-    if (keep != 3) {
-        dup3(keep, 3, O_CLOEXEC);
-        keep = 3;
+/* Descriptors. libuv, if the program has used it before, closes two numbers in every forked child and opens others in their place (its signal pipe),
+ * by a handler that runs inside fork(2). We have closed what was behind those numbers, like everything that was open before: so nothing of ours
+ * may have a number that was in use then. Ours are moved above all of them, and a child closes ours by name. */
+static int highest_fd(void) {
+    int most = STDERR_FILENO;
+    DIR *dir = opendir("/proc/self/fd");
+    if (!dir)
+        return (int)sysconf(_SC_OPEN_MAX) / 2;
+    for (const struct dirent *e; (e = readdir(dir));) {
+        int fd = atoi(e->d_name);
+        most = fd > most ? fd : most;
     }
-#ifdef SYS_close_range
-    if (syscall(SYS_close_range, 4u, ~0u, 0u) == 0)
-        return keep;
-#endif
-    for (int fd = 4, most = (int)sysconf(_SC_OPEN_MAX); fd < most; fd++)
+    closedir(dir);
+    return most;
+}
+
+static int move_up(int fd, int base) {
+    int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, base);
+    if (fd >= 0)
         close(fd);
-    return keep;
+    return moved;
+}
+
+/* All but 0, 1 and 2. */
+static void close_below(int base) {
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, 3u, (unsigned)base - 1, 0u) == 0)
+        return;
+#endif
+    for (int fd = 3; fd < base; fd++)
+        close(fd);
 }
 
 static int watch_parent(pid_t parent) {
@@ -92,13 +113,15 @@ static void settle_in(struct nursery *n, int fd, pid_t parent) {
     signals_default();
     signals_ignore(ignored, sizeof ignored / sizeof *ignored);
     signals_mask(masked, 1);
-    n->socket = close_others(fd);
+    n->base = highest_fd() + 1;
+    n->socket = move_up(fd, n->base);
+    close_below(n->base);
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    n->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    n->parent = watch_parent(parent);
+    n->signals = move_up(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), n->base);
+    n->parent = move_up(watch_parent(parent), n->base);
     prctl(PR_SET_NAME, "troupe-nursery");
-    if (n->signals < 0 || getppid() != parent)
+    if (n->socket < 0 || n->signals < 0 || getppid() != parent)
         _exit(1);
 }
 
@@ -143,7 +166,10 @@ _Noreturn static void kid_main(struct nursery *n, uint64_t id, struct trp_birth 
     signals_default();
     signals_ignore(ignored, 1);
     signals_mask(NULL, 0);
-    channel = close_others(channel);
+    close(n->socket);
+    close(n->signals);
+    close(n->parent);
+    channel = move_up(channel, STDERR_FILENO + 1);
     prctl(PR_SET_NAME, birth->name);
     trp_child_main(n->sys, birth, id, channel);
 }
@@ -205,8 +231,11 @@ static struct trp_birth *order_birth(const struct trp_order *o, const uint8_t *a
     return st == TROUPE_OK ? b : NULL;
 }
 
-static void order_fork(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, const int *fds) {
+static void order_fork(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, int *fds) {
     struct trp_birth *b = order_birth(o, arg, got, fds[1]);
+    if (fds[1] >= 0)
+        close(fds[1]);
+    fds[1] = -1;
     if (b) {
         kid_fork(n, o, b, fds[0]);
     } else {
@@ -226,7 +255,7 @@ static void take_descriptors(const struct msghdr *h, int fds[2]) {
     }
 }
 
-static void obey(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, const int *fds) {
+static void obey(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, int *fds) {
     if (o->what == TRP_ORDER_FORK && fds[0] >= 0)
         order_fork(n, o, arg, got, fds);
     else if (o->what == TRP_ORDER_KILL)
@@ -250,6 +279,7 @@ static bool take_order(struct nursery *n) {
     if (got <= 0)
         return false;
     take_descriptors(&h, fds);
+    fds[0] = move_up(fds[0], n->base);
     if ((size_t)got >= sizeof o)
         obey(n, &o, arg, (size_t)got - sizeof o, fds);
     for (int i = 0; i < 2; i++) {

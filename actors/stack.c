@@ -10,23 +10,14 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "actors/sanitizer.h"
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
 
 /* Sanitizers need several times the room for the same frames. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { USUAL = 512 * 1024 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { USUAL = 512 * 1024 };
-#else
-enum { USUAL = 64 * 1024 };
-#endif
-#else
-enum { USUAL = 64 * 1024 };
-#endif
+enum { USUAL = (TRP_ASAN || TRP_TSAN ? 512 : 64) * 1024 };
 enum { LEAST = 16 * 1024, SPARES_MOST = 1024 };
 
 static size_t page(void) {

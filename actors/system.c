@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include "transports/alloc.h"
 #include "transports/assert.h"
+#include "transports/authkey.h"
 #include "transports/log.h"
 
 /* --- workers --- */
@@ -322,6 +323,7 @@ static void system_free(troupe_system *sys) {
     pthread_mutex_destroy(&sys->lock);
     pthread_cond_destroy(&sys->threads_over);
     trp_free(sys->broker);
+    trp_free(sys->authkey);
     trp_free(sys->name);
     trp_free(sys);
 }
@@ -331,7 +333,25 @@ static troupe_status copy_opts(troupe_system *sys, const troupe_system_opts *opt
     sys->name = trp_strdup(opts->name ? opts->name : program_invocation_short_name);
     if (opts->broker)
         sys->broker = trp_strdup(opts->broker);
-    return sys->name && (sys->broker || !opts->broker) ? TROUPE_OK : TROUPE_NO_MEMORY;
+    if (opts->authkey_file)
+        sys->authkey = trp_strdup(opts->authkey_file);
+    if (!sys->name || (opts->broker && !sys->broker) || (opts->authkey_file && !sys->authkey))
+        return TROUPE_NO_MEMORY;
+    return TROUPE_OK;
+}
+
+/* Each worker reads it when it needs it. That it can't be used is to be known now. */
+static troupe_status check_authkey(const char *file) {
+    struct trp_authkey *key;
+    const char *why = "";
+    if (!file || !*file)
+        return TROUPE_OK;
+    troupe_status st = trp_authkey_load(&key, file, &why);
+    if (st == TROUPE_OK)
+        trp_authkey_free(&key);
+    else
+        trp_log(TROUPE_LOG_ERROR, "actors.authkey", "%s", why);
+    return st;
 }
 
 /* The nursery is forked when as little as possible is there, and what its children need is. */
@@ -341,6 +361,8 @@ static troupe_status system_init(troupe_system *sys, const troupe_system_opts *o
     pthread_cond_init(&sys->threads_over, NULL);
     trp_stacks_init(&sys->stacks);
     troupe_status st = copy_opts(sys, opts);
+    if (st == TROUPE_OK)
+        st = check_authkey(opts->authkey_file);
     if (st == TROUPE_OK && !opts->no_processes)
         st = trp_nursery_open(&sys->nursery, sys);
     if (st == TROUPE_OK)

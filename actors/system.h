@@ -24,7 +24,7 @@ struct trp_thread {
 
 /* (c) constant from open to close, (m) under lock, (a) atomic, (o) the opener's thread */
 struct troupe_system {
-    char *broker, *name;            /* (c) broker NULL: the environment's */
+    char *broker, *authkey, *name;  /* (c) broker, authkey (a file) NULL: the environment's */
     struct trp_registry registry;
     struct trp_ends ends;
     struct trp_stacks stacks;

@@ -10,6 +10,7 @@
  * subscriptions end and what it held is lost or goes back, at the end of the same event, which may close others, which
  * then leave in turn. trp_core_detach is the shell's side of it and frees. */
 #include "broker/core.h"
+#include "broker/core_queue.h"
 #include "broker/core_state.h"
 #include "broker/group.h"
 #include "broker/publish.h"
@@ -46,7 +47,7 @@ troupe_status trp_core_new(struct trp_core **out, const struct trp_core_opts *op
     c->opts = with_defaults(opts);
     c->key = trp_hash_key(c->opts.seed);
     c->free_slot = NO_SLOT;
-    if (trp_topics_init(&c->topics, c->key)) {
+    if (trp_topics_init(&c->topics, c->key) || (c->opts.queues && trp_core_queues_open(c))) {
         trp_core_free(c);
         return TROUPE_NO_MEMORY;
     }
@@ -58,6 +59,7 @@ void trp_core_free(struct trp_core *c) {
     if (!c)
         return;
     trp_assert(c->stats.peers == 0 && c->stats.groups == 0 && c->stats.held == 0 && c->stats.backlog == 0);
+    trp_core_queues_close(c);
     trp_topics_fini(&c->topics);
     trp_table_fini(&c->groups);
     trp_items_fini(&c->items);
@@ -68,6 +70,8 @@ void trp_core_free(struct trp_core *c) {
 
 void trp_core_drain(struct trp_core *c) {
     c->draining = true;
+    if (c->queues)
+        trp_queues_drain(c->queues);
 }
 
 uint64_t trp_core_outstanding(const struct trp_core *c) {
@@ -149,7 +153,8 @@ static void lose(struct trp_core *c, struct trp_item *it, const char *code, cons
 static void on_ack(struct trp_core *c, struct trp_peer *p, const struct trp_envelope *e) {
     struct trp_item *it = trp_peer_held(p, e->sid, e->token);
     if (!it) {
-        c->stats.stale_acks++; /* normal after an UNSUB or a reconnection */
+        if (!c->queues || !trp_core_queue_ack(c, p, e))
+            c->stats.stale_acks++; /* normal after an UNSUB or a reconnection */
         return;
     }
     struct trp_sub *s = it->sub;
@@ -166,7 +171,8 @@ static void on_ack(struct trp_core *c, struct trp_peer *p, const struct trp_enve
 static void on_nack(struct trp_core *c, struct trp_peer *p, const struct trp_envelope *e) {
     struct trp_item *it = trp_peer_held(p, e->sid, e->token);
     if (!it) {
-        c->stats.stale_acks++;
+        if (!c->queues || !trp_core_queue_nack(c, p, e))
+            c->stats.stale_acks++;
         return;
     }
     struct trp_sub *s = it->sub;
@@ -238,6 +244,8 @@ static void on_sub(struct trp_core *c, struct trp_peer *p, const struct trp_enve
         trp_core_fault(c, p, e->id, "INVALID", "sid 0 is the inbox's");
     else if (trp_inbox_is_reserved(e->text))
         trp_core_fault(c, p, e->id, "RESERVED", "topics that begin with _r. are inboxes");
+    else if (c->queues && trp_core_is_queue_topic(e->text))
+        trp_core_queue_sub(c, p, e);
     else if (!trp_pattern_valid(e->text))
         trp_core_fault(c, p, e->id, "BAD_TOPIC", "a pattern is tokens joined by '.', '*' one of them, '>' the last");
     else if (!read_sub_options(e->options, &o))
@@ -250,11 +258,13 @@ static void on_sub(struct trp_core *c, struct trp_peer *p, const struct trp_enve
         subscribe(c, p, e, &o);
 }
 
-static void end_sub(struct trp_core *c, struct trp_sub *s) {
+void trp_core_end_sub(struct trp_core *c, struct trp_sub *s) {
     trp_peer_remove_sub(s->peer, &c->key, s);
     c->stats.subs--;
     s->gone = true;
-    if (s->group)
+    if (s->consumer)
+        trp_core_queue_unsub(c, s);
+    else if (s->group)
         trp_group_leave(c, s);
     else
         trp_topics_unbind(&c->topics, &s->binding);
@@ -267,7 +277,7 @@ static void on_unsub(struct trp_core *c, struct trp_peer *p, const struct trp_en
         trp_core_fault(c, p, e->id, "NOT_FOUND", "there is no subscription with that sid");
         return;
     }
-    end_sub(c, s);
+    trp_core_end_sub(c, s);
     if (e->id)
         trp_core_ok(c, p, e->id, 0);
 }
@@ -276,6 +286,8 @@ static void on_credit(struct trp_core *c, struct trp_peer *p, const struct trp_e
     struct trp_sub *s = trp_peer_find_sub(p, &c->key, e->sid);
     if (e->token > CREDIT_MAX) {
         trp_core_fault(c, p, 0, "INVALID", "credit is 0 to 65535");
+    } else if (s && s->consumer) {
+        trp_core_queue_credit(c, s, (uint32_t)e->token);
     } else if (s && !s->credited) {
         trp_core_fault(c, p, 0, "INVALID", "credit is for a subscription that was made with some");
     } else if (s) {
@@ -290,7 +302,7 @@ static void on_credit(struct trp_core *c, struct trp_peer *p, const struct trp_e
 static void end_subs(struct trp_core *c, struct trp_peer *p) {
     for (struct trp_sub *s = p->first_sub, *next; s; s = next) {
         next = s->next;
-        end_sub(c, s);
+        trp_core_end_sub(c, s);
     }
 }
 
@@ -340,7 +352,7 @@ static void leave(struct trp_core *c, struct trp_peer *p) {
     put_back_messages(c, &p->credited);
 }
 
-static void leave_dying(struct trp_core *c) {
+void trp_core_leave_dying(struct trp_core *c) {
     for (struct trp_peer *p; (p = c->dying);) {
         c->dying = p->next_dying;
         leave(c, p);
@@ -348,11 +360,11 @@ static void leave_dying(struct trp_core *c) {
 }
 
 void trp_core_detach(struct trp_core *c, uint64_t now_ns, struct trp_peer *p) {
-    (void)now_ns;
+    c->when.mono_ns = now_ns;
     if (!p->closed) {
         p->closed = true;
         leave(c, p);
-        leave_dying(c);
+        trp_core_leave_dying(c);
     }
     c->slots[p->slot].peer = NULL;
     c->slots[p->slot].next_free = c->free_slot;
@@ -449,7 +461,10 @@ static void feed(struct trp_core *c, struct trp_peer *p, const struct trp_envelo
     case TRP_PONG:
         break;
     case TRP_QUEUE:
-        trp_core_fault(c, p, e->id, "UNSUPPORTED", "this broker has no queues");
+        if (c->queues)
+            trp_core_queue_verb(c, p, e);
+        else
+            trp_core_fault(c, p, e->id, "UNSUPPORTED", "this broker has no queues");
         break;
     case TRP_CLOSE:
         trp_core_close(c, p, "BYE", "goodbye");
@@ -461,13 +476,15 @@ static void feed(struct trp_core *c, struct trp_peer *p, const struct trp_envelo
 }
 
 void trp_core_feed(struct trp_core *c, uint64_t now_ns, struct trp_peer *p, const struct trp_envelope *e) {
-    (void)now_ns;
+    c->when.mono_ns = now_ns;
     if (p->closed)
         return;
     if (may_say(p, e))
         feed(c, p, e);
     else
         trp_core_fault(c, p, 0, "UNEXPECTED", "this kind of connection may not say that");
+    if (c->ended)
+        trp_core_end_consumers(c);
     if (c->dying)
-        leave_dying(c);
+        trp_core_leave_dying(c);
 }

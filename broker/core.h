@@ -25,6 +25,7 @@
 #ifndef TRP_BROKER_CORE_H
 #define TRP_BROKER_CORE_H
 
+#include "broker/queue.h"
 #include "transports/envelope.h"
 
 struct trp_core;
@@ -48,6 +49,14 @@ struct trp_sink {
      * the connection. The core emits nothing more for it, and ignores what it still sends, until the shell calls
      * trp_core_detach. Its subscriptions end and what it held is given up at the end of the same event. */
     void (*close)(void *ctx, void *user, const char *code, const char *text);
+
+    /* With queues only (trp_core_opts.queues): a delivery from a queue, with a map of what the queue knows of it; an OK with more to say
+     * (a packed value); the end of a consumer's queue. */
+    void (*item)(void *ctx, void *user, uint64_t sid, uint64_t token, const struct trp_message *m, struct trp_slice info);
+    void (*answer)(void *ctx, void *user, uint64_t id, uint64_t level, uint64_t count, struct trp_slice info);
+    void (*ended)(void *ctx, void *user, uint64_t sid);
+    /* As trp_queue_sink.record; NULL: no queue can be durable. */
+    troupe_status (*record)(void *ctx, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn, uint64_t *segment);
 };
 
 /* Zero is the default everywhere. */
@@ -60,6 +69,7 @@ struct trp_core_opts {
     uint64_t backlog_bytes;        /* of one group; 0: 256 MiB */
     size_t max_payload;            /* told in WELCOME by the shell; PUB payloads above it: ERR TOO_BIG; 0: 1 MiB */
     uint64_t seed;                 /* for hash tables (collision attacks) */
+    bool queues;                   /* keep queues, too */
 };
 
 struct trp_core_stats {
@@ -87,6 +97,25 @@ void trp_core_feed(struct trp_core *c, uint64_t now_ns, struct trp_peer *p, cons
  * Borrowed from the peer. */
 uint64_t trp_peer_session(const struct trp_peer *p);
 struct trp_slice trp_peer_inbox(const struct trp_peer *p);
+
+/* --- queues ---
+ *
+ * A confirmation that has to wait for the log waits in here: the shell says how far the log is, and the OKs go out. */
+
+/* What the clock on the wall shows, for what must survive a restart; as often as convenient. */
+void trp_core_wall(struct trp_core *c, uint64_t wall_ms);
+/* Delays, time-outs and expiries that are due, at most so many; true: there are more. */
+bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most);
+/* When to tick next, monotonic ns, or TRP_QUEUE_NEVER. */
+uint64_t trp_core_deadline(const struct trp_core *c);
+/* The log is written and synced so far; `refusal`, when the log takes nothing more, is the sentence that puts are refused with. */
+void trp_core_logged(struct trp_core *c, uint64_t written, uint64_t synced, const char *refusal);
+/* What somebody waits for, as trp_journal_level. */
+unsigned trp_core_awaits(const struct trp_core *c);
+/* The set itself, for the log's replay, catalog and rewriting; NULL without queues. */
+struct trp_queues *trp_core_queues(struct trp_core *c);
+/* After a replay: routes to the queues that are there. NO_MEMORY. */
+TROUPE_NODISCARD troupe_status trp_core_recovered(struct trp_core *c);
 
 /* New requests and publishes get ERR SHUTDOWN from now on; answers and ACKs go on. */
 void trp_core_drain(struct trp_core *c);

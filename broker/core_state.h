@@ -7,11 +7,13 @@
  *     core.c      what each envelope means, peers that come and go
  *     publish.c   a PUB to its targets          topics.c, routes.c   topic -> targets
  *     group.c     members, credit, backlog      peer.c               subscriptions, deliveries in hand
- *     ask.c       requests under way            item.c               kept messages */
+ *     ask.c       requests under way            item.c               kept messages
+ *     core_queue.c  queues: their verbs, consumers and puts           confirm.c   OKs that wait for the log */
 #ifndef TRP_BROKER_CORE_STATE_H
 #define TRP_BROKER_CORE_STATE_H
 
 #include "broker/ask.h"
+#include "broker/confirm.h"
 #include "broker/core.h"
 #include "broker/item.h"
 #include "broker/peer.h"
@@ -37,6 +39,12 @@ struct trp_core {
     struct trp_peer *dying; /* closed in this event, to be left at its end */
     uint64_t outstanding;
     bool draining;
+    struct trp_queues *queues; /* NULL: without */
+    struct trp_when when;      /* of this event */
+    struct trp_confirms confirms;
+    struct trp_sub *ended;     /* consumers whose queue was deleted in this event */
+    struct trp_buf info;       /* where effects of queues are composed */
+    const char *log_refusal;   /* the log takes no more; NULL: it does */
     struct trp_core_stats stats;
 };
 
@@ -68,6 +76,10 @@ static inline void trp_core_err(struct trp_core *c, struct trp_peer *p, uint64_t
 void trp_core_close(struct trp_core *c, struct trp_peer *p, const char *code, const char *text);
 /* The peer broke a rule: an err if its operation had a number, else the end (id 0 belongs to the connection). */
 void trp_core_fault(struct trp_core *c, struct trp_peer *p, uint64_t id, const char *code, const char *text);
+/* A subscription ends: by UNSUB, with its peer, or with its queue. */
+void trp_core_end_sub(struct trp_core *c, struct trp_sub *s);
+/* At the end of an event: those that were closed in it leave. */
+void trp_core_leave_dying(struct trp_core *c);
 /* Puts an item into a hand, for which trp_peer_reserve made room. Where it is one too many of those without credit,
  * the oldest is forgotten. */
 void trp_core_hold(struct trp_core *c, struct trp_sub *s, struct trp_item *it);

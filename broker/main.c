@@ -22,9 +22,12 @@ static const char doc[] =
     "Routes msgpack messages between programs: publish/subscribe, groups with credit, request/reply.\v"
     "URLs: tcp://HOST:PORT (port 0: any free one, host *: every interface), tcp://[::1]:PORT, ipc://PATH.\n"
     "Gateways: tcp://HOST:PORT/TOPIC?timeout=30s&max-line=64k&max-pending=256&framing=line|chunk.\n"
+    "With --authkey-file listeners serve only who proves that it knows the key; gateways serve everybody, so keep them where "
+    "only "
+    "friends are.\n"
     "SIGTERM and SIGINT drain and exit with 0; a second one ends at once.\n\n"
-    "Exit status: 0 stopped, 64 wrong usage, 69 an address cannot be listened on, 71 the system refuses, 75 requests were cut "
-    "off by a stop.";
+    "Exit status: 0 stopped, 64 wrong usage, 65 the data is damaged, 69 an address or the data is in use, 71 the system refuses, 75 requests were cut "
+    "off by a stop, 78 the authkey file cannot be used.";
 
 enum {
     OPT_LISTEN = 'l',
@@ -35,7 +38,9 @@ enum {
     OPT_CONNECTIONS,
     OPT_GREETING,
     OPT_FRAME,
-    OPT_DRAIN
+    OPT_DRAIN,
+    OPT_AUTHKEY,
+    OPT_DATA = 'd'
 };
 
 static const struct argp_option options[] = {
@@ -49,6 +54,8 @@ static const struct argp_option options[] = {
     {"greeting-timeout", OPT_GREETING, "TIME", 0, "Deadline of a greeting (default 10s)", 0},
     {"frame-timeout", OPT_FRAME, "TIME", 0, "Deadline of a frame that has begun (default 30s)", 0},
     {"drain-timeout", OPT_DRAIN, "TIME", 0, "How long a stop waits for requests in hand (default 5s)", 0},
+    {"data", OPT_DATA, "DIR", 0, "Keep durable queues there (made if it is missing); one brokerd a directory", 0},
+    {"authkey-file", OPT_AUTHKEY, "FILE", 0, "Ask peers to prove that they know the key in FILE (mode 0600, yours)", 0},
     {0},
 };
 
@@ -130,6 +137,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPT_DRAIN:
         c->broker.drain_timeout_ms = take_time("drain-timeout", arg);
         return 0;
+    case OPT_DATA:
+        c->broker.data = arg;
+        return 0;
+    case OPT_AUTHKEY:
+        c->broker.authkey_file = arg;
+        return 0;
     case ARGP_KEY_ARG:
         usage("'%s' is not understood: brokerd takes flags only%s", arg, "");
     default:
@@ -185,18 +198,21 @@ static int listen_all(const struct config *c) {
 }
 
 /* A line that can be pasted into another terminal. */
-static void print_try(const char *gateway, const char *listener) {
+static void print_try(const char *gateway, const char *listener, const char *key) {
     struct trp_url u;
     const char *why;
     if (gateway && trp_url_parse(gateway, &u, &why) == TROUPE_OK && *u.port)
         printf("try        printf '30\\n' | nc -N %s %s\n", *u.host ? u.host : "127.0.0.1", u.port);
     else if (gateway)
         printf("try        printf '30\\n' | nc -N -U %s\n", u.path);
+    else if (key)
+        printf("try        export TROUPE_BROKER=%s TROUPE_AUTHKEY_FILE=%s; troupe sub '>' & troupe pub hello world\n", listener,
+               key);
     else
         printf("try        troupe --broker=%s sub '>' & troupe --broker=%s pub hello world\n", listener, listener);
 }
 
-static void announce(void) {
+static void announce(const struct config *c) {
     const char *topic, *url, *gateway = NULL, *listener = "";
     printf("brokerd %s\n", TROUPE_VERSION);
     for (size_t i = 0; (url = troupe_broker_address(broker, i, &topic)); i++) {
@@ -205,8 +221,24 @@ static void announce(void) {
         else
             printf("listening  %s\n", listener = url);
     }
-    print_try(gateway, listener);
+    if (c->broker.authkey_file)
+        printf("authkey    %s  (asked for by listeners, not by gateways)\n", c->broker.authkey_file);
+    print_try(gateway, listener, c->broker.authkey_file);
     fflush(stdout);
+}
+
+/* Why there is no broker. */
+static int exit_code(troupe_status st) {
+    switch (st) {
+    case TROUPE_BAD_KEY:
+        return EX_CONFIG;
+    case TROUPE_EXISTS: /* another one has the data */
+        return EX_UNAVAILABLE;
+    case TROUPE_PROTOCOL: /* the data is damaged */
+        return EX_DATAERR;
+    default:
+        return EX_OSERR;
+    }
 }
 
 int main(int argc, char **argv) {
@@ -218,14 +250,15 @@ int main(int argc, char **argv) {
         c.listen[c.listens++] = "tcp://127.0.0.1:4747";
     troupe_log_set(troupe_log_stderr, NULL, c.log);
     raise_descriptors();
-    if (troupe_broker_new(&broker, &c.broker) != TROUPE_OK) {
-        fputs("brokerd: the system gives no memory or no descriptors\n", stderr);
-        return EX_OSERR;
+    troupe_status st = troupe_broker_new(&broker, &c.broker);
+    if (st != TROUPE_OK) {
+        fprintf(stderr, "brokerd: %s\n", troupe_broker_why());
+        return exit_code(st);
     }
     catch_signals();
     int failed = listen_all(&c);
     if (!failed) {
-        announce();
+        announce(&c);
         failed = troupe_broker_run(broker) == TROUPE_OK ? 0 : EX_TEMPFAIL;
     }
     troupe_broker_free(&broker);

@@ -21,6 +21,7 @@
 #include "broker/topics.h"
 
 struct trp_group;
+struct trp_consumer;
 
 enum { TRP_NOT_READY = INT32_MAX };
 
@@ -30,6 +31,9 @@ struct trp_sub {
     uint64_t sid;
     struct trp_sub *prev, *next; /* of the peer's, in the order of their SUBs */
     struct trp_group *group;     /* NULL: plain */
+    struct trp_consumer *consumer; /* of a queue; NULL: it is none */
+    uint64_t pull;               /* consumer: the QUEUE get that waits for a message; 0: none */
+    struct trp_sub *next_ended;  /* consumer: its queue was deleted in this event */
     uint64_t served;             /* member: the group's count when it was last given a message */
     uint32_t holding;            /* deliveries in hand */
     uint32_t credit;             /* member with credit: how many it may hold */

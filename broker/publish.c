@@ -9,12 +9,20 @@
  *                             NO_RESPONDERS, BUSY or NO_MEMORY, when none did
  *     without an id           nothing */
 #include "broker/publish.h"
+#include "broker/core_queue.h"
 #include "broker/group.h"
 
 /* How a message fared with its targets. */
 struct outcome {
     uint64_t took;
     bool busy, no_memory;
+    /* With a queue among them: what its confirmation waits for, or why it refused. */
+    bool queued;
+    struct trp_put_options put;
+    uint64_t lsn;
+    enum trp_level level;
+    troupe_status refused;
+    const char *why; /* the headers make no sense */
 };
 
 static void refuse(struct trp_core *c, struct trp_peer *p, uint64_t id, const char *code, const char *text) {
@@ -51,8 +59,33 @@ static troupe_status to_sub(struct trp_core *c, struct trp_sub *s, struct trp_pa
     return TROUPE_OK;
 }
 
-static troupe_status to_target(struct trp_core *c, struct trp_binding *b, struct trp_parcel *parcel, struct trp_ask *ask) {
+/* The headers are read for the first queue. The confirmation is the weakest that any of them gives. */
+static troupe_status to_queue(struct trp_core *c, struct trp_queue *q, struct trp_parcel *parcel, struct outcome *o) {
+    uint64_t lsn = 0;
+    enum trp_level level = TRP_LEVEL_ROUTED;
+    if (!o->queued) {
+        o->queued = true;
+        o->level = TRP_LEVEL_SYNCED;
+        if (!trp_put_options_read(parcel->m->headers, &o->put, &o->why))
+            o->refused = TROUPE_INVALID;
+    }
+    if (o->refused == TROUPE_INVALID)
+        return TROUPE_INVALID;
+    troupe_status st = trp_core_put(c, q, parcel->m, &o->put, &lsn, &level);
+    if (st != TROUPE_OK) {
+        o->refused = st;
+        return st;
+    }
+    o->lsn = lsn > o->lsn ? lsn : o->lsn;
+    o->level = level < o->level ? level : o->level;
+    return TROUPE_OK;
+}
+
+static troupe_status to_target(struct trp_core *c, struct trp_binding *b, struct trp_parcel *parcel, struct trp_ask *ask,
+                               struct outcome *o) {
     switch (b->kind) {
+    case TRP_BINDING_QUEUE:
+        return to_queue(c, ((struct trp_queue_route *)b)->queue, parcel, o);
     case TRP_BINDING_SUB:
         return to_sub(c, (struct trp_sub *)b, parcel, ask);
     case TRP_BINDING_GROUP:
@@ -62,9 +95,13 @@ static troupe_status to_target(struct trp_core *c, struct trp_binding *b, struct
 }
 
 static struct outcome to_targets(struct trp_core *c, struct trp_targets t, struct trp_parcel *parcel, struct trp_ask *ask) {
-    struct outcome o = {0};
+    struct outcome o;
+    o.took = 0;
+    o.busy = o.no_memory = o.queued = false; /* the rest is for queues, and is set with the first */
+    o.refused = TROUPE_OK;
+    o.lsn = 0;
     for (size_t i = 0; i < t.n; i++) {
-        switch (to_target(c, t.p[i], parcel, ask)) {
+        switch (to_target(c, t.p[i], parcel, ask, &o)) {
         case TROUPE_OK:
             o.took++;
             break;
@@ -87,17 +124,29 @@ static struct outcome to_targets(struct trp_core *c, struct trp_targets t, struc
 static void refuse_outcome(struct trp_core *c, struct trp_peer *p, uint64_t id, const struct outcome *o) {
     if (o->no_memory)
         refuse(c, p, id, "NO_MEMORY", "the broker is out of memory");
+    else if (o->refused == TROUPE_INVALID && o->why)
+        refuse(c, p, id, "INVALID", o->why);
+    else if (o->refused)
+        refuse(c, p, id, trp_put_code(o->refused), trp_put_text(c, o->refused));
     else
         refuse(c, p, id, "BUSY", "the backlog is full");
+}
+
+/* All took it: the publisher hears so when the log of the queues among them is far enough. */
+static void confirm(struct trp_core *c, struct trp_peer *p, uint64_t id, const struct outcome *o) {
+    if (!o->queued)
+        trp_core_ok(c, p, id, o->took);
+    else if (trp_confirm(c, p, id, o->level, o->lsn, o->took))
+        refuse(c, p, id, "NO_MEMORY", "it is put, but the broker has no memory to confirm it");
 }
 
 static void publish_plain(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t,
                           struct trp_parcel *parcel) {
     struct outcome o = to_targets(c, t, parcel, NULL);
-    if (o.busy || o.no_memory)
+    if (o.busy || o.no_memory || o.refused)
         refuse_outcome(c, p, id, &o);
     else if (id)
-        trp_core_ok(c, p, id, o.took);
+        confirm(c, p, id, &o);
 }
 
 static void publish_request(struct trp_core *c, struct trp_peer *p, uint64_t id, struct trp_targets t,
@@ -179,6 +228,8 @@ void trp_publish(struct trp_core *c, struct trp_peer *p, const struct trp_envelo
         publish_to_inbox(c, p, e->id, m);
     else if (c->draining)
         refuse(c, p, e->id, "SHUTDOWN", "the broker is shutting down");
+    else if (c->queues && trp_core_is_queue_topic(m->topic))
+        trp_core_publish_to_queue(c, p, e->id, m);
     else
         publish_to_topic(c, p, e->id, m);
 }

@@ -13,7 +13,8 @@ static const uint64_t SEEN_MAX = (UINT64_C(1) << 48) - 1;
 bool trp_queue_accepts(const struct trp_queue *q, size_t size) {
     if (trp_queue_fits(q, size))
         return true;
-    return q->config.overflow == TRP_QUEUE_DROP_OLDEST && trp_queue_count(q) - q->messages[TRP_QUEUE_READY] < q->config.max_messages &&
+    return q->config.overflow == TRP_QUEUE_DROP_OLDEST &&
+           trp_queue_count(q) - q->messages[TRP_QUEUE_READY] < q->config.max_messages &&
            q->bytes - q->ready_bytes + size <= q->config.max_bytes;
 }
 
@@ -108,7 +109,8 @@ void trp_queue_touch(struct trp_queue *q) {
 /* ---- put ---- */
 
 static bool is_valid(const struct trp_queue_put *put) {
-    return put->raw.n > 0 && put->raw.n <= UINT32_MAX && put->priority < TRP_QUEUE_PRIORITIES && put->dedup.n <= TRP_QUEUE_TEXT_MAX;
+    return put->raw.n > 0 && put->raw.n <= UINT32_MAX && put->priority < TRP_QUEUE_PRIORITIES &&
+           put->dedup.n <= TRP_QUEUE_TEXT_MAX;
 }
 
 /* An id that has ended and was not taken out yet must go before it can come again. */

@@ -115,13 +115,18 @@ struct trp_queue_sink {
     /* Append `head` and `body` (which may be empty) as one record; says its position and segment as trp_journal_append
      * does: FULL, AGAIN (never to `must`), NO_MEMORY. May call trp_queues_catalog, when it begins a segment, before the
      * record is placed. NULL: no queue can be durable. */
-    troupe_status (*record)(void *ctx, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn, uint64_t *segment);
+    troupe_status (*record)(void *ctx, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn,
+                            uint64_t *segment);
 };
 
-struct trp_queue_totals { /* since it was declared, or since the restart */
-    uint64_t put, duplicates, refused, delivered, acked, nacked, stale; /* stale: acks and the like of what is not in that hand */
-    uint64_t lapsed, returned, expired, overflowed, crashed;            /* returned: came back from a hand, for whatever reason */
-    uint64_t dead, buried, dropped, purged, retried;                    /* where what could not be worked on went */
+/* Since it was declared, or since the restart. put + came = acked + dropped + purged + left + what is in it. */
+struct trp_queue_totals {
+    uint64_t put, came;                    /* came: from another queue, or over a restart */
+    uint64_t acked, dropped, purged, left; /* left: for another queue */
+    uint64_t duplicates, refused, delivered, nacked;
+    uint64_t stale;                     /* acks and the like of what is not in that hand */
+    uint64_t returned, lapsed, crashed; /* came back from a hand; for its time was over; for its holder crashed */
+    uint64_t expired, overflowed, dead, buried, retried; /* retried: got another life */
     uint64_t unrecorded; /* records that memory was lacking for: a restart would know an older state of those messages */
 };
 
@@ -141,8 +146,8 @@ struct trp_queues_opts {
     uint64_t seed;       /* of the hash tables (collision attacks) */
 };
 
-TROUPE_NODISCARD troupe_status trp_queues_new(struct trp_queues **out, const struct trp_queues_opts *opts, const struct trp_queue_sink *sink,
-                                              void *ctx);
+TROUPE_NODISCARD troupe_status trp_queues_new(struct trp_queues **out, const struct trp_queues_opts *opts,
+                                              const struct trp_queue_sink *sink, void *ctx);
 /* All consumers have been detached. No effects. Accepts NULL. */
 void trp_queues_free(struct trp_queues *s);
 
@@ -154,7 +159,8 @@ struct trp_queue *trp_queues_find(const struct trp_queues *s, struct trp_slice n
 /* Puts are CLOSED from now on; all else goes on. */
 void trp_queues_drain(struct trp_queues *s);
 
-/* Does what the time asks for, in the order it fell due, at most so many events; says how many. If it is `most`, more may be due. */
+/* Does what the time asks for, in the order it fell due, at most so many events; says how many. If it is `most`, more may be
+ * due. */
 size_t trp_queues_tick(struct trp_queues *s, struct trp_when now, size_t most);
 /* When to tick next (monotonic; may be early), or NEVER. */
 uint64_t trp_queues_next_deadline(const struct trp_queues *s);
@@ -167,18 +173,18 @@ enum trp_queue_overflow {
 };
 
 struct trp_queue_config {
-    struct trp_slice name;            /* a topic (topics.h) */
+    struct trp_slice name; /* a topic (topics.h) */
     bool durable;
     const struct trp_slice *patterns; /* kept for whoever routes */
     size_t n_patterns;
     uint64_t max_messages, max_bytes; /* all that it holds, in whatever state */
     enum trp_queue_overflow overflow;
-    uint64_t ttl_ms;                  /* of messages put without one; 0: for ever */
-    uint64_t ack_timeout_ms;          /* 0: never */
-    uint32_t max_deliveries;          /* dead with "max_deliveries" when the so-manieth fails; 0: never */
-    uint32_t max_crashes;             /* dead with "crashed" when so many consumers crashed with it in hand; 0: never */
-    struct trp_slice dead_letter;     /* queue for the dead, made when it is needed; p NULL: NAME.dead; n 0: drop them */
-    uint64_t dedup_ms;                /* for how long an id is remembered; 0: not at all */
+    uint64_t ttl_ms;              /* of messages put without one; 0: for ever */
+    uint64_t ack_timeout_ms;      /* 0: never */
+    uint32_t max_deliveries;      /* dead with "max_deliveries" when the so-manieth fails; 0: never */
+    uint32_t max_crashes;         /* dead with "crashed" when so many consumers crashed with it in hand; 0: never */
+    struct trp_slice dead_letter; /* queue for the dead, made when it is needed; p NULL: NAME.dead; n 0: drop them */
+    uint64_t dedup_ms;            /* for how long an id is remembered; 0: not at all */
 };
 
 /* What a declaration that says no more gets: in memory, 1,000,000 messages or 1 GiB, then reject; 30 s to acknowledge, 16
@@ -190,7 +196,7 @@ struct trp_queue_config trp_queue_config(struct trp_slice name);
  * REFUSED: it is there, and different; INVALID: the declaration makes no sense; *why is a sentence then, borrowed until
  * the next call ("max_messages is 100, not 200"). UNSUPPORTED: durable, and the sink has no `record`. FULL: max_queues, or
  * the log; AGAIN, NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_queues_declare(struct trp_queues *s, struct trp_when now, const struct trp_queue_config *config,
+TROUPE_NODISCARD troupe_status trp_queues_declare(struct trp_queues *s, const struct trp_queue_config *config,
                                                   struct trp_queue **q, uint64_t *lsn, const char **why);
 /* With all that is in it; its consumers are `ended`. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_queue_delete(struct trp_queue **q, uint64_t *lsn);
@@ -203,13 +209,15 @@ void *trp_queue_user(const struct trp_queue *q);
 void trp_queue_stat(const struct trp_queue *q, struct trp_when now, struct trp_queue_stat *out);
 /* The n-th message (from 0) in a state: ready in the order they would go out, in hand by consumer and time, the others in
  * the order they came there. EMPTY: there are not so many. Takes time in proportion to n. */
-TROUPE_NODISCARD troupe_status trp_queue_peek(const struct trp_queue *q, enum trp_queue_state state, uint64_t n, struct trp_queue_message *m);
+TROUPE_NODISCARD troupe_status trp_queue_peek(const struct trp_queue *q, enum trp_queue_state state, uint64_t n,
+                                              struct trp_queue_message *m);
 
 /* Paused: nothing is delivered; all else goes on. A durable queue stays so over restarts. FULL, AGAIN, NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_queue_pause(struct trp_queue *q, struct trp_when now, bool paused);
 /* Throws away what is ready and delayed; `all`: also what is buried and in hand (`lapsed`). *count: how many, also on
  * NO_MEMORY, when the rest is still there. *lsn: as for an ack. */
-TROUPE_NODISCARD troupe_status trp_queue_purge(struct trp_queue *q, struct trp_when now, bool all, uint64_t *count, uint64_t *lsn);
+TROUPE_NODISCARD troupe_status trp_queue_purge(struct trp_queue *q, struct trp_when now, bool all, uint64_t *count,
+                                               uint64_t *lsn);
 /* Gives dead messages another life: those buried in q become ready, and those in q that died elsewhere go back to where
  * they came from (if that still is), in the order they would go out; at most so many. *count: how many, also when it
  * ends early: FULL (where one came from, or the log), AGAIN, NO_MEMORY. */
@@ -227,13 +235,15 @@ struct trp_queue_put {
 /* *lsn: what to wait for before it is confirmed, 0 if there is nothing to wait for. EXISTS: a message with that id was put
  * already; it is to be confirmed as if this had been it (*lsn is that one's). FULL: the queue or the log; AGAIN: the log.
  * CLOSED: draining. INVALID: empty, 4 GiB or more, no such priority, an id of more than TEXT_MAX bytes. NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_queue_put(struct trp_queue *q, struct trp_when now, const struct trp_queue_put *put, uint64_t *lsn);
+TROUPE_NODISCARD troupe_status trp_queue_put(struct trp_queue *q, struct trp_when now, const struct trp_queue_put *put,
+                                             uint64_t *lsn);
 
 /* ---- a consumer ---- */
 
 /* Push: up to `credit` messages in hand at a time, sent as they come. Credit 0: one for each pull, or none.
  * More credit than CREDIT_MAX is taken for that. NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_queue_attach(struct trp_queue *q, struct trp_when now, uint32_t credit, void *user, struct trp_consumer **out);
+TROUPE_NODISCARD troupe_status trp_queue_attach(struct trp_queue *q, struct trp_when now, uint32_t credit, void *user,
+                                                struct trp_consumer **out);
 TROUPE_NODISCARD troupe_status trp_consumer_credit(struct trp_consumer *c, struct trp_when now, uint32_t credit);
 /* Wants one message (beyond its credit) until a monotonic deadline, after which it gets `empty`; at once if that is not in
  * the future and there is none. AGAIN: it waits for one already. FULL: CREDIT_MAX in hand. CLOSED: ended. NO_MEMORY. */
@@ -243,18 +253,21 @@ TROUPE_NODISCARD troupe_status trp_consumer_pull(struct trp_consumer *c, struct 
  * NO_MEMORY: it still has it. *lsn as for put: the message can't come again once the log is that far. */
 TROUPE_NODISCARD troupe_status trp_consumer_ack(struct trp_consumer *c, struct trp_when now, uint64_t token, uint64_t *lsn);
 /* Give it to somebody else, not before the delay is over. */
-TROUPE_NODISCARD troupe_status trp_consumer_nack(struct trp_consumer *c, struct trp_when now, uint64_t token, uint64_t delay_ms);
+TROUPE_NODISCARD troupe_status trp_consumer_nack(struct trp_consumer *c, struct trp_when now, uint64_t token,
+                                                 uint64_t delay_ms);
 /* It is being worked on: its ack time-out begins again. */
 TROUPE_NODISCARD troupe_status trp_consumer_touch(struct trp_consumer *c, struct trp_when now, uint64_t token);
 /* It makes no sense to anybody: to the dead-letter queue with that reason (cut at TEXT_MAX; empty: "buried"). */
-TROUPE_NODISCARD troupe_status trp_consumer_bury(struct trp_consumer *c, struct trp_when now, uint64_t token, struct trp_slice reason);
+TROUPE_NODISCARD troupe_status trp_consumer_bury(struct trp_consumer *c, struct trp_when now, uint64_t token,
+                                                 struct trp_slice reason);
 
 enum trp_consumer_loss {
     TRP_CONSUMER_LEFT,    /* it closed, or its connection broke */
     TRP_CONSUMER_CRASHED, /* its process died; what it had in hand is told so */
 };
 
-/* It is gone; what it had goes back. `signal`: what killed it, 0 if it was none or nobody knows. Sets *c to NULL; accepts NULL in it. */
+/* It is gone; what it had goes back. `signal`: what killed it, 0 if it was none or nobody knows. Sets *c to NULL; accepts NULL
+ * in it. */
 void trp_consumer_detach(struct trp_consumer **c, struct trp_when now, enum trp_consumer_loss loss, int signal);
 
 /* ---- the log ----
@@ -273,8 +286,8 @@ void trp_consumer_detach(struct trp_consumer **c, struct trp_when now, enum trp_
 
 /* Rebuilds the set from its records, in order, before anything else happens to it. *why: a static sentence. PROTOCOL: the
  * record makes no sense here. NO_MEMORY. After either the set is good for nothing but free. */
-TROUPE_NODISCARD troupe_status trp_queues_apply(struct trp_queues *s, struct trp_when now, struct trp_slice record, uint64_t lsn, uint64_t segment,
-                                                const char **why);
+TROUPE_NODISCARD troupe_status trp_queues_apply(struct trp_queues *s, struct trp_when now, struct trp_slice record,
+                                                uint64_t lsn, uint64_t segment, const char **why);
 /* That was all. */
 void trp_queues_recovered(struct trp_queues *s);
 
@@ -283,6 +296,7 @@ void trp_queues_recovered(struct trp_queues *s);
 TROUPE_NODISCARD troupe_status trp_queues_catalog(struct trp_queues *s);
 /* Copies forward what lives in segments up to this one, at most so many messages and dedup ids. *done: nothing is left in
  * them (they may be dropped). FULL, AGAIN, NO_MEMORY: as `record` said; go on later. */
-TROUPE_NODISCARD troupe_status trp_queues_rewrite(struct trp_queues *s, struct trp_when now, uint64_t segment, size_t most, bool *done);
+TROUPE_NODISCARD troupe_status trp_queues_rewrite(struct trp_queues *s, struct trp_when now, uint64_t segment, size_t most,
+                                                  bool *done);
 
 #endif

@@ -76,7 +76,8 @@ static troupe_status name_dead_letter(struct trp_queue_declared *d, char why[TRP
     return TROUPE_OK;
 }
 
-troupe_status trp_queue_config_resolve(const struct trp_queue_config *in, struct trp_queue_declared *out, char why[TRP_QUEUE_WHY]) {
+troupe_status trp_queue_config_resolve(const struct trp_queue_config *in, struct trp_queue_declared *out,
+                                       char why[TRP_QUEUE_WHY]) {
     out->config = *in;
     if (!in->dead_letter.p) {
         troupe_status st = name_dead_letter(out, why);
@@ -98,10 +99,10 @@ enum { NUMBERS = 8 };
 /* In the order in which they are packed; the dead-letter queue's name stands before the last one. */
 static void numbers_of(const struct trp_queue_config *c, struct number out[NUMBERS]) {
     const struct number all[NUMBERS] = {
-        {"max_messages", c->max_messages},     {"max_bytes", c->max_bytes},
-        {"overflow", (uint64_t)c->overflow},   {"ttl", c->ttl_ms},
-        {"ack_timeout", c->ack_timeout_ms},    {"max_deliveries", c->max_deliveries},
-        {"max_crashes", c->max_crashes},       {"dedup", c->dedup_ms},
+        {"max_messages", c->max_messages},   {"max_bytes", c->max_bytes},
+        {"overflow", (uint64_t)c->overflow}, {"ttl", c->ttl_ms},
+        {"ack_timeout", c->ack_timeout_ms},  {"max_deliveries", c->max_deliveries},
+        {"max_crashes", c->max_crashes},     {"dedup", c->dedup_ms},
     };
     memcpy(out, all, sizeof all);
 }
@@ -114,11 +115,13 @@ static bool differs_in_word(char why[TRP_QUEUE_WHY], const char *name, const cha
 }
 
 static bool differs_in_slice(char why[TRP_QUEUE_WHY], const char *name, struct trp_slice is, struct trp_slice asked) {
-    snprintf(why, TRP_QUEUE_WHY, "%s is '%.*s', not '%.*s'", name, (int)is.n, (const char *)is.p, (int)asked.n, (const char *)asked.p);
+    snprintf(why, TRP_QUEUE_WHY, "%s is '%.*s', not '%.*s'", name, (int)is.n, (const char *)is.p, (int)asked.n,
+             (const char *)asked.p);
     return true;
 }
 
-static bool differs_in_patterns(const struct trp_queue_config *is, const struct trp_queue_config *asked, char why[TRP_QUEUE_WHY]) {
+static bool differs_in_patterns(const struct trp_queue_config *is, const struct trp_queue_config *asked,
+                                char why[TRP_QUEUE_WHY]) {
     for (size_t i = 0; i < is->n_patterns && i < asked->n_patterns; i++)
         if (!trp_slice_eq(is->patterns[i], asked->patterns[i])) {
             char name[32];
@@ -131,7 +134,8 @@ static bool differs_in_patterns(const struct trp_queue_config *is, const struct 
     return true;
 }
 
-bool trp_queue_config_differs(const struct trp_queue_config *is, const struct trp_queue_config *asked, char why[TRP_QUEUE_WHY]) {
+bool trp_queue_config_differs(const struct trp_queue_config *is, const struct trp_queue_config *asked,
+                              char why[TRP_QUEUE_WHY]) {
     static const char *const durable[] = {"in memory", "durable"}, *const overflow[] = {"reject-new", "drop-oldest"};
     struct number a[NUMBERS], b[NUMBERS];
     numbers_of(is, a);

@@ -4,7 +4,8 @@
  * What a queue is declared as: whether it makes sense, in what it differs from another declaration, and how it is packed,
  * in the log and in the queue itself:
  *
- *     [name, max_messages, max_bytes, overflow, ttl, ack_timeout, max_deliveries, max_crashes, dead_letter, dedup, [pattern, ...]] */
+ *     [name, max_messages, max_bytes, overflow, ttl, ack_timeout, max_deliveries, max_crashes, dead_letter, dedup, [pattern,
+ * ...]] */
 #ifndef TRP_BROKER_QUEUE_CONFIG_H
 #define TRP_BROKER_QUEUE_CONFIG_H
 

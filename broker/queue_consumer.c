@@ -253,7 +253,8 @@ static uint32_t capped(uint32_t credit) {
     return credit < TRP_QUEUE_CREDIT_MAX ? credit : TRP_QUEUE_CREDIT_MAX;
 }
 
-troupe_status trp_queue_attach(struct trp_queue *q, struct trp_when now, uint32_t credit, void *user, struct trp_consumer **out) {
+troupe_status trp_queue_attach(struct trp_queue *q, struct trp_when now, uint32_t credit, void *user,
+                               struct trp_consumer **out) {
     struct trp_consumer *c = reserve_open(q) ? NULL : trp_calloc(1, sizeof *c);
     if (!c)
         return TROUPE_NO_MEMORY;

@@ -49,8 +49,8 @@ static void make_room(struct trp_queue *to, size_t size) {
 }
 
 /* The log knows of both in one record, unless only one of the queues is in it. */
-static troupe_status log_move(struct trp_queue *from, struct trp_queue_item *it, struct trp_queue *to, struct trp_queue_item *copy,
-                              struct trp_when now) {
+static troupe_status log_move(struct trp_queue *from, struct trp_queue_item *it, struct trp_queue *to,
+                              struct trp_queue_item *copy, struct trp_when now) {
     uint64_t lsn;
     uint64_t was = from->config.durable && to->config.durable ? it->seq : 0;
     troupe_status st = trp_queue_log_put(to, copy, now, was, (struct trp_slice){0}, &lsn);
@@ -60,8 +60,8 @@ static troupe_status log_move(struct trp_queue *from, struct trp_queue_item *it,
 }
 
 /* The original is in no state, and lives on if this fails. `to` accepts one of its size. */
-static troupe_status move(struct trp_queue *from, struct trp_queue_item *it, struct trp_queue *to, const struct trp_death *death,
-                          enum trp_queue_reason reason, struct trp_when now) {
+static troupe_status move(struct trp_queue *from, struct trp_queue_item *it, struct trp_queue *to,
+                          const struct trp_death *death, enum trp_queue_reason reason, struct trp_when now) {
     struct trp_queues *s = from->set;
     struct trp_queue_item *copy = copy_for(to, now, it, death, reason);
     if (!copy)
@@ -72,6 +72,8 @@ static troupe_status move(struct trp_queue *from, struct trp_queue_item *it, str
         return st;
     }
     s->next_seq++;
+    from->totals.left++;
+    to->totals.came++;
     make_room(to, copy->size);
     trp_queue_link(to, copy);
     trp_queue_touch(to);
@@ -97,8 +99,8 @@ static struct trp_queue *dead_letter_queue(struct trp_queue *q) {
     return trp_queues_declare_resolved(q->set, &c, &to) ? NULL : to;
 }
 
-static bool move_to_dead_letters(struct trp_queue *q, struct trp_queue_item *it, enum trp_queue_reason reason, struct trp_slice text,
-                                 struct trp_when now) {
+static bool move_to_dead_letters(struct trp_queue *q, struct trp_queue_item *it, enum trp_queue_reason reason,
+                                 struct trp_slice text, struct trp_when now) {
     struct trp_queue *to = dead_letter_queue(q);
     struct trp_death death = {q->config.name, text, it->deliveries, it->crashes, it->signal};
     return to && trp_queue_accepts(to, it->size) && move(q, it, to, &death, reason, now) == TROUPE_OK;
@@ -112,7 +114,8 @@ static void bury(struct trp_queue *q, struct trp_queue_item *it, enum trp_queue_
     trp_queue_link(q, it);
 }
 
-void trp_queue_die(struct trp_queue *q, struct trp_queue_item *it, enum trp_queue_reason reason, struct trp_slice text, struct trp_when now) {
+void trp_queue_die(struct trp_queue *q, struct trp_queue_item *it, enum trp_queue_reason reason, struct trp_slice text,
+                   struct trp_when now) {
     if (q->config.dead_letter.n == 0)
         drop(q, it);
     else if (move_to_dead_letters(q, it, reason, text, now))

@@ -12,20 +12,21 @@ static const struct trp_slice nothing = {0};
 
 /* ---- records out ---- */
 
-static troupe_status append(struct trp_queues *s, const struct trp_record *r, struct trp_slice body, bool must, uint64_t *lsn, uint64_t *segment) {
-    uint8_t head[TRP_RECORD_HEAD_MAX];
-    size_t n = (size_t)(trp_record_write(head, r) - head);
+static troupe_status append(struct trp_queues *s, const struct trp_queue_record *r, struct trp_slice body, bool must,
+                            uint64_t *lsn, uint64_t *segment) {
+    uint8_t head[TRP_QUEUE_RECORD_HEAD_MAX];
+    size_t n = (size_t)(trp_queue_record_write(head, r) - head);
     return s->sink.record(s->ctx, (struct trp_slice){head, n}, body, must, lsn, segment);
 }
 
-static void tell_counts(struct trp_record *r, const struct trp_queue_item *it) {
+static void tell_counts(struct trp_queue_record *r, const struct trp_queue_item *it) {
     r->deliveries = it->deliveries;
     r->crashes = it->crashes;
     r->signal = it->signal;
     r->reason = (enum trp_queue_reason)it->reason;
 }
 
-static void tell_item(struct trp_record *r, const struct trp_queue_item *it, struct trp_when now) {
+static void tell_item(struct trp_queue_record *r, const struct trp_queue_item *it, struct trp_when now) {
     r->seq = it->seq;
     r->first_seen_ms = it->first_seen;
     r->priority = it->priority;
@@ -48,12 +49,16 @@ static void set_place(struct trp_queues *s, struct trp_queue_item *it, uint64_t 
     trp_queue_items_push_live(&s->live, it);
 }
 
-troupe_status trp_queue_log_put(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now, uint64_t was, struct trp_slice dedup,
-                                uint64_t *lsn) {
+troupe_status trp_queue_log_put(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now, uint64_t was,
+                                struct trp_slice dedup, uint64_t *lsn) {
     if (!q->config.durable)
         return TROUPE_OK;
-    struct trp_record r = {
-        .kind = TRP_RECORD_PUT, .queue = q->number, .was = was, .at_ms = now.wall_ms, .ttl_ms = TRP_QUEUE_NEVER, .dedup = dedup};
+    struct trp_queue_record r = {.kind = TRP_QUEUE_RECORD_PUT,
+                                 .queue = q->number,
+                                 .was = was,
+                                 .at_ms = now.wall_ms,
+                                 .ttl_ms = TRP_QUEUE_NEVER,
+                                 .dedup = dedup};
     uint64_t segment;
     tell_item(&r, it, now);
     troupe_status st = append(q->set, &r, trp_queue_item_raw(it, NULL), false, lsn, &segment);
@@ -62,11 +67,16 @@ troupe_status trp_queue_log_put(struct trp_queue *q, struct trp_queue_item *it, 
     return st;
 }
 
-troupe_status trp_queue_log_state(struct trp_queue *q, const struct trp_queue_item *it, struct trp_when now, uint64_t delay_ms, bool buried) {
+troupe_status trp_queue_log_state(struct trp_queue *q, const struct trp_queue_item *it, struct trp_when now, uint64_t delay_ms,
+                                  bool buried) {
     if (!q->config.durable)
         return TROUPE_OK;
-    struct trp_record r = {
-        .kind = TRP_RECORD_STATE, .seq = it->seq, .at_ms = now.wall_ms, .delay_ms = delay_ms, .buried = buried, .ttl_ms = TRP_QUEUE_NEVER};
+    struct trp_queue_record r = {.kind = TRP_QUEUE_RECORD_STATE,
+                                 .seq = it->seq,
+                                 .at_ms = now.wall_ms,
+                                 .delay_ms = delay_ms,
+                                 .buried = buried,
+                                 .ttl_ms = TRP_QUEUE_NEVER};
     uint64_t lsn, segment;
     tell_counts(&r, it);
     return append(q->set, &r, nothing, true, &lsn, &segment);
@@ -76,10 +86,11 @@ troupe_status trp_queue_log_done(struct trp_queue *q, const struct trp_queue_ite
     uint64_t segment;
     if (!q->config.durable)
         return TROUPE_OK;
-    return append(q->set, &(struct trp_record){.kind = TRP_RECORD_DONE, .seq = it->seq}, nothing, true, lsn, &segment);
+    return append(q->set, &(struct trp_queue_record){.kind = TRP_QUEUE_RECORD_DONE, .seq = it->seq}, nothing, true, lsn,
+                  &segment);
 }
 
-troupe_status trp_queue_log_batch(struct trp_queue *q, const struct trp_record_batch *b, uint64_t *lsn) {
+troupe_status trp_queue_log_batch(struct trp_queue *q, const struct trp_queue_record_batch *b, uint64_t *lsn) {
     uint64_t segment;
     if (!q->config.durable)
         return TROUPE_OK;
@@ -90,14 +101,16 @@ troupe_status trp_queue_log_declare(struct trp_queue *q, bool paused, bool must,
     uint64_t segment;
     if (!q->config.durable)
         return TROUPE_OK;
-    return append(q->set, &(struct trp_record){.kind = TRP_RECORD_DECLARE, .queue = q->number, .paused = paused}, q->packed, must, lsn, &segment);
+    return append(q->set, &(struct trp_queue_record){.kind = TRP_QUEUE_RECORD_DECLARE, .queue = q->number, .paused = paused},
+                  q->packed, must, lsn, &segment);
 }
 
 troupe_status trp_queue_log_delete(struct trp_queue *q, uint64_t *lsn) {
     uint64_t segment;
     if (!q->config.durable)
         return TROUPE_OK;
-    return append(q->set, &(struct trp_record){.kind = TRP_RECORD_DELETE, .queue = q->number}, nothing, true, lsn, &segment);
+    return append(q->set, &(struct trp_queue_record){.kind = TRP_QUEUE_RECORD_DELETE, .queue = q->number}, nothing, true, lsn,
+                  &segment);
 }
 
 void trp_queue_log_id(struct trp_queue *q, struct trp_dedup_id *id, const struct trp_queue_item *it, uint64_t lsn) {
@@ -112,14 +125,18 @@ void trp_queue_log_id(struct trp_queue *q, struct trp_dedup_id *id, const struct
 
 troupe_status trp_queues_catalog(struct trp_queues *s) {
     uint64_t lsn, segment;
-    troupe_status st = append(s, &(struct trp_record){.kind = TRP_RECORD_MARK, .seq = s->next_seq}, nothing, true, &lsn, &segment);
+    troupe_status st =
+        append(s, &(struct trp_queue_record){.kind = TRP_QUEUE_RECORD_MARK, .seq = s->next_seq}, nothing, true, &lsn, &segment);
     for (struct trp_queue *q = s->first; q && !st; q = q->next)
         st = trp_queue_log_declare(q, q->paused, true, &lsn);
     return st;
 }
 
 static troupe_status rewrite_id(struct trp_queues *s, struct trp_dedup_id *id, struct trp_when now) {
-    struct trp_record r = {.kind = TRP_RECORD_DEDUP, .queue = id->queue->number, .at_ms = now.wall_ms, .ttl_ms = trp_queue_left(now, id->until)};
+    struct trp_queue_record r = {.kind = TRP_QUEUE_RECORD_DEDUP,
+                                 .queue = id->queue->number,
+                                 .at_ms = now.wall_ms,
+                                 .ttl_ms = trp_queue_left(now, id->until)};
     uint64_t lsn, segment;
     r.dedup = (struct trp_slice){id->text, id->n};
     troupe_status st = append(s, &r, nothing, false, &lsn, &segment);
@@ -179,6 +196,8 @@ void trp_queues_unindex(struct trp_queues *s, const struct trp_queue_item *it) {
 void trp_queues_recovered(struct trp_queues *s) {
     trp_table_fini(&s->replay.items);
     trp_table_fini(&s->replay.queues);
+    for (struct trp_queue *q = s->first; s->replay.on && q; q = q->next)
+        q->totals.came = trp_queue_count(q);
     s->replay.on = false;
 }
 
@@ -188,7 +207,7 @@ void trp_queues_recovered(struct trp_queues *s) {
 struct replay {
     struct trp_queues *s;
     struct trp_when now;
-    struct trp_record r;
+    struct trp_queue_record r;
     uint64_t lsn, segment;
     const char **why;
 };
@@ -261,7 +280,7 @@ static troupe_status apply_delete(struct replay *a) {
 
 /* Where what a STATE or PUT says is put into the item, which is in no state. */
 static void set_counts(struct replay *a, struct trp_queue_item *it) {
-    const struct trp_record *r = &a->r;
+    const struct trp_queue_record *r = &a->r;
     it->deliveries = r->deliveries;
     it->crashes = r->crashes;
     it->signal = r->signal;
@@ -276,7 +295,7 @@ static void set_counts(struct replay *a, struct trp_queue_item *it) {
 }
 
 static void set_all(struct replay *a, struct trp_queue_item *it) {
-    const struct trp_record *r = &a->r;
+    const struct trp_queue_record *r = &a->r;
     it->first_seen = r->first_seen_ms & ((UINT64_C(1) << 48) - 1);
     it->priority = r->priority & 15;
     it->reason = (uint8_t)r->reason;
@@ -284,7 +303,7 @@ static void set_all(struct replay *a, struct trp_queue_item *it) {
     set_counts(a, it);
 }
 
-static bool needs_timer(const struct trp_record *r) {
+static bool needs_timer(const struct trp_queue_record *r) {
     return r->delay_ms || r->ttl_ms != TRP_QUEUE_NEVER;
 }
 
@@ -391,7 +410,7 @@ static troupe_status apply_done(struct replay *a) {
     troupe_status st;
     do
         st = finish(a, seq);
-    while (!st && trp_record_next_done(&a->r, &seq));
+    while (!st && trp_queue_record_next_done(&a->r, &seq));
     return st;
 }
 
@@ -402,15 +421,16 @@ static troupe_status apply_dedup(struct replay *a) {
     return put_id(a, q, a->r.ttl_ms);
 }
 
-troupe_status trp_queues_apply(struct trp_queues *s, struct trp_when now, struct trp_slice record, uint64_t lsn, uint64_t segment,
-                               const char **why) {
+troupe_status trp_queues_apply(struct trp_queues *s, struct trp_when now, struct trp_slice record, uint64_t lsn,
+                               uint64_t segment, const char **why) {
     static troupe_status (*const apply[])(struct replay *) = {
-        [TRP_RECORD_MARK] = apply_mark, [TRP_RECORD_DECLARE] = apply_declare, [TRP_RECORD_DELETE] = apply_delete,
-        [TRP_RECORD_PUT] = apply_put,   [TRP_RECORD_STATE] = apply_state,     [TRP_RECORD_DONE] = apply_done,
-        [TRP_RECORD_DEDUP] = apply_dedup,
+        [TRP_QUEUE_RECORD_MARK] = apply_mark,     [TRP_QUEUE_RECORD_DECLARE] = apply_declare,
+        [TRP_QUEUE_RECORD_DELETE] = apply_delete, [TRP_QUEUE_RECORD_PUT] = apply_put,
+        [TRP_QUEUE_RECORD_STATE] = apply_state,   [TRP_QUEUE_RECORD_DONE] = apply_done,
+        [TRP_QUEUE_RECORD_DEDUP] = apply_dedup,
     };
     struct replay a = {.s = s, .now = now, .lsn = lsn, .segment = segment, .why = why};
     s->replay.on = true;
-    troupe_status st = trp_record_read(record, &a.r, why);
+    troupe_status st = trp_queue_record_read(record, &a.r, why);
     return st ? st : apply[a.r.kind](&a);
 }

@@ -21,7 +21,7 @@ enum {
 
 /* ---- writing ---- */
 
-static unsigned flags_of(const struct trp_record *r) {
+static unsigned flags_of(const struct trp_queue_record *r) {
     unsigned f = 0;
     f |= r->was ? HAS_WAS : 0;
     f |= r->delay_ms ? HAS_DELAY : 0;
@@ -31,7 +31,7 @@ static unsigned flags_of(const struct trp_record *r) {
     f |= r->dedup.n ? HAS_DEDUP : 0;
     f |= r->dead ? HAS_DEATH : 0;
     f |= r->buried ? HAS_BURIED : 0;
-    return r->kind == TRP_RECORD_PUT ? f : f & STATE_FLAGS;
+    return r->kind == TRP_QUEUE_RECORD_PUT ? f : f & STATE_FLAGS;
 }
 
 static uint8_t *write_counts(uint8_t *p, uint32_t deliveries, uint32_t crashes, unsigned signal) {
@@ -43,7 +43,7 @@ static uint8_t *write_death(uint8_t *p, const struct trp_death *d) {
     return write_counts(p, d->deliveries, d->crashes, (unsigned)d->signal);
 }
 
-static uint8_t *write_put(uint8_t *p, const struct trp_record *r) {
+static uint8_t *write_put(uint8_t *p, const struct trp_queue_record *r) {
     unsigned f = flags_of(r);
     p = trp_pack_uint(trp_pack_uint(p, f), r->queue);
     p = trp_pack_uint(trp_pack_uint(p, r->seq), r->at_ms);
@@ -65,7 +65,7 @@ static uint8_t *write_put(uint8_t *p, const struct trp_record *r) {
     return f & (HAS_DEATH | HAS_BURIED) ? trp_pack_uint(p, r->reason) : p;
 }
 
-static uint8_t *write_state(uint8_t *p, const struct trp_record *r) {
+static uint8_t *write_state(uint8_t *p, const struct trp_queue_record *r) {
     unsigned f = flags_of(r);
     p = trp_pack_uint(trp_pack_uint(trp_pack_uint(p, f), r->seq), r->at_ms);
     if (f & HAS_DELAY)
@@ -75,21 +75,21 @@ static uint8_t *write_state(uint8_t *p, const struct trp_record *r) {
     return f & HAS_BURIED ? trp_pack_uint(p, r->reason) : p;
 }
 
-uint8_t *trp_record_write(uint8_t *p, const struct trp_record *r) {
+uint8_t *trp_queue_record_write(uint8_t *p, const struct trp_queue_record *r) {
     p = trp_pack_uint(p, r->kind);
     switch (r->kind) {
-    case TRP_RECORD_MARK:
-    case TRP_RECORD_DONE:
+    case TRP_QUEUE_RECORD_MARK:
+    case TRP_QUEUE_RECORD_DONE:
         return trp_pack_uint(p, r->seq);
-    case TRP_RECORD_DECLARE:
+    case TRP_QUEUE_RECORD_DECLARE:
         return trp_pack_uint(trp_pack_uint(p, r->queue), r->paused);
-    case TRP_RECORD_DELETE:
+    case TRP_QUEUE_RECORD_DELETE:
         return trp_pack_uint(p, r->queue);
-    case TRP_RECORD_PUT:
+    case TRP_QUEUE_RECORD_PUT:
         return write_put(p, r);
-    case TRP_RECORD_STATE:
+    case TRP_QUEUE_RECORD_STATE:
         return write_state(p, r);
-    case TRP_RECORD_DEDUP:
+    case TRP_QUEUE_RECORD_DEDUP:
         p = trp_pack_uint(trp_pack_uint(trp_pack_uint(p, r->queue), r->at_ms), r->ttl_ms);
         return trp_pack_str(p, r->dedup);
     }
@@ -121,13 +121,13 @@ static struct trp_slice read_text(struct reader *in) {
     return s;
 }
 
-static void read_counts(struct reader *in, struct trp_record *r) {
+static void read_counts(struct reader *in, struct trp_queue_record *r) {
     r->deliveries = (uint32_t)read_uint(in, UINT32_MAX);
     r->crashes = (uint16_t)read_uint(in, UINT16_MAX);
     r->signal = (uint8_t)read_uint(in, UINT8_MAX);
 }
 
-static void read_death(struct reader *in, struct trp_record *r) {
+static void read_death(struct reader *in, struct trp_queue_record *r) {
     r->dead = true;
     r->death.queue = read_text(in);
     r->death.reason = read_text(in);
@@ -138,7 +138,7 @@ static void read_death(struct reader *in, struct trp_record *r) {
 }
 
 /* A message has one reason: of its burial, or else of the death that brought it here. */
-static void read_reason(struct reader *in, struct trp_record *r, unsigned flags) {
+static void read_reason(struct reader *in, struct trp_queue_record *r, unsigned flags) {
     r->buried = flags & HAS_BURIED;
     if (!(flags & (HAS_BURIED | HAS_DEATH)))
         return;
@@ -146,7 +146,7 @@ static void read_reason(struct reader *in, struct trp_record *r, unsigned flags)
     in->bad |= r->reason == TRP_REASON_NONE || (r->buried && r->delay_ms);
 }
 
-static void read_put(struct reader *in, struct trp_record *r) {
+static void read_put(struct reader *in, struct trp_queue_record *r) {
     unsigned f = (unsigned)read_uint(in, PUT_FLAGS);
     r->queue = read_uint(in, UINT64_MAX);
     r->seq = read_uint(in, UINT64_MAX - 1);
@@ -166,7 +166,7 @@ static void read_put(struct reader *in, struct trp_record *r) {
     in->bad |= r->seq == 0 || r->was >= r->seq;
 }
 
-static void read_state(struct reader *in, struct trp_record *r) {
+static void read_state(struct reader *in, struct trp_queue_record *r) {
     unsigned f = (unsigned)read_uint(in, PUT_FLAGS);
     in->bad |= (f & ~(unsigned)STATE_FLAGS) != 0;
     r->seq = read_uint(in, UINT64_MAX);
@@ -177,7 +177,7 @@ static void read_state(struct reader *in, struct trp_record *r) {
     read_reason(in, r, f);
 }
 
-static void read_dedup(struct reader *in, struct trp_record *r) {
+static void read_dedup(struct reader *in, struct trp_queue_record *r) {
     r->queue = read_uint(in, UINT64_MAX);
     r->at_ms = read_uint(in, UINT64_MAX);
     r->ttl_ms = read_uint(in, UINT64_MAX);
@@ -185,60 +185,60 @@ static void read_dedup(struct reader *in, struct trp_record *r) {
     in->bad |= r->dedup.n == 0;
 }
 
-static void read_declare(struct reader *in, struct trp_record *r) {
+static void read_declare(struct reader *in, struct trp_queue_record *r) {
     r->queue = read_uint(in, UINT64_MAX - 1);
     r->paused = read_uint(in, 1);
 }
 
-static void read_done(struct reader *in, struct trp_record *r) {
+static void read_done(struct reader *in, struct trp_queue_record *r) {
     r->seq = read_uint(in, UINT64_MAX);
     for (struct reader rest = *in; !in->bad && rest.p < rest.end; in->bad |= rest.bad)
         (void)read_uint(&rest, UINT64_MAX);
 }
 
 /* False: there is no such kind. */
-static bool read_kind(struct reader *in, struct trp_record *r) {
+static bool read_kind(struct reader *in, struct trp_queue_record *r) {
     switch (r->kind) {
-    case TRP_RECORD_MARK:
+    case TRP_QUEUE_RECORD_MARK:
         r->seq = read_uint(in, UINT64_MAX);
         in->bad |= r->seq == 0;
         return true;
-    case TRP_RECORD_DECLARE:
+    case TRP_QUEUE_RECORD_DECLARE:
         read_declare(in, r);
         return true;
-    case TRP_RECORD_DELETE:
+    case TRP_QUEUE_RECORD_DELETE:
         r->queue = read_uint(in, UINT64_MAX);
         return true;
-    case TRP_RECORD_PUT:
+    case TRP_QUEUE_RECORD_PUT:
         read_put(in, r);
         return true;
-    case TRP_RECORD_STATE:
+    case TRP_QUEUE_RECORD_STATE:
         read_state(in, r);
         return true;
-    case TRP_RECORD_DONE:
+    case TRP_QUEUE_RECORD_DONE:
         read_done(in, r);
         return true;
-    case TRP_RECORD_DEDUP:
+    case TRP_QUEUE_RECORD_DEDUP:
         read_dedup(in, r);
         return true;
     }
     return false;
 }
 
-static bool has_body(enum trp_record_kind kind) {
-    return kind == TRP_RECORD_PUT || kind == TRP_RECORD_DECLARE;
+static bool has_body(enum trp_queue_record_kind kind) {
+    return kind == TRP_QUEUE_RECORD_PUT || kind == TRP_QUEUE_RECORD_DECLARE;
 }
 
-troupe_status trp_record_read(struct trp_slice bytes, struct trp_record *r, const char **why) {
+troupe_status trp_queue_record_read(struct trp_slice bytes, struct trp_queue_record *r, const char **why) {
     struct reader in = {.p = bytes.p, .end = bytes.p + bytes.n};
-    *r = (struct trp_record){.ttl_ms = TRP_QUEUE_NEVER};
-    r->kind = (enum trp_record_kind)read_uint(&in, TRP_RECORD_DEDUP);
+    *r = (struct trp_queue_record){.ttl_ms = TRP_QUEUE_NEVER};
+    r->kind = (enum trp_queue_record_kind)read_uint(&in, TRP_QUEUE_RECORD_DEDUP);
     if (!read_kind(&in, r)) {
         *why = "a queue record of an unknown kind";
         return TROUPE_PROTOCOL;
     }
     r->body = (struct trp_slice){in.p, (size_t)(in.end - in.p)};
-    if (in.bad || (r->kind != TRP_RECORD_DONE && has_body(r->kind) != (r->body.n > 0)) || r->body.n > UINT32_MAX) {
+    if (in.bad || (r->kind != TRP_QUEUE_RECORD_DONE && has_body(r->kind) != (r->body.n > 0)) || r->body.n > UINT32_MAX) {
         *why = "a queue record that is not whole or has impossible fields";
         return TROUPE_PROTOCOL;
     }
@@ -247,12 +247,13 @@ troupe_status trp_record_read(struct trp_slice bytes, struct trp_record *r, cons
 
 /* ---- many that are done ---- */
 
-void trp_record_batch_init(struct trp_record_batch *b, uint64_t seq) {
-    b->n = (size_t)(trp_record_write(b->bytes, &(struct trp_record){.kind = TRP_RECORD_DONE, .seq = seq}) - b->bytes);
+void trp_queue_record_batch_init(struct trp_queue_record_batch *b, uint64_t seq) {
+    b->n = (size_t)(trp_queue_record_write(b->bytes, &(struct trp_queue_record){.kind = TRP_QUEUE_RECORD_DONE, .seq = seq}) -
+                    b->bytes);
     b->last = seq;
 }
 
-bool trp_record_batch_add(struct trp_record_batch *b, uint64_t seq) {
+bool trp_queue_record_batch_add(struct trp_queue_record_batch *b, uint64_t seq) {
     if (b->n + TRP_PACK_MAX_HEAD > sizeof b->bytes)
         return false;
     uint64_t up = seq - b->last, down = b->last - seq;
@@ -261,7 +262,7 @@ bool trp_record_batch_add(struct trp_record_batch *b, uint64_t seq) {
     return true;
 }
 
-bool trp_record_next_done(struct trp_record *r, uint64_t *seq) {
+bool trp_queue_record_next_done(struct trp_queue_record *r, uint64_t *seq) {
     const uint8_t *p = r->body.p, *end = p + r->body.n;
     uint64_t v;
     if (!trp_unpack_uint(&p, end, &v))

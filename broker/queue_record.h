@@ -21,18 +21,18 @@
 
 #include "broker/queue_item.h"
 
-enum trp_record_kind {
-    TRP_RECORD_MARK = 1,
-    TRP_RECORD_DECLARE,
-    TRP_RECORD_DELETE,
-    TRP_RECORD_PUT,
-    TRP_RECORD_STATE,
-    TRP_RECORD_DONE,
-    TRP_RECORD_DEDUP,
+enum trp_queue_record_kind {
+    TRP_QUEUE_RECORD_MARK = 1,
+    TRP_QUEUE_RECORD_DECLARE,
+    TRP_QUEUE_RECORD_DELETE,
+    TRP_QUEUE_RECORD_PUT,
+    TRP_QUEUE_RECORD_STATE,
+    TRP_QUEUE_RECORD_DONE,
+    TRP_QUEUE_RECORD_DEDUP,
 };
 
-struct trp_record {
-    enum trp_record_kind kind;
+struct trp_queue_record {
+    enum trp_queue_record_kind kind;
     uint64_t queue;         /* DECLARE DELETE PUT DEDUP */
     uint64_t seq;           /* MARK PUT STATE; DONE: the first */
     uint64_t was;           /* PUT; 0: nothing */
@@ -53,26 +53,26 @@ struct trp_record {
     struct trp_slice body;        /* PUT: the message; DECLARE: the configuration; DONE: the differences */
 };
 
-enum { TRP_RECORD_HEAD_MAX = 1024 };
+enum { TRP_QUEUE_RECORD_HEAD_MAX = 1024 };
 
 /* All but the body, at p; returns the byte behind. What it holds is within its limits. */
-uint8_t *trp_record_write(uint8_t *p, const struct trp_record *r);
+uint8_t *trp_queue_record_write(uint8_t *p, const struct trp_queue_record *r);
 
 /* Borrows from `bytes`. PROTOCOL: *why is a static sentence. */
-TROUPE_NODISCARD troupe_status trp_record_read(struct trp_slice bytes, struct trp_record *r, const char **why);
+TROUPE_NODISCARD troupe_status trp_queue_record_read(struct trp_slice bytes, struct trp_queue_record *r, const char **why);
 
 /* ---- many that are done ---- */
 
-struct trp_record_batch {
+struct trp_queue_record_batch {
     size_t n;
     uint64_t last;
     uint8_t bytes[4096];
 };
 
-void trp_record_batch_init(struct trp_record_batch *b, uint64_t seq);
+void trp_queue_record_batch_init(struct trp_queue_record_batch *b, uint64_t seq);
 /* False: it is full. */
-bool trp_record_batch_add(struct trp_record_batch *b, uint64_t seq);
+bool trp_queue_record_batch_add(struct trp_queue_record_batch *b, uint64_t seq);
 /* The seqs behind r->seq, one at a time: moves *seq on. False: that was the last. */
-bool trp_record_next_done(struct trp_record *r, uint64_t *seq);
+bool trp_queue_record_next_done(struct trp_queue_record *r, uint64_t *seq);
 
 #endif

@@ -28,11 +28,11 @@ struct trp_consumer {
     struct trp_queue *queue; /* NULL: ended */
     struct trp_consumer *prev, *next;
     void *user;
-    uint64_t number; /* in the order they came */
-    struct trp_timer timer; /* its next deadline, or earlier */
+    uint64_t number;             /* in the order they came */
+    struct trp_timer timer;      /* its next deadline, or earlier */
     struct trp_queue_items hand; /* by ack deadline: all have the same time-out, so by delivery and touch */
     uint32_t holding, credit;
-    uint32_t open_at;            /* its place among those that want something, or TRP_NOT_OPEN */
+    uint32_t open_at; /* its place among those that want something, or TRP_NOT_OPEN */
     bool pulling;
     uint64_t pull_deadline;
     uint64_t served;              /* the queue's count when it was last given something */
@@ -104,7 +104,8 @@ static inline struct trp_queue *trp_queue_of(const struct trp_queue_item *it) {
     return it->state == TRP_QUEUE_HELD ? it->holder->queue : it->queue;
 }
 static inline uint64_t trp_queue_count(const struct trp_queue *q) {
-    return q->messages[TRP_QUEUE_READY] + q->messages[TRP_QUEUE_HELD] + q->messages[TRP_QUEUE_DELAYED] + q->messages[TRP_QUEUE_BURIED];
+    return q->messages[TRP_QUEUE_READY] + q->messages[TRP_QUEUE_HELD] + q->messages[TRP_QUEUE_DELAYED] +
+           q->messages[TRP_QUEUE_BURIED];
 }
 /* Room for one more of that size, without dropping anything. */
 static inline bool trp_queue_fits(const struct trp_queue *q, size_t size) {
@@ -148,7 +149,8 @@ void trp_consumer_end(struct trp_consumer *c);
 /* In no state: too old, one too many, or dead for that reason (text: a reason of its own, or none). */
 void trp_queue_expire(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now);
 void trp_queue_overflow(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now);
-void trp_queue_die(struct trp_queue *q, struct trp_queue_item *it, enum trp_queue_reason reason, struct trp_slice text, struct trp_when now);
+void trp_queue_die(struct trp_queue *q, struct trp_queue_item *it, enum trp_queue_reason reason, struct trp_slice text,
+                   struct trp_when now);
 /* Why it would die now if it came back from a hand; NONE: it may live. */
 enum trp_queue_reason trp_queue_verdict(const struct trp_queue *q, const struct trp_queue_item *it);
 /* It was in a hand, and is in no state: back to where it belongs. */
@@ -164,7 +166,8 @@ void trp_queue_enlist(struct trp_queue *q);
 /* All that it has, and itself. */
 void trp_queue_destroy(struct trp_queue *q);
 /* trp_queues_declare for what is resolved already. */
-TROUPE_NODISCARD troupe_status trp_queues_declare_resolved(struct trp_queues *s, const struct trp_queue_config *config, struct trp_queue **q);
+TROUPE_NODISCARD troupe_status trp_queues_declare_resolved(struct trp_queues *s, const struct trp_queue_config *config,
+                                                           struct trp_queue **q);
 /* The end of a dedup id. */
 void trp_queue_forget_id(struct trp_queue *q, struct trp_dedup_id *id);
 /* The end of the oldest id is the queue's next deadline. */
@@ -173,13 +176,13 @@ void trp_queue_arm_ids(struct trp_queue *q);
 /* ---- records (queue_log.c); all of them do nothing for a queue in memory ---- */
 
 /* Appends all of the item, which may be in any state or is about to be. `was`: takes its place, 0: nothing. */
-TROUPE_NODISCARD troupe_status trp_queue_log_put(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now, uint64_t was,
-                                                 struct trp_slice dedup, uint64_t *lsn);
+TROUPE_NODISCARD troupe_status trp_queue_log_put(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now,
+                                                 uint64_t was, struct trp_slice dedup, uint64_t *lsn);
 /* The item is about to be ready, or delayed for so long, or buried. */
-TROUPE_NODISCARD troupe_status trp_queue_log_state(struct trp_queue *q, const struct trp_queue_item *it, struct trp_when now, uint64_t delay_ms,
-                                                   bool buried);
+TROUPE_NODISCARD troupe_status trp_queue_log_state(struct trp_queue *q, const struct trp_queue_item *it, struct trp_when now,
+                                                   uint64_t delay_ms, bool buried);
 TROUPE_NODISCARD troupe_status trp_queue_log_done(struct trp_queue *q, const struct trp_queue_item *it, uint64_t *lsn);
-TROUPE_NODISCARD troupe_status trp_queue_log_batch(struct trp_queue *q, const struct trp_record_batch *b, uint64_t *lsn);
+TROUPE_NODISCARD troupe_status trp_queue_log_batch(struct trp_queue *q, const struct trp_queue_record_batch *b, uint64_t *lsn);
 TROUPE_NODISCARD troupe_status trp_queue_log_declare(struct trp_queue *q, bool paused, bool must, uint64_t *lsn);
 TROUPE_NODISCARD troupe_status trp_queue_log_delete(struct trp_queue *q, uint64_t *lsn);
 /* An id whose message has just been logged lies in the log, too. */

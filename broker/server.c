@@ -16,8 +16,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <time.h>
 
-enum { WARNINGS_A_SECOND = 20, PAYLOAD_MOST = 64 << 20, FRAME_MARGIN = 64 * 1024 };
+enum { WARNINGS_A_SECOND = 20, PAYLOAD_MOST = 64 << 20 };
+
+static _Thread_local char new_why[512];
 
 /* --- effects, dispatched to the endpoint's kind --- */
 
@@ -52,7 +55,26 @@ static void sink_close(void *ctx, void *user, const char *code, const char *text
         e->ops->sink.close(ctx, e, code, text);
 }
 
-static const struct trp_sink sink = {sink_msg, sink_ok, sink_err, sink_welcome, sink_pong, sink_close};
+static void sink_item(void *ctx, void *user, uint64_t sid, uint64_t token, const struct trp_message *m, struct trp_slice info) {
+    struct trp_endpoint *e = user;
+    if (!e->doomed)
+        e->ops->sink.item(ctx, e, sid, token, m, info);
+}
+static void sink_answer(void *ctx, void *user, uint64_t id, uint64_t level, uint64_t count, struct trp_slice info) {
+    struct trp_endpoint *e = user;
+    if (!e->doomed)
+        e->ops->sink.answer(ctx, e, id, level, count, info);
+}
+static void sink_ended(void *ctx, void *user, uint64_t sid) {
+    struct trp_endpoint *e = user;
+    if (!e->doomed)
+        e->ops->sink.ended(ctx, e, sid);
+}
+static troupe_status sink_record(void *ctx, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn,
+                                 uint64_t *segment) {
+    struct troupe_broker *b = ctx;
+    return trp_store_record(b->store, head, body, must, lsn, segment);
+}
 
 /* --- endpoints --- */
 
@@ -160,7 +182,7 @@ static void begin_end(struct troupe_broker *b) {
 }
 
 static bool drained(const struct troupe_broker *b) {
-    if (trp_core_outstanding(b->core) > 0)
+    if (trp_core_outstanding(b->core) > 0 || (b->store && trp_store_busy(b->store)))
         return false;
     for (const struct trp_endpoint *e = b->endpoints; e; e = e->next)
         if (!trp_endpoint_is_session(e) && !trp_gateway_idle(e))
@@ -182,6 +204,36 @@ static void advance(struct troupe_broker *b) {
         begin_end(b);
 }
 
+/* --- queues: their time, and their log --- */
+
+enum { TICK_MOST = 1000 };
+
+static void on_queue_timer(uv_timer_t *t) {
+    struct troupe_broker *b = t->data;
+    b->queue_due = TRP_QUEUE_NEVER;
+    trp_core_tick(b->core, trp_broker_now(b), TICK_MOST);
+    trp_loop_wake(&b->loop);
+}
+
+static void set_queue_timer(struct troupe_broker *b, uint64_t due) {
+    uint64_t now = trp_broker_now(b);
+    if (due == b->queue_due)
+        return;
+    b->queue_due = due;
+    if (due == TRP_QUEUE_NEVER)
+        uv_timer_stop(&b->queue_timer);
+    else
+        uv_timer_start(&b->queue_timer, on_queue_timer, due > now ? (due - now + 999999) / 1000000 : 0, 0);
+}
+
+static void turn_queues(struct troupe_broker *b) {
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME_COARSE, &wall);
+    trp_core_wall(b->core, (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000);
+    bool more = b->store && trp_store_turn(b->store, trp_broker_now(b));
+    set_queue_timer(b, more ? trp_broker_now(b) : trp_core_deadline(b->core));
+}
+
 /* The turn hook: the one place where endpoints end. */
 static void turn(void *ctx) {
     struct troupe_broker *b = ctx;
@@ -195,6 +247,7 @@ static void turn(void *ctx) {
             e->ops->end(e);
         }
     } while (b->touched);
+    turn_queues(b);
 }
 
 /* --- public --- */
@@ -208,28 +261,68 @@ static void defaults(troupe_broker_opts *o) {
     o->drain_timeout_ms = o->drain_timeout_ms ? o->drain_timeout_ms : 5000;
 }
 
+static troupe_status new_failed(troupe_status st, const char *why) {
+    snprintf(new_why, sizeof new_why, "%s", why ? why : troupe_status_text(st));
+    return st;
+}
+
+const char *troupe_broker_why(void) {
+    return new_why;
+}
+
+static troupe_status open_gate(struct troupe_broker *b, const char **why) {
+    struct trp_authkey *key = NULL;
+    troupe_status st = TROUPE_OK;
+    if (b->opts.authkey_file)
+        st = trp_authkey_load(&key, b->opts.authkey_file, why);
+    b->opts.authkey_file = NULL; /* borrowed */
+    if (st == TROUPE_OK)
+        trp_gate_init(&b->gate, &b->loop.uv, &key, b->opts.greeting_timeout_ms, trp_session_due);
+    return st;
+}
+
+static troupe_status open_core(struct troupe_broker *b) {
+    struct trp_core_opts core = {.max_peers = b->opts.max_connections, .max_payload = b->opts.max_payload, .queues = true};
+    struct trp_sink sink = {sink_msg,   sink_ok,   sink_err,    sink_welcome, sink_pong,
+                            sink_close, sink_item, sink_answer, sink_ended,   b->opts.data ? sink_record : NULL};
+    if (getrandom(&core.seed, sizeof core.seed, 0) != sizeof core.seed)
+        return TROUPE_SYSTEM;
+    return trp_core_new(&b->core, &core, &sink, b);
+}
+
+static troupe_status open_store(struct troupe_broker *b, const char **why) {
+    struct trp_store_opts opts = {.dir = b->opts.data, .sync_delay_ms = b->opts.test_sync_delay_ms};
+    troupe_status st = b->opts.data ? trp_store_open(&b->store, b->core, &b->loop, &opts, why) : TROUPE_OK;
+    b->opts.data = NULL; /* borrowed */
+    return st;
+}
+
 troupe_status troupe_broker_new(troupe_broker **out, const troupe_broker_opts *opts) {
     struct troupe_broker *b = trp_calloc(1, sizeof *b);
+    const char *why = NULL;
     if (!b)
-        return TROUPE_NO_MEMORY;
+        return new_failed(TROUPE_NO_MEMORY, why);
     if (opts)
         b->opts = *opts;
     defaults(&b->opts);
     troupe_status st = b->opts.max_payload > PAYLOAD_MOST ? TROUPE_INVALID : trp_loop_init(&b->loop);
     if (st != TROUPE_OK) {
         trp_free(b);
-        return st;
+        return new_failed(st, why);
     }
     b->loop.turn = turn;
     b->loop.turn_ctx = b;
-    struct trp_core_opts core = {.max_peers = b->opts.max_connections, .max_payload = b->opts.max_payload};
-    if (getrandom(&core.seed, sizeof core.seed, 0) != sizeof core.seed)
-        st = TROUPE_SYSTEM;
-    else
-        st = trp_core_new(&b->core, &core, &sink, b);
+    uv_timer_init(&b->loop.uv, &b->queue_timer);
+    b->queue_timer.data = b;
+    b->queue_due = TRP_QUEUE_NEVER;
+    st = open_gate(b, &why);
+    if (st == TROUPE_OK)
+        st = open_core(b);
+    if (st == TROUPE_OK)
+        st = open_store(b, &why);
     if (st != TROUPE_OK) {
         troupe_broker_free(&b);
-        return st;
+        return new_failed(st, why);
     }
     *out = b;
     return TROUPE_OK;
@@ -253,9 +346,8 @@ static void bound_drop(struct troupe_broker *b, struct trp_bound *l) {
 
 troupe_status troupe_broker_listen(troupe_broker *b, const char *url, const char **why) {
     const char *sentence = "out of memory";
-    struct trp_link_opts opts = {.max_frame = b->opts.max_payload + FRAME_MARGIN,
-                                 .greeting_ms = b->opts.greeting_timeout_ms,
-                                 .frame_ms = b->opts.frame_timeout_ms};
+    struct trp_link_opts opts = {
+        .max_frame = trp_broker_max_frame(b), .greeting_ms = b->opts.greeting_timeout_ms, .frame_ms = b->opts.frame_timeout_ms};
     struct trp_bound *l = bound_add(b);
     troupe_status st = TROUPE_NO_MEMORY;
     if (l)
@@ -325,6 +417,7 @@ void troupe_broker_stats_get(const troupe_broker *b, troupe_broker_stats *out) {
         .busy = c->busy,
         .protocol_errors = b->protocol_errors + c->protocol_errors,
         .slow_consumers = b->slow_consumers,
+        .auth_failures = b->auth_failures,
         .gateway_lines = b->gateway_lines,
         .gateway_errors = b->gateway_errors,
     };
@@ -346,6 +439,9 @@ void troupe_broker_free(troupe_broker **pb) {
         trp_free(l);
     }
     b->loop.turn = NULL;
+    trp_store_close(&b->store);
+    uv_close((uv_handle_t *)&b->queue_timer, NULL);
+    trp_gate_fini(&b->gate);
     trp_loop_fini(&b->loop);
     trp_core_free(b->core);
     trp_buf_fini(&b->scratch);

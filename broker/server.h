@@ -14,6 +14,8 @@
 #include <troupe/broker.h>
 #include <troupe/log.h>
 #include "broker/core.h"
+#include "broker/store.h"
+#include "broker/gate.h"
 #include "transports/link.h"
 
 struct trp_endpoint;
@@ -45,8 +47,12 @@ struct trp_bound { /* an address we listen on */
 struct troupe_broker {
     troupe_broker_opts opts;
     struct trp_loop loop;
+    struct trp_store *store;   /* NULL: no --data */
+    uv_timer_t queue_timer;    /* to the queues' next deadline */
+    uint64_t queue_due;        /* what it is set to, ns; TRP_QUEUE_NEVER: it is not */
     struct trp_core *core;
     struct trp_bound *bound;
+    struct trp_gate gate;         /* where sessions wait until they have proved the authkey, if there is one */
     struct trp_endpoint *endpoints, *doomed;
     struct gateway_conn *touched; /* gateway connections with something to do before the turn ends */
     uint32_t connections, gateway_connections;
@@ -58,11 +64,16 @@ struct troupe_broker {
     struct trp_buf compose;    /* messages of our own are composed here, and lie here while the core routes them */
     int64_t warn_second;       /* hostile peers must not flood the log: so many warnings a second, then a count */
     uint32_t warned, unwarned;
-    uint64_t accepted, refused, slow_consumers, protocol_errors, gateway_lines, gateway_errors;
+    uint64_t accepted, refused, slow_consumers, protocol_errors, auth_failures, gateway_lines, gateway_errors;
 };
 
 static inline uint64_t trp_broker_now(const struct troupe_broker *b) {
     return (uint64_t)trp_loop_now(&b->loop) * 1000000u;
+}
+
+/* The largest frame of a session: the largest payload and what an envelope has around it. */
+static inline size_t trp_broker_max_frame(const struct troupe_broker *b) {
+    return b->opts.max_payload + 64 * 1024;
 }
 
 /* Registers a connection that has come in; false: the limit is reached (counted). The reverse frees nothing. */
@@ -81,6 +92,7 @@ void trp_broker_warn(struct troupe_broker *b, const char *event, const char *fmt
 extern const struct trp_link_handler trp_session_handler;
 void *trp_session_accept(void *ctx, struct trp_link *l);
 void trp_session_goodbye(struct trp_endpoint *e, const char *code, const char *text);
+void trp_session_due(void *session, bool held); /* the gate's: its time there is over */
 bool trp_endpoint_is_session(const struct trp_endpoint *e);
 
 /* gateway.c */

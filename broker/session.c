@@ -28,8 +28,9 @@ struct session {
     struct trp_link *link;
     uint16_t protocol;
     bool slow;
-    uint64_t asked;   /* REQ0: the last request's number */
-    struct ask *asks; /* REQ0: the last ASKS of them, by number */
+    uint64_t asked;              /* REQ0: the last request's number */
+    struct ask *asks;            /* REQ0: the last ASKS of them, by number */
+    struct trp_visitor *visitor; /* not NULL: it has to prove the authkey first, and is no peer of the core yet */
 };
 
 static const struct trp_endpoint_ops session_ops;
@@ -135,6 +136,37 @@ static void on_ok(void *ctx, void *user, uint64_t id, uint64_t level, uint64_t c
         trp_link_send(s->link, b->p, b->n);
 }
 
+static void on_item(void *ctx, void *user, uint64_t sid, uint64_t token, const struct trp_message *m, struct trp_slice info) {
+    struct session *s = user;
+    uint8_t *p = trp_link_reserve(s->link, TRP_MSG_HEAD_MAX + m->raw.n + info.n);
+    if (!p)
+        return;
+    uint8_t *q = trp_msg_head(p, sid, token);
+    p[0]++; /* an array with one more: the info */
+    memcpy(q, m->raw.p, m->raw.n);
+    memcpy(q + m->raw.n, info.p, info.n);
+    trp_link_commit(s->link, (size_t)(q - p) + m->raw.n + info.n);
+    if (trp_link_pending(s->link) > ((struct troupe_broker *)ctx)->opts.max_pending)
+        drop_slow(s);
+}
+
+static void on_answer(void *ctx, void *user, uint64_t id, uint64_t level, uint64_t count, struct trp_slice info) {
+    struct session *s = user;
+    struct trp_buf *b = &((struct troupe_broker *)ctx)->scratch;
+    b->n = 0;
+    if (trp_put_answer(b, id, level, count, info) == TROUPE_OK)
+        trp_link_send(s->link, b->p, b->n);
+}
+
+/* The queue of this subscription was deleted: told by the words with which a client would end it. */
+static void on_ended(void *ctx, void *user, uint64_t sid) {
+    struct session *s = user;
+    struct trp_buf *b = &((struct troupe_broker *)ctx)->scratch;
+    b->n = 0;
+    if (trp_put_unsub(b, 0, sid) == TROUPE_OK)
+        trp_link_send(s->link, b->p, b->n);
+}
+
 static void on_pong(void *ctx, void *user, uint64_t id) {
     struct session *s = user;
     struct trp_buf *b = &((struct troupe_broker *)ctx)->scratch;
@@ -176,7 +208,7 @@ static void on_close(void *ctx, void *user, const char *code, const char *text) 
 void trp_session_goodbye(struct trp_endpoint *e, const char *code, const char *text) {
     struct session *s = (struct session *)e;
     struct trp_buf *b = &e->broker->scratch;
-    if (!e->peer || s->protocol == TRP_SP_REQ0 || s->protocol == TRP_SP_PUSH0)
+    if ((!e->peer && !s->visitor) || s->protocol == TRP_SP_REQ0 || s->protocol == TRP_SP_PUSH0)
         return;
     b->n = 0;
     if (trp_put_close(b, trp_slice_str(code), trp_slice_str(text)) == TROUPE_OK)
@@ -185,10 +217,12 @@ void trp_session_goodbye(struct trp_endpoint *e, const char *code, const char *t
 
 static void on_end(struct trp_endpoint *e) {
     struct session *s = (struct session *)e;
+    trp_gate_leave(&e->broker->gate, &s->visitor);
     trp_link_close(s->link, GOODBYE_MS);
 }
 
-static const struct trp_endpoint_ops session_ops = {{on_msg, on_ok, on_err, on_welcome, on_pong, on_close}, on_end};
+static const struct trp_endpoint_ops session_ops = {
+    {on_msg, on_ok, on_err, on_welcome, on_pong, on_close, on_item, on_answer, on_ended, NULL}, on_end};
 
 /* --- what the peer sends --- */
 
@@ -208,22 +242,28 @@ static const char *code_of(troupe_status st) {
     }
 }
 
+/* The next envelope of a body; false: there is none, or it is broken and that was the end. */
+static inline bool next_envelope(struct session *s, struct trp_slice *body, struct trp_envelope *e) {
+    size_t used;
+    const char *why = "";
+    if (body->n == 0)
+        return false;
+    troupe_status st = trp_envelope_read(body->p, body->n, e, &used, &why);
+    if (st != TROUPE_OK) {
+        protocol_error(s, code_of(st), why);
+        return false;
+    }
+    body->p += used;
+    body->n -= used;
+    return true;
+}
+
 static void read_envelopes(struct session *s, struct trp_slice body) {
     struct troupe_broker *b = s->ep.broker;
     uint64_t now = trp_broker_now(b);
-    while (body.n > 0 && !s->ep.doomed) {
-        struct trp_envelope e;
-        size_t used;
-        const char *why = "";
-        troupe_status st = trp_envelope_read(body.p, body.n, &e, &used, &why);
-        if (st != TROUPE_OK) {
-            protocol_error(s, code_of(st), why);
-            return;
-        }
+    struct trp_envelope e;
+    while (!s->ep.doomed && next_envelope(s, &body, &e))
         trp_core_feed(b->core, now, s->ep.peer, &e);
-        body.p += used;
-        body.n -= used;
-    }
 }
 
 /* The hops and the request id before a REQ0 body; 0: none, or too many. */
@@ -278,10 +318,111 @@ static void read_ask(struct session *s, struct trp_slice body) {
         protocol_error(s, code_of(st), why);
 }
 
+/* --- strangers: see gate.h --- */
+
+static bool attach(struct session *s, enum trp_peer_kind kind) {
+    troupe_status st = trp_broker_attach(&s->ep, kind);
+    if (st == TROUPE_OK)
+        trp_log(TROUPE_LOG_DEBUG, "session.up", "%" PRIu64 " %s protocol 0x%02x", trp_peer_session(s->ep.peer),
+                trp_link_peer(s->link), s->protocol);
+    else
+        protocol_error(s, st == TROUPE_FULL ? "LIMIT" : "NO_MEMORY", troupe_status_text(st));
+    return st == TROUPE_OK;
+}
+
+static void turn_away(struct session *s, const char *code, const char *why) {
+    s->ep.broker->auth_failures++;
+    on_close(s->ep.broker, s, code, why);
+}
+
+static void receive_stranger(struct session *s, enum trp_peer_kind kind) {
+    struct trp_gate *g = &s->ep.broker->gate;
+    if (kind != TRP_PEER_FULL) {
+        turn_away(s, "AUTH_REQUIRED", "an authkey is asked for here, which this kind of connection cannot prove");
+        return;
+    }
+    s->visitor = trp_gate_enter(g, s);
+    if (s->visitor)
+        trp_link_limit(s->link, TRP_GATE_FRAME);
+    else
+        protocol_error(s, "NO_MEMORY", "out of memory");
+}
+
+static const char wrong_proof[] = "the proof of the authkey is wrong";
+
+/* It is told later, and not listened to until then. */
+static void put_off(struct session *s) {
+    struct troupe_broker *b = s->ep.broker;
+    if (!trp_gate_hold(&b->gate, s->visitor)) {
+        turn_away(s, "AUTH_FAILED", wrong_proof);
+        return;
+    }
+    b->auth_failures++;
+    trp_broker_warn(b, "session.error", "%s AUTH_FAILED: %s", trp_link_peer(s->link), wrong_proof);
+    trp_link_pause(s->link, true);
+}
+
+void trp_session_due(void *session, bool held) {
+    struct session *s = session;
+    if (s->ep.doomed)
+        return;
+    if (!held) {
+        turn_away(s, "TIMEOUT", "the authkey was not proved in time");
+        return;
+    }
+    put_err(s, 0, "AUTH_FAILED", wrong_proof);
+    trp_broker_doom(&s->ep);
+}
+
+/* The core hears its HELLO now, as if it had just been said. */
+static void admit(struct session *s) {
+    struct troupe_broker *b = s->ep.broker;
+    struct trp_envelope hello = trp_auth_hello(&s->visitor->auth);
+    trp_link_limit(s->link, trp_broker_max_frame(b));
+    if (attach(s, TRP_PEER_FULL))
+        trp_core_feed(b->core, trp_broker_now(b), s->ep.peer, &hello);
+    trp_gate_leave(&b->gate, &s->visitor);
+}
+
+static void vet(struct session *s, const struct trp_envelope *e) {
+    struct troupe_broker *b = s->ep.broker;
+    b->scratch.n = 0;
+    switch (trp_auth_feed(&s->visitor->auth, b->gate.key, e, &b->scratch)) {
+    case TRP_AUTH_CHALLENGE:
+        trp_link_send(s->link, b->scratch.p, b->scratch.n);
+        break;
+    case TRP_AUTH_PASS:
+        admit(s);
+        break;
+    case TRP_AUTH_MISSING:
+        turn_away(s, "AUTH_REQUIRED", "an authkey is asked for here: begin with a HELLO with a nonce, then AUTH");
+        break;
+    case TRP_AUTH_WRONG:
+        put_off(s);
+        break;
+    case TRP_AUTH_LEFT:
+        trp_broker_warn(b, "session.error", "%s left without having proved the authkey", trp_link_peer(s->link));
+        b->auth_failures++;
+        trp_broker_doom(&s->ep);
+        break;
+    case TRP_AUTH_NO_MEMORY:
+        protocol_error(s, "NO_MEMORY", "out of memory");
+        break;
+    }
+}
+
+/* A stranger's frame; gives what of it comes after it was let in. */
+static struct trp_slice read_stranger(struct session *s, struct trp_slice body) {
+    struct trp_envelope e;
+    while (s->visitor && !s->visitor->held && !s->ep.doomed && next_envelope(s, &body, &e))
+        vet(s, &e);
+    return s->ep.peer ? body : (struct trp_slice){0};
+}
+
 static void on_frame(void *user, struct trp_link *l, struct trp_slice body) {
     (void)l;
     struct session *s = user;
-    if (s->ep.doomed || !s->ep.peer)
+    if (s->ep.doomed || (!s->ep.peer && !s->visitor))
         return;
     if (s->protocol == TRP_SP_REQ0) {
         read_ask(s, body);
@@ -295,6 +436,8 @@ static void on_frame(void *user, struct trp_link *l, struct trp_slice body) {
         body.p += 4;
         body.n -= 4;
     }
+    if (s->visitor)
+        body = read_stranger(s, body);
     read_envelopes(s, body);
 }
 
@@ -346,12 +489,10 @@ static void on_up(void *user, struct trp_link *l, uint16_t protocol) {
     trp_link_greet(l, answer);
     if (protocol == TRP_SP_PAIR1)
         trp_link_prefix(l, "\0\0\0\1", 4);
-    troupe_status st = trp_broker_attach(&s->ep, kind);
-    if (st != TROUPE_OK)
-        protocol_error(s, st == TROUPE_FULL ? "LIMIT" : "NO_MEMORY", troupe_status_text(st));
+    if (s->ep.broker->gate.key)
+        receive_stranger(s, kind);
     else
-        trp_log(TROUPE_LOG_DEBUG, "session.up", "%" PRIu64 " %s protocol 0x%02x", trp_peer_session(s->ep.peer),
-                trp_link_peer(l), protocol);
+        (void)attach(s, kind);
 }
 
 /* Framing or a deadline was broken; the link ends itself after this. */
@@ -372,6 +513,7 @@ static void on_down(void *user, struct trp_link *l, troupe_status st, const char
     if (s->ep.peer)
         trp_log(TROUPE_LOG_DEBUG, "session.down", "%" PRIu64 " %s %s", trp_peer_session(s->ep.peer), trp_link_peer(l), why);
     trp_broker_detach(&s->ep);
+    trp_gate_leave(&s->ep.broker->gate, &s->visitor);
     trp_broker_leave(&s->ep);
     trp_free(s->asks);
     trp_free(s);

@@ -20,6 +20,7 @@ struct trp_node;
 enum trp_binding_kind {
     TRP_BINDING_SUB,   /* the head of a struct trp_sub */
     TRP_BINDING_GROUP, /* the head of a struct trp_group */
+    TRP_BINDING_QUEUE, /* the head of a struct trp_queue_route */
 };
 
 /* Embedded, as its first member, in what is bound. */

@@ -42,6 +42,13 @@ int64_t trp_backoff_next(struct trp_backoff *b) {
     return wait;
 }
 
+void trp_backoff_limit(struct trp_backoff *b, int64_t max) {
+    trp_assert(max >= b->min);
+    b->max = max;
+    if (b->step > max)
+        b->step = max;
+}
+
 void trp_backoff_lasted(struct trp_backoff *b, int64_t ms) {
     if (ms > b->step)
         b->step = b->min;

@@ -17,6 +17,8 @@ struct trp_backoff {
 void trp_backoff_init(struct trp_backoff *b, int64_t min, int64_t max, uint64_t seed);
 /* The next wait, and a longer one the next time. */
 int64_t trp_backoff_next(struct trp_backoff *b);
+/* Waits of at most max from now on. */
+void trp_backoff_limit(struct trp_backoff *b, int64_t max);
 /* A try went well, and what it made lasted for `ms`. */
 void trp_backoff_lasted(struct trp_backoff *b, int64_t ms);
 

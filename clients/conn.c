@@ -25,6 +25,7 @@ enum {
     SILENT_MOST = 3,
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 2000,
+    DENIED_MAX_MS = 30000, /* the key is wrong: somebody has to do something */
     LAST_WORDS_MS = 100,
     NAME_MOST = 255,
 };
@@ -138,7 +139,7 @@ static void timer_fired(uv_timer_t *t) {
 /* --- the link --- */
 
 static void hello(struct trp_conn *c) {
-    uint8_t map[32 + NAME_MOST], *p = trp_pack_map(map, 2);
+    uint8_t map[32 + NAME_MOST + TRP_AUTH_ENTRY], *p = trp_pack_map(map, c->auth.key ? 3 : 2);
     struct trp_slice name = trp_slice_str(c->name);
     struct trp_buf b;
     if (name.n > NAME_MOST)
@@ -147,6 +148,8 @@ static void hello(struct trp_conn *c) {
     p = trp_pack_str(p, name);
     p = trp_pack_str(p, trp_slice_str("version"));
     p = trp_pack_uint(p, 1);
+    if (c->auth.key)
+        p = trp_auth_put(p, "nonce", c->auth.nonces.client);
     struct trp_slice info = {map, (size_t)(p - map)};
     if (trp_conn_out(c, info.n, &b) == TROUPE_OK)
         trp_conn_out_end(c, &b, trp_put_info(&b, TRP_HELLO, info));
@@ -161,6 +164,10 @@ static void link_up(void *user, struct trp_link *l, uint16_t protocol) {
         trp_conn_lose(c, TROUPE_PROTOCOL, false, "%s is no broker: it greets with SP protocol 0x%02x", c->url, protocol);
         return;
     }
+    if (trp_conn_auth_begin(&c->auth) != TROUPE_OK) {
+        trp_conn_lose(c, TROUPE_SYSTEM, false, "the system has no random numbers");
+        return;
+    }
     conn_set(c, TRP_CONN_HELLO);
     timer_start(c, c->welcome_ms, 0);
     hello(c);
@@ -170,6 +177,7 @@ void trp_conn_welcomed(struct trp_conn *c) {
     c->generation++;
     c->up_since = trp_loop_now(c->loop);
     c->silent = 0;
+    trp_backoff_limit(&c->backoff, BACKOFF_MAX_MS);
     conn_set(c, TRP_CONN_UP);
     timer_start(c, c->keepalive_ms, c->keepalive_ms);
     trp_link_pause(c->link, c->paused);
@@ -222,6 +230,12 @@ void trp_conn_lose(struct trp_conn *c, troupe_status st, bool fatal, const char 
     trp_link_close(c->link, LAST_WORDS_MS);
 }
 
+void trp_conn_deny(struct trp_conn *c, const char *why) {
+    c->auth.denied = true;
+    trp_backoff_limit(&c->backoff, DENIED_MAX_MS);
+    trp_conn_lose(c, TROUPE_REFUSED, c->generation == 0 && !c->keep_trying, "authentication failed: %s", why);
+}
+
 /* --- birth and death --- */
 
 static const char *url_or_default(const char *url) {
@@ -233,6 +247,7 @@ static const char *url_or_default(const char *url) {
 
 /* What needs no closing. Takes half-made ones. */
 static void conn_free(struct trp_conn *c) {
+    trp_conn_auth_fini(&c->auth);
     trp_free(c->url);
     trp_free(c->name);
     trp_free(c);
@@ -252,6 +267,7 @@ static struct trp_conn *conn_alloc(const struct trp_conn_opts *opts) {
 
 static void conn_init(struct trp_conn *c, struct trp_loop *loop, const struct trp_conn_opts *opts) {
     c->loop = loop;
+    c->keep_trying = opts->keep_trying;
     c->max_payload = opts->max_payload ? opts->max_payload : DEFAULT_MAX_PAYLOAD;
     c->welcome_ms = opts->welcome_ms ? opts->welcome_ms : WELCOME_MS;
     c->keepalive_ms = opts->keepalive_ms ? opts->keepalive_ms : KEEPALIVE_MS;
@@ -274,10 +290,15 @@ troupe_status trp_conn_new(struct trp_conn **out, struct trp_loop *loop, const s
     *why = troupe_status_text(TROUPE_NO_MEMORY);
     if (!c)
         return TROUPE_NO_MEMORY;
+    troupe_status st = trp_conn_auth_init(&c->auth, opts->authkey_file, why);
+    if (st != TROUPE_OK) {
+        conn_free(c);
+        return st;
+    }
     conn_init(c, loop, opts);
     c->handler = handler;
     c->user = user;
-    troupe_status st = dial(c, why);
+    st = dial(c, why);
     if (st == TROUPE_SYSTEM) { /* out of descriptors, say: may pass */
         why_set(c, *why);
         wait_for_next_try(c);

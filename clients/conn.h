@@ -33,12 +33,14 @@ struct trp_conn_handler {
 struct trp_conn_opts {
     const char *url;       /* as troupe_client_opts; copied */
     const char *name;
+    const char *authkey_file;
+    bool keep_trying;      /* a wrong authkey is not `fatal` at the first try either: for services, which outlive many a mistake */
     size_t max_payload;
     int64_t welcome_ms;    /* from HELLO to WELCOME; 0: 5,000 */
     int64_t keepalive_ms;  /* silent for so long: PING; three times as long again: lost. 0: 15,000 */
 };
 
-/* Begins to dial. Faults at once: BAD_URL, UNSUPPORTED, NO_MEMORY (*why). */
+/* Begins to dial. Faults at once: BAD_URL, BAD_KEY, UNSUPPORTED, NO_MEMORY (*why). */
 TROUPE_NODISCARD troupe_status trp_conn_new(struct trp_conn **out, struct trp_loop *loop, const struct trp_conn_opts *opts,
                                             const struct trp_conn_handler *handler, void *user, const char **why);
 /* Flushes for flush_ms at most (0: not at all) and ends; requests end with CLOSED, from the loop, then `gone` follows. Allowed in every handler.

@@ -6,6 +6,7 @@
 #ifndef TRP_CONN_STATE_H
 #define TRP_CONN_STATE_H
 
+#include "clients/auth.h"
 #include "clients/backoff.h"
 #include "clients/conn.h"
 #include "clients/requests.h"
@@ -20,7 +21,7 @@ enum {
 /* State, what may follow it, and when. A link is there from DIALLING to LOSING, and in CLOSING until it is down.
  *
  *     DIALLING  HELLO LOSING WAITING CLOSING   (WAITING: the system has no socket for us now)
- *     HELLO     UP LOSING CLOSING              HELLO is said, WELCOME awaited
+ *     HELLO     UP LOSING CLOSING              HELLO is said, WELCOME awaited; with an authkey the proofs come between
  *     UP        LOSING CLOSING
  *     LOSING    WAITING DEAD CLOSING           the link is down, or we gave it up and it soon will be
  *     WAITING   DIALLING CLOSING               the back-off runs
@@ -44,6 +45,8 @@ struct trp_conn {
     void *user;                             /* (c) */
     char *url, *name;                       /* (c) */
     size_t max_payload;                     /* (c) what we take */
+    bool keep_trying;                       /* (c) */
+    struct trp_conn_auth auth;
     int64_t welcome_ms, keepalive_ms;       /* (c) */
     enum trp_conn_state state;
     struct trp_link *link;
@@ -72,6 +75,9 @@ struct trp_conn {
 
 /* Gives the link up; `lost` follows from the loop. */
 void trp_conn_lose(struct trp_conn *c, troupe_status st, bool fatal, const char *fmt, ...) TROUPE_PRINTF(4, 5);
+/* The same over the authkey: REFUSED, and for good if there was no session yet, since a wrong key does not come right by itself. But a broker that knew
+ * us and comes back with another key may get the old one back, or our file the new one. */
+void trp_conn_deny(struct trp_conn *c, const char *why);
 /* The state after WELCOME: subscribes and tells the handler. */
 void trp_conn_welcomed(struct trp_conn *c);
 /* Frees what trp_conn_close left when the last message that pointed here has been settled. */
@@ -80,6 +86,8 @@ void trp_conn_forget_one(struct trp_conn *c);
 /* inbound.c */
 
 void trp_conn_frame(struct trp_conn *c, struct trp_slice body);
+/* Tells the broker what it did wrong, and leaves. */
+void trp_conn_violated(struct trp_conn *c, const char *code, const char *what);
 
 /* outbound.c */
 

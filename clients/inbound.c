@@ -12,8 +12,7 @@ static bool listening(const struct trp_conn *c) {
     return c->state == TRP_CONN_HELLO || c->state == TRP_CONN_UP;
 }
 
-/* Tells the broker what it did wrong, and leaves. */
-static void violated(struct trp_conn *c, const char *code, const char *what) {
+void trp_conn_violated(struct trp_conn *c, const char *code, const char *what) {
     struct trp_buf b;
     struct trp_slice name = trp_slice_str(code), text = trp_slice_str(what);
     if (trp_conn_out(c, name.n + text.n, &b) == TROUPE_OK)
@@ -34,7 +33,7 @@ static void on_welcome(struct trp_conn *c, const struct trp_envelope *e) {
     struct trp_slice inbox;
     uint64_t version = 1;
     if (c->state != TRP_CONN_HELLO) {
-        violated(c, "UNEXPECTED", "a second WELCOME");
+        trp_conn_violated(c, "UNEXPECTED", "a second WELCOME");
         return;
     }
     if (trp_map_uint(e->options, "version", &version) && version != 1) {
@@ -43,18 +42,15 @@ static void on_welcome(struct trp_conn *c, const struct trp_envelope *e) {
         return;
     }
     if (!trp_map_str(e->options, "inbox", &inbox) || inbox.n == 0 || inbox.n > sizeof c->inbox) {
-        violated(c, "BAD_ENVELOPE", "WELCOME without a usable inbox");
+        trp_conn_violated(c, "BAD_ENVELOPE", "WELCOME without a usable inbox");
         return;
     }
+    if (!trp_conn_auth_done(c))
+        return;
     memcpy(c->inbox, inbox.p, inbox.n);
     c->inbox_n = inbox.n;
     welcome_limits(c, e->options);
     trp_conn_welcomed(c);
-}
-
-static void on_challenge(struct trp_conn *c, const struct trp_envelope *e) {
-    (void)e;
-    trp_conn_lose(c, TROUPE_REFUSED, true, "the broker asks for an authkey, which this version does not know");
 }
 
 /* --- messages --- */
@@ -169,8 +165,12 @@ static const char *sentence(const struct trp_envelope *e, char out[TRP_WHY_MAX])
 /* Said about the session, before the broker hangs up. What comes instead of WELCOME is final when trying again would
  * be told the same. */
 static void session_refused(struct trp_conn *c, const struct trp_envelope *e, const char *why) {
-    bool fatal = c->state == TRP_CONN_HELLO && (is(e->code, "AUTH") || is(e->code, "VERSION"));
-    trp_conn_lose(c, TROUPE_REFUSED, fatal, "%s", why);
+    if (c->state == TRP_CONN_HELLO && is(e->code, "AUTH_REQUIRED"))
+        trp_conn_deny(c, c->auth.key ? why : "the broker asks for an authkey, and we have none");
+    else if (c->state == TRP_CONN_HELLO && is(e->code, "AUTH_FAILED"))
+        trp_conn_deny(c, why);
+    else
+        trp_conn_lose(c, TROUPE_REFUSED, c->state == TRP_CONN_HELLO && is(e->code, "VERSION"), "%s", why);
 }
 
 static void on_err(struct trp_conn *c, const struct trp_envelope *e) {
@@ -198,7 +198,7 @@ static const struct {
     inbound_fn *fn;
     bool early;
 } inbound[] = {
-    [TRP_CHALLENGE] = {on_challenge, true},
+    [TRP_CHALLENGE] = {trp_conn_challenged, true},
     [TRP_WELCOME] = {on_welcome, true},
     [TRP_MSG] = {on_msg, false},
     [TRP_PING] = {on_ping, true},
@@ -212,9 +212,9 @@ static void dispatch(struct trp_conn *c, const struct trp_envelope *e) {
     size_t op = (size_t)e->op;
     inbound_fn *fn = op < sizeof inbound / sizeof *inbound ? inbound[op].fn : NULL;
     if (!fn)
-        violated(c, "UNEXPECTED", "it sent an op that only clients send");
+        trp_conn_violated(c, "UNEXPECTED", "it sent an op that only clients send");
     else if (c->state == TRP_CONN_HELLO && !inbound[op].early)
-        violated(c, "UNEXPECTED", "it spoke before its WELCOME");
+        trp_conn_violated(c, "UNEXPECTED", "it spoke before its WELCOME");
     else
         fn(c, e);
 }
@@ -226,7 +226,7 @@ void trp_conn_frame(struct trp_conn *c, struct trp_slice body) {
         struct trp_envelope e;
         troupe_status st = trp_envelope_read(body.p, body.n, &e, &used, &why);
         if (st != TROUPE_OK) {
-            violated(c, trp_envelope_fault(st), why);
+            trp_conn_violated(c, trp_envelope_fault(st), why);
             return;
         }
         dispatch(c, &e);

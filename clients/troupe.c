@@ -20,7 +20,8 @@ static const char doc[] = "Speaks to a broker: publishes, subscribes, asks, meas
                           "  request TOPIC [TEXT]  ask a service and print its answer\n"
                           "  bench MODE            measure throughput and latency\n\n"
                           "`troupe COMMAND --help` says more of each.\n\n"
-                          "Exit status: 0 done, 1 an error answer, 64 wrong usage, 69 no broker, 75 no answer in time.";
+                          "Exit status: 0 done, 1 an error answer, 64 wrong usage, 69 no broker, 75 no answer in time, 77 authentication "
+                          "failed, 78 the authkey file cannot be used.";
 
 static const struct {
     const char *name;

@@ -1,7 +1,7 @@
 # What `cmake --install` puts where, and how others find it again: find_package(Troupe) and pkg-config.
 #
 # Two export sets, since they need different things of their users' machines: the shared libraries bring their own
-# dependencies along, the static ones ask the consumer for libuv, jansson, msgpack-c and Boost.Context at link time
+# dependencies along, the static ones ask the consumer for libuv, jansson, libcrypto, msgpack-c and Boost.Context at link time
 # (find_package(Troupe COMPONENTS static)).
 include(CMakePackageConfigHelpers)
 

@@ -22,7 +22,7 @@ function(troupe_library name kind)
   endforeach()
   troupe_headers(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE $<BUILD_INTERFACE:troupe_warnings>)
-  target_link_libraries(${name} PRIVATE PkgConfig::libuv PkgConfig::jansson msgpackc Threads::Threads)
+  target_link_libraries(${name} PRIVATE PkgConfig::libuv PkgConfig::jansson PkgConfig::libcrypto msgpackc Threads::Threads)
   set_target_properties(${name} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C)
 endfunction()
 

@@ -63,15 +63,17 @@ static const char doc[] =
     "Kinds: a process worker that crashes or is killed is replaced and takes nobody along; thread workers use every core in one "
     "process; coroutine workers are the cheapest, but one that computes holds up all that share its thread. So each coroutine gets "
     "a thread of its own here unless --threads says less: with --threads=1 one long computation delays everybody, and process or "
-    "thread is the cure.\n\nExit status: 0 stopped by SIGTERM or SIGINT, 1 something failed, 64 wrong usage.";
+    "thread is the cure.\n\nExit status: 0 stopped by SIGTERM or SIGINT, 1 something failed, 64 wrong usage, 77 authentication failed, "
+    "78 the authkey file cannot be used.";
 
-enum { OPT_KIND = 'k', OPT_WORKERS = 'w', OPT_THREADS = 't', OPT_BROKER = 'b', OPT_TOPIC = 256, OPT_GROUP, OPT_MAX };
+enum { OPT_KIND = 'k', OPT_WORKERS = 'w', OPT_THREADS = 't', OPT_BROKER = 'b', OPT_TOPIC = 256, OPT_GROUP, OPT_MAX, OPT_AUTHKEY };
 
 static const struct argp_option options[] = {
     {"kind", OPT_KIND, "KIND", 0, "process (default), thread or coroutine", 0},
     {"workers", OPT_WORKERS, "N", 0, "How many workers (default: one per CPU)", 0},
     {"threads", OPT_THREADS, "M", 0, "Threads that coroutine workers run on (default: as many as workers)", 0},
     {"broker", OPT_BROKER, "URL", 0, "The broker (default: TROUPE_BROKER, or " TROUPE_DEFAULT_BROKER ")", 0},
+    {"authkey-file", OPT_AUTHKEY, "FILE", 0, "The key that the broker asks for (default: TROUPE_AUTHKEY_FILE, or none)", 0},
     {"topic", OPT_TOPIC, "TOPIC", 0, "Topic of the requests (default fib)", 0},
     {"group", OPT_GROUP, "NAME", 0, "Group that the workers share (default workers)", 0},
     {"max-n", OPT_MAX, "N", 0, "Largest number computed (default 50, at most 93)", 0},
@@ -81,7 +83,7 @@ static const struct argp_option options[] = {
 struct args {
     struct config fib;
     troupe_kind kind;
-    const char *broker;
+    const char *broker, *authkey;
     unsigned workers, threads;
 };
 
@@ -120,6 +122,9 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case OPT_BROKER:
         a->broker = text;
         return 0;
+    case OPT_AUTHKEY:
+        a->authkey = text;
+        return 0;
     case OPT_TOPIC:
         name("topic", text, a->fib.topic);
         return 0;
@@ -139,7 +144,22 @@ static error_t parse(int key, char *text, struct argp_state *state) {
 
 static int fail(const char *what, troupe_status st) {
     fprintf(stderr, "fib-actor: %s: %s\n", what, troupe_status_text(st));
+    if (st == TROUPE_BAD_KEY)
+        return EX_CONFIG;
     return st == TROUPE_BAD_URL || st == TROUPE_UNSUPPORTED ? EX_USAGE : EXIT_FAILURE;
+}
+
+/* Workers go on trying whatever their broker says, as services do. But a key that is wrong now was given wrong, and who
+ * gave it should hear of it. A broker that is not there yet is waited for by the workers. */
+static int check_broker(const struct args *a) {
+    troupe_client *c = NULL;
+    troupe_client_opts opts = {.url = a->broker, .authkey_file = a->authkey, .connect_timeout_ms = 250};
+    troupe_status st = troupe_client_open(&c, &opts);
+    troupe_client_close(&c);
+    if (st != TROUPE_REFUSED)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "fib-actor: %s: %s\n", a->broker, troupe_client_why(NULL));
+    return EX_NOPERM;
 }
 
 /* Does its work until it is told to stop. *stuck: somebody still computes, and can't be stopped but with the whole process. */
@@ -167,16 +187,20 @@ int main(int argc, char **argv) {
     const char *broker = getenv("TROUPE_BROKER");
     struct args a = {.fib = {"fib", "workers", 50}, .kind = TROUPE_PROCESS, .workers = cpus > 0 ? (unsigned)cpus : 1};
     a.broker = broker && *broker ? broker : TROUPE_DEFAULT_BROKER;
+    a.authkey = getenv("TROUPE_AUTHKEY_FILE");
     argp_err_exit_status = EX_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     troupe_log_set(troupe_log_stderr, NULL, TROUPE_LOG_INFO);
     troupe_system *sys;
-    troupe_system_opts opts = {.threads = a.threads ? a.threads : a.workers, .broker = a.broker, .name = "fib-actor"};
+    troupe_system_opts opts = {.threads = a.threads ? a.threads : a.workers, .broker = a.broker, .name = "fib-actor",
+                               .authkey_file = a.authkey};
     troupe_status st = troupe_system_open(&sys, &opts);
     if (st != TROUPE_OK)
         return fail("the actor system could not be opened", st);
     bool stuck = false;
-    int code = run(sys, &a, &stuck);
+    int code = check_broker(&a);
+    if (code == EXIT_SUCCESS)
+        code = run(sys, &a, &stuck);
     if (!stuck)
         troupe_system_close(&sys); /* it would wait for a thread that computes */
     return code;

@@ -7,7 +7,7 @@
 #   scripts/setup.sh build    only what building and running need
 set -eu
 
-build='build-essential cmake ninja-build pkg-config libuv1-dev libmsgpack-dev libjansson-dev libboost-context-dev'
+build='build-essential cmake ninja-build pkg-config libuv1-dev libmsgpack-dev libjansson-dev libssl-dev libboost-context-dev'
 run='netcat-openbsd'
 test='check clang libclang-rt-14-dev llvm libnng-dev nng-utils python3 python3-msgpack procps'
 

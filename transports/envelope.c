@@ -125,12 +125,12 @@ static inline bool read_message(struct reader *r, struct trp_message *m) {
     return true;
 }
 
-/* The fields of each op after the op itself:
- *   i id   s sid   t token   l level   k count   c code   n name or pattern   x text   o options   m message */
+/* The fields of each op after the op itself; behind '?' they may be missing:
+ *   i id   s sid   t token   l level   k count   c code   n name or pattern   x text   o options   m message   v any value */
 static const char *const op_fields[] = {
     [TRP_HELLO] = "o", [TRP_CHALLENGE] = "o", [TRP_AUTH] = "o", [TRP_WELCOME] = "o", [TRP_SUB] = "isno",  [TRP_UNSUB] = "is",
-    [TRP_PUB] = "im",  [TRP_MSG] = "stm",     [TRP_ACK] = "st", [TRP_NACK] = "sto",  [TRP_CREDIT] = "st", [TRP_QUEUE] = "icno",
-    [TRP_PING] = "i",  [TRP_PONG] = "i",      [TRP_OK] = "ilk", [TRP_ERR] = "icx",   [TRP_CLOSE] = "cx",
+    [TRP_PUB] = "im",  [TRP_MSG] = "stm?o",   [TRP_ACK] = "st?i", [TRP_NACK] = "sto",  [TRP_CREDIT] = "st", [TRP_QUEUE] = "icno",
+    [TRP_PING] = "i",  [TRP_PONG] = "i",      [TRP_OK] = "ilk?v", [TRP_ERR] = "icx",   [TRP_CLOSE] = "cx",
 };
 
 static bool read_field(struct reader *r, char field, struct trp_envelope *e) {
@@ -151,6 +151,8 @@ static bool read_field(struct reader *r, char field, struct trp_envelope *e) {
         return read_short(r, &e->text, "the pattern or name is not a string");
     case 'x':
         return read_text(r, &e->text, "the text is not a string");
+    case 'v':
+        return read_any(r, &e->options);
     case 'o':
         return read_map(r, &e->options, "the options are neither a map nor nil");
     default:
@@ -160,11 +162,14 @@ static bool read_field(struct reader *r, char field, struct trp_envelope *e) {
 
 static bool read_fields(struct reader *r, uint32_t fields, struct trp_envelope *e) {
     const char *f = op_fields[e->op];
-    if (fields < strlen(f))
+    if (fields < strcspn(f, "?"))
         return reader_stop(r, TROUPE_PROTOCOL, "the envelope has too few fields for its op");
-    for (; *f; f++, fields--) {
+    for (; *f && fields > 0; f++) {
+        if (*f == '?')
+            continue;
         if (!read_field(r, *f, e))
             return false;
+        fields--;
     }
     return read_rest(r, fields);
 }
@@ -442,6 +447,28 @@ troupe_status trp_put_ok(struct trp_buf *b, uint64_t id, uint64_t level, uint64_
 
 static bool words_fit(struct trp_slice code, struct trp_slice text) {
     return code.n <= TRP_TOPIC_MAX && text.n <= UINT32_MAX;
+}
+
+troupe_status trp_put_answer(struct trp_buf *b, uint64_t id, uint64_t level, uint64_t count, struct trp_slice value) {
+    uint8_t *p = envelope_begin(b, 5, TRP_OK, 3 * TRP_PACK_MAX_HEAD + value.n);
+    if (!p)
+        return TROUPE_NO_MEMORY;
+    p = trp_wire_uint(trp_wire_uint(trp_wire_uint(p, id), level), count);
+    return envelope_end(b, trp_wire_bytes(p, value.p, value.n));
+}
+
+troupe_status trp_put_queue(struct trp_buf *b, uint64_t id, struct trp_slice verb, struct trp_slice name, struct trp_slice options) {
+    if (verb.n > TRP_TOPIC_MAX || name.n > TRP_TOPIC_MAX)
+        return TROUPE_TOO_BIG;
+    uint8_t *p = envelope_begin(b, 5, TRP_QUEUE, 3 * TRP_PACK_MAX_HEAD + verb.n + name.n + map_size(options));
+    if (!p)
+        return TROUPE_NO_MEMORY;
+    p = trp_wire_str(trp_wire_str(trp_wire_uint(p, id), verb), name);
+    return envelope_end(b, put_map(p, options));
+}
+
+troupe_status trp_put_ack_id(struct trp_buf *b, uint64_t sid, uint64_t token, uint64_t id) {
+    return put_uints(b, TRP_ACK, 3, (uint64_t[]){sid, token, id});
 }
 
 troupe_status trp_put_err(struct trp_buf *b, uint64_t id, struct trp_slice code, struct trp_slice text) {

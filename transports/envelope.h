@@ -9,13 +9,13 @@
  *     [SUB=5, id, sid, pattern, options{}]   options: "group" str, "credit" uint
  *     [UNSUB=6, id, sid]
  *     [PUB=7, id, message]
- *     [MSG=8, sid, token, message]
- *     [ACK=9, sid, token]
+ *     [MSG=8, sid, token, message]           from a queue one more: a map of what the queue knows of it
+ *     [ACK=9, sid, token]                    one more: an id, to be told OK
  *     [NACK=10, sid, token, options{}]
  *     [CREDIT=11, sid, n]
  *     [QUEUE=12, id, verb, name, options{}]
  *     [PING=13, id]  [PONG=14, id]
- *     [OK=15, id, level, count]
+ *     [OK=15, id, level, count]              one more: a value, where there is more to say
  *     [ERR=16, id, code, text]
  *     [CLOSE=17, code, text]
  *     message = [topic, reply, headers, payload]    topic str, reply str or nil, headers map or nil, payload any
@@ -103,6 +103,13 @@ TROUPE_NODISCARD troupe_status trp_put_nack(struct trp_buf *b, uint64_t sid, uin
 TROUPE_NODISCARD troupe_status trp_put_credit(struct trp_buf *b, uint64_t sid, uint64_t n);
 TROUPE_NODISCARD troupe_status trp_put_ping(struct trp_buf *b, enum trp_op op, uint64_t id); /* PING PONG */
 TROUPE_NODISCARD troupe_status trp_put_ok(struct trp_buf *b, uint64_t id, uint64_t level, uint64_t count);
+/* OK with a packed value behind it. */
+TROUPE_NODISCARD troupe_status trp_put_answer(struct trp_buf *b, uint64_t id, uint64_t level, uint64_t count,
+                                              struct trp_slice value);
+TROUPE_NODISCARD troupe_status trp_put_queue(struct trp_buf *b, uint64_t id, struct trp_slice verb, struct trp_slice name,
+                                             struct trp_slice options);
+/* ACK that asks for a receipt. */
+TROUPE_NODISCARD troupe_status trp_put_ack_id(struct trp_buf *b, uint64_t sid, uint64_t token, uint64_t id);
 TROUPE_NODISCARD troupe_status trp_put_err(struct trp_buf *b, uint64_t id, struct trp_slice code, struct trp_slice text);
 TROUPE_NODISCARD troupe_status trp_put_close(struct trp_buf *b, struct trp_slice code, struct trp_slice text);
 /* Publish and delivery with the message's bytes as they are. */

@@ -5,6 +5,8 @@
  * out whether somebody answers there and takes the path over when nobody does. Two processes that start at once must
  * not take it from each other: the one that binds but does not listen yet looks dead to the other. So from before the
  * first look until after the listen, the folder is locked; what is not a socket is never removed. */
+#include "transports/alloc.h"
+#include "transports/transport.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,8 +15,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "transports/alloc.h"
-#include "transports/transport.h"
 
 enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 10 };
 

@@ -18,11 +18,11 @@
  * way. So after a flush the link says its own end, throws away what still comes, and waits for the peer's end. */
 #include "transports/link.h"
 
-#include <stdio.h>
-#include <sys/socket.h>
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/link_private.h"
+#include <stdio.h>
+#include <sys/socket.h>
 
 enum {
     DEFAULT_MAX_FRAME = 1024 * 1024 + 1024,
@@ -293,6 +293,11 @@ void trp_link_greet(struct trp_link *l, uint16_t protocol) {
         touch(l);
     else
         fail_memory(l);
+}
+
+/* A frame whose head has been read was let in under the old limit. */
+void trp_link_limit(struct trp_link *l, size_t max_frame) {
+    l->in.limit = max_frame;
 }
 
 void trp_link_prefix(struct trp_link *l, const void *p, size_t n) {

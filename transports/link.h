@@ -85,6 +85,8 @@ const char *trp_link_peer(struct trp_link *l);
 
 /* Listeners' links, from `up`: answer the greeting with this number. Frames follow only after it. */
 void trp_link_greet(struct trp_link *l, uint16_t protocol);
+/* The largest body taken from now on: who is known may say more than who is not. */
+void trp_link_limit(struct trp_link *l, size_t max_frame);
 /* Bytes put at the start of every frame from now on that trp_link_begin does not begin (PAIR1's hop header). */
 void trp_link_prefix(struct trp_link *l, const void *p, size_t n); /* n <= 8 */
 

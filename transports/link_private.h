@@ -5,9 +5,9 @@
 #ifndef TRP_LINK_PRIVATE_H
 #define TRP_LINK_PRIVATE_H
 
-#include <stdalign.h>
 #include "transports/link.h"
 #include "transports/transport.h"
+#include <stdalign.h>
 
 /*  state       next                        what happens in it
  *  DIALLING    GREETING CLOSED             the transport connects; output gathers
@@ -34,14 +34,14 @@ struct trp_link {
     struct trp_link *next_dirty, **dirty_at; /* the loop's list; dirty_at NULL: not in it */
 
     enum trp_link_state state;
-    bool accepted;  /* by a listener; else dialled */
-    bool dialling;  /* the transport holds a pointer to us until it says `done` */
-    bool writing;   /* uv_write is out, with the chunks of `flight` */
+    bool accepted; /* by a listener; else dialled */
+    bool dialling; /* the transport holds a pointer to us until it says `done` */
+    bool writing;  /* uv_write is out, with the chunks of `flight` */
     bool paused;
-    bool ended;     /* the peer has said that nothing more comes */
-    bool spoken;    /* some output was made: its last bytes are worth waiting for */
-    bool greeted;   /* our greeting is in the output */
-    bool failed;    /* inside a call: the loop ends it at the next flush */
+    bool ended;      /* the peer has said that nothing more comes */
+    bool spoken;     /* some output was made: its last bytes are worth waiting for */
+    bool greeted;    /* our greeting is in the output */
+    bool failed;     /* inside a call: the loop ends it at the next flush */
     uint8_t handles; /* not closed yet */
 
     troupe_status status; /* why it ends; OK: it does not yet */
@@ -61,7 +61,9 @@ struct trp_link {
     alignas(max_align_t) unsigned char handle[]; /* transport->handle_size */
 };
 
-static inline uv_stream_t *trp_link_stream(struct trp_link *l) { return (uv_stream_t *)l->handle; }
+static inline uv_stream_t *trp_link_stream(struct trp_link *l) {
+    return (uv_stream_t *)l->handle;
+}
 
 /* A link with initialised handles, or NULL. trp_link_abandon is its end until it has come to life. */
 struct trp_link *trp_link_new(struct trp_loop *loop, const struct trp_transport *t, const struct trp_link_opts *opts,

@@ -8,13 +8,13 @@
  *   libuv gives up a spare descriptor of its own to accept and close what waits.
  * - Memory. libuv stops accepting until the connection in its hand is taken, so one handle is kept for taking what
  *   there is no link for. */
-#include <stdalign.h>
-#include <stdio.h>
-#include <sys/resource.h>
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/link_private.h"
 #include "transports/log.h"
+#include <stdalign.h>
+#include <stdio.h>
+#include <sys/resource.h>
 
 enum {
     BACKLOG = 4096,
@@ -31,9 +31,9 @@ struct trp_listener {
     trp_accept_fn *accept;
     void *ctx;
     bool closing;
-    bool refusing;     /* the second handle is in use, until its close callback */
-    bool waiting;      /* libuv holds a connection for which there was no handle at all */
-    unsigned handles;  /* not closed yet */
+    bool refusing;    /* the second handle is in use, until its close callback */
+    bool waiting;     /* libuv holds a connection for which there was no handle at all */
+    unsigned handles; /* not closed yet */
     int64_t warned_at;
     char url[560];
     alignas(max_align_t) unsigned char handle[]; /* two of transport->handle_size */

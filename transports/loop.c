@@ -7,12 +7,12 @@
  * nothing to do is one comparison. */
 #include "transports/loop.h"
 
-#include <limits.h>
-#include <signal.h>
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/link_private.h"
 #include "transports/transport.h"
+#include <limits.h>
+#include <signal.h>
 
 void trp_loop_flush(struct trp_loop *l) {
     while (l->dirty) {

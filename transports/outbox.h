@@ -15,18 +15,18 @@
 #ifndef TRP_OUTBOX_H
 #define TRP_OUTBOX_H
 
-#include <uv.h>
 #include "transports/framing.h"
+#include <uv.h>
 
 enum { TRP_PREFIX_MAX = 8 };
 
 struct trp_chunk {
     struct trp_chunk *next;
-    struct trp_blob *blob;  /* shared bytes that follow data[start, n); NULL: none. A chunk with one is full */
+    struct trp_blob *blob; /* shared bytes that follow data[start, n); NULL: none. A chunk with one is full */
     const uint8_t *blob_p;
     size_t blob_n;
-    size_t start, n, cap;   /* data[0, start) is written; data[n, cap) is free */
-    size_t first;           /* where the first frame that begins in this chunk does; SIZE_MAX: none does */
+    size_t start, n, cap; /* data[0, start) is written; data[n, cap) is free */
+    size_t first;         /* where the first frame that begins in this chunk does; SIZE_MAX: none does */
     uint8_t data[];
 };
 
@@ -43,13 +43,13 @@ void trp_chunks_free(struct trp_chunk_pool *pool, struct trp_chunk *list);
 struct trp_outbox {
     struct trp_chunk_pool *pool;
     struct trp_chunk *head, *tail;
-    struct trp_chunk *frame;  /* the chunk with the head of the open frame; NULL: no frame is open */
-    size_t frame_at;          /* where in it */
-    size_t frame_n;           /* the body's bytes so far, prefix included */
-    size_t frame_prefix;      /* the prefix's: a frame that holds no more is not sent */
-    size_t bytes;             /* everything in the list that is not written */
+    struct trp_chunk *frame; /* the chunk with the head of the open frame; NULL: no frame is open */
+    size_t frame_at;         /* where in it */
+    size_t frame_n;          /* the body's bytes so far, prefix included */
+    size_t frame_prefix;     /* the prefix's: a frame that holds no more is not sent */
+    size_t bytes;            /* everything in the list that is not written */
     enum trp_framing kind;
-    bool begun;               /* the open frame was begun by trp_outbox_begin: it ends by trp_outbox_end */
+    bool begun; /* the open frame was begun by trp_outbox_begin: it ends by trp_outbox_end */
     uint8_t prefix_n;
     uint8_t prefix[TRP_PREFIX_MAX];
 };

@@ -3,6 +3,8 @@
  *
  * tcp://, IPv4 and IPv6. A numeric address is used as it is; a name is looked up in libuv's thread pool and its
  * addresses are tried one after the other until one answers. */
+#include "transports/alloc.h"
+#include "transports/transport.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,8 +13,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "transports/alloc.h"
-#include "transports/transport.h"
 
 enum {
     KEEPALIVE_IDLE_S = 30,

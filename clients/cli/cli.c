@@ -19,8 +19,11 @@
 
 /* --- options --- */
 
+enum { AUTHKEY = 512 }; /* above what the subcommands use for theirs */
+
 static const struct argp_option options[] = {
     {"broker", 'b', "URL", 0, "The broker (default: $TROUPE_BROKER, or " TROUPE_DEFAULT_BROKER ")", -2},
+    {"authkey-file", AUTHKEY, "FILE", 0, "The key that the broker asks for (default: $TROUPE_AUTHKEY_FILE, or none)", -2},
     {"quiet", 'q', NULL, 0, "No remarks on stderr", -2},
     {"verbose", 'v', NULL, 0, "Say what the connection does, on stderr", -2},
     {0},
@@ -31,6 +34,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case 'b':
         cli->broker = arg;
+        return 0;
+    case AUTHKEY:
+        cli->authkey = arg;
         return 0;
     case 'q':
         cli->quiet = true;
@@ -90,6 +96,8 @@ static int exit_code(troupe_status st) {
     case TROUPE_BAD_URL:
     case TROUPE_UNSUPPORTED:
         return EX_USAGE;
+    case TROUPE_BAD_KEY:
+        return EX_CONFIG;
     case TROUPE_NO_MEMORY:
     case TROUPE_SYSTEM:
         return EX_OSERR;
@@ -144,11 +152,21 @@ uint64_t cli_number(const struct cli *cli, const char *flag, const char *text, u
 
 /* --- connecting --- */
 
+void cli_not_open(const struct cli *cli, troupe_status st) {
+    if (st == TROUPE_BAD_KEY)
+        (void)fprintf(stderr, "troupe: %s\n", troupe_client_why(NULL));
+    else
+        (void)fprintf(stderr, "troupe: no connection to %s: %s\n", cli_address(cli), troupe_client_why(NULL));
+    if (st == TROUPE_REFUSED) /* who is not there is waited for until TIMEOUT: this one is there, and will not have us */
+        exit(EX_NOPERM);
+    exit(st == TROUPE_TIMEOUT ? EX_UNAVAILABLE : exit_code(st));
+}
+
 troupe_client *cli_open(const struct cli *cli) {
     troupe_client *c;
-    troupe_status st = troupe_client_open(&c, &(troupe_client_opts){.url = cli->broker, .connect_timeout_ms = CLI_CONNECT_MS});
-    if (st == TROUPE_OK)
-        return c;
-    (void)fprintf(stderr, "troupe: no connection to %s: %s\n", cli_address(cli), troupe_client_why(NULL));
-    exit(st == TROUPE_TIMEOUT || st == TROUPE_REFUSED ? EX_UNAVAILABLE : exit_code(st));
+    troupe_client_opts opts = {.url = cli->broker, .authkey_file = cli->authkey, .connect_timeout_ms = CLI_CONNECT_MS};
+    troupe_status st = troupe_client_open(&c, &opts);
+    if (st != TROUPE_OK)
+        cli_not_open(cli, st);
+    return c;
 }

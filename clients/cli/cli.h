@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * What the subcommands of `troupe` share: the options that all of them take, connecting, and how to end. Exit codes:
- * 0 done; 1 an error answer; 64 wrong usage; 69 no broker; 74 output failed; 75 no answer in time. */
+ * 0 done; 1 an error answer; 64 wrong usage; 69 no broker; 74 output failed; 75 no answer in time; 77 authentication
+ * failed; 78 the authkey file cannot be used. */
 #ifndef TRP_CLI_H
 #define TRP_CLI_H
 
@@ -15,6 +16,7 @@
 struct cli {
     const char *command; /* "pub" */
     const char *broker;  /* NULL: the library's default */
+    const char *authkey; /* the file; NULL: the library's default */
     bool quiet, verbose;
 };
 
@@ -38,6 +40,8 @@ uint64_t cli_number(const struct cli *cli, const char *flag, const char *text, u
 
 /* The address, for messages. */
 const char *cli_address(const struct cli *cli);
+/* Ends the command over a troupe_client_open that failed. */
+_Noreturn void cli_not_open(const struct cli *cli, troupe_status st);
 /* Connects within five seconds, or ends the command with the right code. */
 troupe_client *cli_open(const struct cli *cli);
 

@@ -3,6 +3,10 @@
  *
  * What peers and machines do to a transport: strangers, liars, silence, resets, no memory, no descriptors, bad
  * addresses. The listener lives through all of it. */
+#include "tests/support/faults.h"
+#include "tests/support/link_rig.h"
+#include "tests/support/run.h"
+#include "transports/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,10 +16,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "tests/support/faults.h"
-#include "tests/support/link_rig.h"
-#include "tests/support/run.h"
-#include "transports/log.h"
 
 static struct end far; /* the dialler's */
 

@@ -3,13 +3,13 @@
  *
  * Somebody else's implementation of the wire: sockets of the nng library dial our listeners. nng is used inside the
  * forked tests only: it does not survive a fork. */
+#include "tests/support/link_rig.h"
+#include "tests/support/run.h"
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
 #include <nng/protocol/pair1/pair.h>
 #include <nng/protocol/pipeline0/push.h>
 #include <nng/protocol/reqrep0/req.h>
-#include "tests/support/link_rig.h"
-#include "tests/support/run.h"
 
 static const uint8_t one_hop[4] = {0, 0, 0, 1};
 static nng_socket theirs;
@@ -162,8 +162,13 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("transport with nng");
     const TTest *const tests[] = {
-        pair0_dials_us, pair1_dials_us,        req0_asks_us, push0_tells_us, they_take_several_envelopes_in_a_frame,
-        their_close_is_an_end, they_dial_again_when_we_close,
+        pair0_dials_us,
+        pair1_dials_us,
+        req0_asks_us,
+        push0_tells_us,
+        they_take_several_envelopes_in_a_frame,
+        their_close_is_an_end,
+        they_dial_again_when_we_close,
     };
     TCase *t = tcase_create("nng");
     tcase_add_checked_fixture(t, setup, teardown);

@@ -2,6 +2,8 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * What every transport does: greeting, frames both ways, order, back-pressure, the ways to end. */
+#include "tests/support/link_rig.h"
+#include "tests/support/run.h"
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -10,8 +12,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "tests/support/link_rig.h"
-#include "tests/support/run.h"
 
 static struct end far; /* the dialler's */
 
@@ -201,7 +201,7 @@ START_TEST(tcp_sockets_are_tuned) {
     for (int i = 0; i < 2; i++) {
         static const struct {
             int level, name, value;
-        } want[] = {{IPPROTO_TCP, TCP_NODELAY, 1},   {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 30},
+        } want[] = {{IPPROTO_TCP, TCP_NODELAY, 1},    {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 30},
                     {IPPROTO_TCP, TCP_KEEPINTVL, 10}, {IPPROTO_TCP, TCP_KEEPCNT, 3}, {IPPROTO_TCP, TCP_USER_TIMEOUT, 60000}};
         uv_os_fd_t fd;
         ck_assert_int_eq(uv_fileno((uv_handle_t *)trp_link_stream(ends[i]), &fd), 0);
@@ -717,14 +717,34 @@ static TCase *new_case(Suite *s, const char *name) {
 int main(void) {
     Suite *s = suite_create("transport");
     const TTest *const normal[] = {
-        exchanges_frames_both_ways, protocol_numbers_are_told, a_dialler_may_send_before_it_is_up, one_turn_is_one_frame,
-        many_small_messages_keep_their_order, a_prefix_begins_every_frame, blobs_and_copies_keep_their_order,
-        frames_survive_every_cut, knows_both_ends, port_0_is_told, tcp_sockets_are_tuned, a_thousand_dial_at_once,
-        an_idle_link_is_small, a_message_takes_no_allocation, a_peer_that_does_not_read_is_waited_for,
-        pause_and_resume_in_a_handler, discard_drops_whole_frames, close_is_told_to_both_once,
-        close_with_flush_delivers_everything, a_flush_ends_in_time, a_second_close_cuts_the_flush_short,
-        a_peer_that_has_ended_still_gets_its_answer, an_address_in_use_is_told, an_address_is_free_at_once_after_close,
-        links_outlive_their_listener, a_refused_connection_is_closed, nobody_listens, closing_while_dialling,
+        exchanges_frames_both_ways,
+        protocol_numbers_are_told,
+        a_dialler_may_send_before_it_is_up,
+        one_turn_is_one_frame,
+        many_small_messages_keep_their_order,
+        a_prefix_begins_every_frame,
+        blobs_and_copies_keep_their_order,
+        frames_survive_every_cut,
+        knows_both_ends,
+        port_0_is_told,
+        tcp_sockets_are_tuned,
+        a_thousand_dial_at_once,
+        an_idle_link_is_small,
+        a_message_takes_no_allocation,
+        a_peer_that_does_not_read_is_waited_for,
+        pause_and_resume_in_a_handler,
+        discard_drops_whole_frames,
+        close_is_told_to_both_once,
+        close_with_flush_delivers_everything,
+        a_flush_ends_in_time,
+        a_second_close_cuts_the_flush_short,
+        a_peer_that_has_ended_still_gets_its_answer,
+        an_address_in_use_is_told,
+        an_address_is_free_at_once_after_close,
+        links_outlive_their_listener,
+        a_refused_connection_is_closed,
+        nobody_listens,
+        closing_while_dialling,
         every_descriptor_is_close_on_exec,
     };
     const TTest *const closing[] = {closing_in_up, closing_in_a_diallers_up, closing_in_frame, closing_in_drained,

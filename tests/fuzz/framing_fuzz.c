@@ -4,9 +4,9 @@
  * The deframer gives the same events however its input is cut, never holds more than twice what it was fed, and what
  * it gives, framed again, is the input again. The first byte of an input chooses framing and limit, the next two are
  * the seed of the cuts, the rest is what a peer sends. */
-#include <stdlib.h>
 #include "transports/assert.h"
 #include "transports/framing.h"
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,6 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors */
 #include "tests/support/link_rig.h"
 
+#include "transports/url.h"
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,7 +12,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "transports/url.h"
 
 struct rig rig;
 

@@ -6,41 +6,41 @@
 #ifndef TESTS_LINK_RIG_H
 #define TESTS_LINK_RIG_H
 
-#include <check.h>
 #include "transports/alloc.h"
 #include "transports/link.h"
 #include "transports/link_private.h"
+#include <check.h>
 
 enum { RIG_TRANSPORTS = 3, RIG_TCP4 = 0, RIG_TCP6 = 1, RIG_IPC = 2, RIG_ACCEPTS = 4096 };
 
 /* One end of a connection, as its handler sees it. The hooks may be NULL. */
 struct end {
-    struct trp_link *link;   /* NULL: none yet, or down */
+    struct trp_link *link; /* NULL: none yet, or down */
     int ups, downs, frames, drains, breaks;
-    uint16_t protocol;       /* the peer's */
-    uint16_t answer;         /* a listener's end: what to greet with; 0: the peer's number */
+    uint16_t protocol; /* the peer's */
+    uint16_t answer;   /* a listener's end: what to greet with; 0: the peer's number */
     troupe_status status, broken_with;
     char why[128];
-    struct trp_buf got;      /* the bodies, one after another */
+    struct trp_buf got; /* the bodies, one after another */
     void (*on_up)(struct end *e);
     void (*on_frame)(struct end *e, struct trp_slice body);
     void (*on_down)(struct end *e);
     void (*on_drained)(struct end *e);
     void (*on_broken)(struct end *e);
-    uint64_t next;           /* for the hooks */
+    uint64_t next; /* for the hooks */
 };
 
 struct rig {
     struct trp_loop loop;
     struct trp_listener *listener;
-    const char *url;          /* the listener's */
+    const char *url;           /* the listener's */
     struct trp_link_opts opts; /* for the listener, to be set before rig_listen */
-    struct end near;          /* the pattern for accepted ends: its hooks and its answer */
+    struct end near;           /* the pattern for accepted ends: its hooks and its answer */
     struct end *accepted[RIG_ACCEPTS];
     int accepts;
     bool refuse;
     char folder[64];
-    int descriptors;          /* open before the test */
+    int descriptors; /* open before the test */
 };
 
 extern struct rig rig;
@@ -62,14 +62,14 @@ struct end *rig_pair(struct end *e);
  * outside the loop: it looks every millisecond. */
 #define RIG_WAIT(condition) RIG_TURN(condition, 100)
 #define RIG_POLL(condition) RIG_TURN(condition, 1)
-#define RIG_TURN(condition, ms)                                                                                         \
-    do {                                                                                                                \
-        int64_t rig_end = rig_deadline();                                                                               \
-        while (!(condition)) {                                                                                          \
-            if (rig_is_over(rig_end))                                                                                   \
-                ck_abort_msg("waited too long for: %s", #condition);                                                    \
-            trp_loop_once(&rig.loop, ms);                                                                               \
-        }                                                                                                               \
+#define RIG_TURN(condition, ms)                                                                                                \
+    do {                                                                                                                       \
+        int64_t rig_end = rig_deadline();                                                                                      \
+        while (!(condition)) {                                                                                                 \
+            if (rig_is_over(rig_end))                                                                                          \
+                ck_abort_msg("waited too long for: %s", #condition);                                                           \
+            trp_loop_once(&rig.loop, ms);                                                                                      \
+        }                                                                                                                      \
     } while (0)
 int64_t rig_deadline(void);
 bool rig_is_over(int64_t deadline);

@@ -59,7 +59,7 @@ class BigAndSmall(Case):
     @for_each(kind=KINDS)
     def test_small_requests_flow_past_a_big_one(self, kind):
         broker, _ = self.service(kind, 2)
-        n, answer = self.slow_fib(broker, seconds(2))
+        n, answer = self.slow_fib(broker, 2)
         with broker.lines() as big, broker.lines() as small:
             began = time.monotonic()
             big.send(str(n))
@@ -126,6 +126,7 @@ class Deaths(Case):
     def test_kill_9_of_the_whole_actor(self, kind):
         broker, actor = self.service(kind, 2)
         c, answer = self.long_request(broker)
+        self.wait_until_computing(actor)
         actor.kill()
         self.assertToldOfTheLoss(c, answer)
         until(lambda: not actor.workers(), 5, "its worker processes end with it")
@@ -136,7 +137,7 @@ class Deaths(Case):
     @for_each(kind=KINDS)
     def test_terminated_it_finishes_what_it_has_in_hand(self, kind):
         broker, actor = self.service(kind)
-        n, answer = self.slow_fib(broker, seconds(0.7))
+        n, answer = self.slow_fib(broker, 0.7)
         with broker.lines() as c:
             c.send(str(n))
             self.wait_until_computing(actor)

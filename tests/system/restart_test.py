@@ -19,7 +19,7 @@ class Restart(Case):
         subscriber = Program(self, "troupe", "sub", "news", f"--broker={first.url}")
         self.publish_until_seen(first, subscriber, "before")
         with first.lines() as waiting:
-            n, _ = self.slow_fib(first, seconds(1))
+            n, _ = self.slow_fib(first, 1)
             waiting.send(str(n))
             if how == "killed":
                 first.kill()

@@ -5,9 +5,9 @@
  * that shows it and before memory is taken for it. Each test runs for both framings. */
 #include "transports/framing.h"
 
-#include <stdio.h>
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
+#include <stdio.h>
 
 static const enum trp_framing kinds[] = {TRP_FRAMING_TCP, TRP_FRAMING_IPC};
 enum { KINDS = 2, LIMIT = 1000 };

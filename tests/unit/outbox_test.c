@@ -6,9 +6,9 @@
  * number. */
 #include "transports/outbox.h"
 
-#include <stdio.h>
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
+#include <stdio.h>
 
 static struct trp_chunk_pool pool;
 static struct trp_outbox box;

@@ -65,12 +65,14 @@ typedef struct troupe_system_opts {
     unsigned threads;       /* worker threads that coroutines run on; 0: one per CPU */
     const char *broker;     /* URL for subscriptions and requests; NULL: TROUPE_BROKER, or TROUPE_DEFAULT_BROKER. Dialled at first use */
     const char *name;       /* told to the broker; NULL: the program's name */
+    const char *authkey_file; /* as in troupe_client_opts, for the actors of every kind. A broker that does not know the key, or knows none, is logged, and
+                                 tried again with a back-off up to 30 s, each time with what is in the file then */
     bool no_processes;      /* do not fork the nursery: spawning a process is then UNSUPPORTED */
 } troupe_system_opts;
 
 /* Forks the nursery and makes the system; its worker threads start with the first coroutine. opts NULL: all defaults. The calling thread becomes
  * an actor of it (troupe_system_self). INVALID: the process has more than one thread already and no_processes is not set (fork would be unsafe:
- * open the system first thing in main). Faults: NO_MEMORY, SYSTEM. Context: the program's first thread; does not block. */
+ * open the system first thing in main). BAD_KEY: authkey_file (why is logged). Faults: NO_MEMORY, SYSTEM. Context: the program's first thread; does not block. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_system_open(troupe_system **out, const troupe_system_opts *opts);
 
 /* The opener's own self, for its thread only. */

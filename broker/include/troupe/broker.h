@@ -26,20 +26,29 @@ typedef struct troupe_broker_opts {
     size_t max_payload;          /* bytes of one payload; 1 MiB; at most 64 MiB */
     size_t max_pending;          /* bytes waiting for one peer that does not read, before it is dropped; 64 MiB */
     uint32_t max_connections;    /* 65,536, gateways' included */
-    int64_t greeting_timeout_ms; /* from connection to the end of the greeting; 10,000 */
+    int64_t greeting_timeout_ms; /* from connection to the end of the greeting, and from there to the proof of the authkey; 10,000 */
     int64_t frame_timeout_ms;    /* from a frame's first byte to its last; 30,000 */
+    const char *data;            /* directory of the durable queues' log, made if it is not there; borrowed until new returns; NULL: nothing is
+                                    kept on disk, and no queue can be durable */
+    int64_t test_sync_delay_ms;  /* makes each fdatasync so much slower: for tests */
     int64_t drain_timeout_ms;    /* how long a stop waits for requests in hand; 5,000 */
+    const char *authkey_file;    /* every listener asks its peers to prove that they know this key (PROTOCOL.md); gateways ask nothing. The file's
+                                    mode must be 0600 or 0400, its owner we. NULL: whoever connects is served */
 } troupe_broker_opts;
 
 typedef struct troupe_broker_stats {
     uint64_t connections, gateway_connections, subscriptions, groups, in_hand, backlog;           /* now */
     uint64_t accepted, refused, published, delivered, unrouted, no_responders, worker_lost, busy; /* since start */
-    uint64_t protocol_errors, slow_consumers, gateway_lines, gateway_errors;
+    uint64_t protocol_errors, slow_consumers, auth_failures, gateway_lines, gateway_errors;
 } troupe_broker_stats;
 
-/* Takes nothing; opts is borrowed until it returns, NULL is all defaults. Faults: NO_MEMORY, SYSTEM, INVALID (max_payload over 64 MiB).
+/* Takes nothing; opts is borrowed until it returns, NULL is all defaults. Faults: NO_MEMORY, SYSTEM, INVALID (max_payload over 64 MiB),
+ * BAD_KEY (authkey_file); troupe_broker_why() has a sentence.
  * Context: any thread; the broker then belongs to the thread that runs it. Does not block. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_broker_new(troupe_broker **out, const troupe_broker_opts *opts);
+
+/* The sentence behind the calling thread's last troupe_broker_new that failed. Never NULL. Context: any thread. */
+TROUPE_API const char *troupe_broker_why(void);
 
 /* Listens for peers at a URL: tcp://HOST:PORT (port 0: any free one), tcp://[::1]:PORT, tcp://\*:PORT, ipc://PATH.
  * Faults: BAD_URL, ADDRESS_IN_USE, UNSUPPORTED, SYSTEM, NO_MEMORY; *why (may be NULL) is then a sentence for the user, valid until

@@ -20,7 +20,8 @@
  * There is no hidden thread. A call that waits runs the connection's own loop until it has what it waits for; between
  * calls nothing moves, and what has arrived waits in the socket. When the connection breaks, the next calls dial again
  * with back-off (50 ms doubling to 2 s, with jitter) and subscribe anew; requests in flight end with
- * TROUPE_DISCONNECTED at once, for nobody can know whether they were done.
+ * TROUPE_DISCONNECTED at once, for nobody can know whether they were done. A broker that comes back with another authkey is
+ * tried again with a back-off up to 30 s, each time with what is in the file then.
  *
  * A client belongs to one thread at a time. Time-outs are milliseconds from now; TROUPE_FOREVER waits without end and
  * 0 does not wait. After fork the child must not use the parent's client: every call returns TROUPE_INVALID there. */
@@ -38,14 +39,17 @@ typedef struct troupe_client troupe_client;
 typedef struct troupe_client_opts {
     const char *url;            /* NULL: the environment's TROUPE_BROKER, or TROUPE_DEFAULT_BROKER */
     const char *name;           /* told to the broker, for its logs; NULL: the program's name */
+    const char *authkey_file;   /* the key that the broker and we have in common (PROTOCOL.md): mode 0600 or 0400, ours; NULL: the environment's
+                                   TROUPE_AUTHKEY_FILE; "": none. Without one, a broker that asks for it refuses us; with one, we refuse a
+                                   broker that does not know it */
     int64_t connect_timeout_ms; /* open gives up after this; 0: 5,000; TROUPE_FOREVER waits for a broker to come up */
     size_t max_payload;         /* largest payload taken from the broker; 0: 1 MiB */
     size_t max_queued;          /* messages received and not yet asked for, in bytes, before reading stops; 0: 16 MiB. Calls that wait for an
                                    answer read on to twice as much, then say FULL: receive something first */
 } troupe_client_opts;
 
-/* Connects. opts NULL: all defaults; borrowed until it returns. TIMEOUT: nobody there in time; REFUSED: the broker turned us away.
- * Faults: BAD_URL, UNSUPPORTED (scheme), NO_MEMORY, SYSTEM. troupe_client_why() has a sentence.
+/* Connects. opts NULL: all defaults; borrowed until it returns. TIMEOUT: nobody there in time; REFUSED: the broker turned us
+ * away, or we it ("authentication failed: ..."). Faults: BAD_URL, BAD_KEY (the authkey's file), UNSUPPORTED (scheme), NO_MEMORY, SYSTEM. troupe_client_why() has a sentence.
  * Context: any thread; blocks until the time-out. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_open(troupe_client **out, const troupe_client_opts *opts);
 
@@ -107,8 +111,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_submit(troupe_client *c,
                                                                uint64_t *request);
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_collect(troupe_client *c, int64_t timeout_ms, uint64_t *request, troupe_msg **answer);
 
-/* Answers a message (and acknowledges it); once. Written at once, unless more messages are queued here: then within a tenth of a millisecond of
- * receiving, or at the next flush. NOT_FOUND: its sender waits for none, or it was answered. DISCONNECTED: the connection it
+/* Answers a message (and acknowledges it); once. Written at once, unless more messages are queued here: then answers gather for 100 us of receiving
+ * and answering, or until the next flush. Who mixes short and long work flushes, or takes one message at a time (credit 1). NOT_FOUND: its sender waits for none, or it was answered. DISCONNECTED: the connection it
  * came on is gone, the requester has been told. Faults as publish. Context: owner thread; does not block. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_reply(troupe_client *c, troupe_msg *m, troupe_value payload);
 /* Answers with an error: a code of [A-Z0-9_], 31 at most, and a sentence. */

@@ -45,7 +45,8 @@
     X(ADDRESS_IN_USE, -9, "the address is in use")                                          \
     X(NO_NURSERY, -10, "the nursery that forks process actors is gone")                     \
     X(UNSUPPORTED, -11, "not supported here")                                               \
-    X(BUG, -12, "a bug in troupe")
+    X(BUG, -12, "a bug in troupe")                                                          \
+    X(BAD_KEY, -13, "the authkey file cannot be used")
 
 typedef enum troupe_status {
 #define X(name, number, text) TROUPE_##name = (number),

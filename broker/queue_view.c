@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Looking into a queue, and emptying it. */
+#include "broker/queue_state.h"
+
+const struct trp_queue_config *trp_queue_config_of(const struct trp_queue *q) {
+    return &q->config;
+}
+
+void trp_queue_set_user(struct trp_queue *q, void *user) {
+    q->user = user;
+}
+
+void *trp_queue_user(const struct trp_queue *q) {
+    return q->user;
+}
+
+/* ---- a message ---- */
+
+static uint64_t due_of(const struct trp_queue_item *it) {
+    if (it->state == TRP_QUEUE_HELD)
+        return it->deadline;
+    return it->state == TRP_QUEUE_DELAYED ? it->due : TRP_QUEUE_NEVER;
+}
+
+void trp_queue_view(const struct trp_queue *q, const struct trp_queue_item *it, struct trp_queue_message *m) {
+    m->raw = trp_queue_item_raw(it, &m->blob);
+    m->queue = q->config.name;
+    m->seq = it->seq;
+    m->priority = it->priority;
+    m->first_seen_ms = it->first_seen;
+    m->deliveries = it->deliveries;
+    m->crashes = it->crashes;
+    m->signal = it->signal;
+    m->death = it->reason ? trp_queue_item_death(it) : (struct trp_death){0};
+    m->state = (enum trp_queue_state)it->state;
+    m->due_ns = due_of(it);
+    m->expires_ns = it->expires;
+    m->user = it->state == TRP_QUEUE_HELD ? it->holder->user : NULL;
+}
+
+static const struct trp_queue_item *nth_ready(const struct trp_queue *q, uint64_t n) {
+    for (uint32_t mask = q->ready_mask; mask; mask &= mask - 1) {
+        struct trp_queue_walk w = trp_queue_order_walk(&q->ready[__builtin_ctz(mask)]);
+        for (const struct trp_queue_item *it; (it = trp_queue_walk_next(&w)); n--)
+            if (n == 0)
+                return it;
+    }
+    return NULL;
+}
+
+static const struct trp_queue_item *nth(const struct trp_queue_item *it, uint64_t n) {
+    for (; it && n > 0; n--)
+        it = it->next;
+    return it;
+}
+
+static const struct trp_queue_item *nth_held(const struct trp_queue *q, uint64_t n) {
+    const struct trp_consumer *c = q->first;
+    for (; c && n >= c->holding; c = c->next)
+        n -= c->holding;
+    return c ? nth(c->hand.first, n) : NULL;
+}
+
+static const struct trp_queue_item *find(const struct trp_queue *q, enum trp_queue_state state, uint64_t n) {
+    switch (state) {
+    case TRP_QUEUE_READY:
+        return nth_ready(q, n);
+    case TRP_QUEUE_HELD:
+        return nth_held(q, n);
+    case TRP_QUEUE_DELAYED:
+        return nth(q->delayed.first, n);
+    case TRP_QUEUE_BURIED:
+        return nth(q->buried.first, n);
+    default:
+        return NULL;
+    }
+}
+
+troupe_status trp_queue_peek(const struct trp_queue *q, enum trp_queue_state state, uint64_t n, struct trp_queue_message *m) {
+    const struct trp_queue_item *it = find(q, state, n);
+    if (!it)
+        return TROUPE_EMPTY;
+    trp_queue_view(q, it, m);
+    return TROUPE_OK;
+}
+
+/* ---- a queue ---- */
+
+static uint64_t oldest_ms(const struct trp_queue *q, struct trp_when now) {
+    const struct trp_queue_item *it = trp_queue_oldest_ready(q);
+    return it && now.wall_ms > it->first_seen ? now.wall_ms - it->first_seen : 0;
+}
+
+static uint64_t count_pulls(const struct trp_queue *q) {
+    uint64_t n = 0;
+    for (const struct trp_consumer *c = q->first; c; c = c->next)
+        n += c->pulling;
+    return n;
+}
+
+void trp_queue_stat(const struct trp_queue *q, struct trp_when now, struct trp_queue_stat *out) {
+    *out = (struct trp_queue_stat){
+        .bytes = q->bytes,
+        .oldest_ms = oldest_ms(q, now),
+        .consumers = q->n_consumers,
+        .pulls = count_pulls(q),
+        .dedup_ids = trp_dedup_count(&q->dedup),
+        .paused = q->paused,
+        .totals = q->totals,
+    };
+    memcpy(out->messages, q->messages, sizeof out->messages);
+}
+
+/* ---- purge ---- */
+
+/* Messages that go together, in one record. */
+struct sweep {
+    struct trp_queue_item *items[256];
+    size_t n;
+};
+
+static bool is_full(const struct sweep *w) {
+    return w->n == sizeof w->items / sizeof *w->items;
+}
+
+static void gather_ready(struct sweep *w, const struct trp_queue *q) {
+    for (uint32_t mask = q->ready_mask; mask; mask &= mask - 1) {
+        struct trp_queue_walk walk = trp_queue_order_walk(&q->ready[__builtin_ctz(mask)]);
+        for (struct trp_queue_item *it; !is_full(w) && (it = trp_queue_walk_next(&walk));)
+            w->items[w->n++] = it;
+    }
+}
+
+static void gather(struct sweep *w, struct trp_queue_item *it) {
+    for (; it && !is_full(w); it = it->next)
+        w->items[w->n++] = it;
+}
+
+static void gather_all(struct sweep *w, const struct trp_queue *q, bool all) {
+    gather_ready(w, q);
+    gather(w, q->delayed.first);
+    if (!all)
+        return;
+    gather(w, q->buried.first);
+    for (const struct trp_consumer *c = q->first; c && !is_full(w); c = c->next)
+        gather(w, c->hand.first);
+}
+
+static troupe_status log_sweep(struct trp_queue *q, const struct sweep *w, uint64_t *lsn) {
+    struct trp_queue_record_batch b;
+    trp_queue_record_batch_init(&b, w->items[0]->seq);
+    /* Room for all: 9 bytes each at most. */
+    for (size_t i = 1; i < w->n; i++)
+        (void)trp_queue_record_batch_add(&b, w->items[i]->seq);
+    return trp_queue_log_batch(q, &b, lsn);
+}
+
+static void snatch(struct trp_queue_item *it) {
+    struct trp_consumer *c = it->holder;
+    uint64_t token = it->token;
+    trp_consumer_unhold(it);
+    trp_consumer_reorder(c);
+    c->set->sink.lapsed(c->set->ctx, c->user, token);
+}
+
+static void sweep_away(struct trp_queue *q, struct trp_queue_item *it) {
+    if (it->state == TRP_QUEUE_HELD)
+        snatch(it);
+    else
+        trp_queue_unlink(q, it);
+    trp_queue_forget(q->set, it);
+    q->totals.purged++;
+}
+
+troupe_status trp_queue_purge(struct trp_queue *q, struct trp_when now, bool all, uint64_t *count, uint64_t *lsn) {
+    troupe_status st = TROUPE_OK;
+    *count = *lsn = 0;
+    for (struct sweep w;;) {
+        w.n = 0;
+        gather_all(&w, q, all);
+        if (w.n == 0 || (st = log_sweep(q, &w, lsn)))
+            break;
+        for (size_t i = 0; i < w.n; i++)
+            sweep_away(q, w.items[i]);
+        *count += w.n;
+    }
+    trp_queue_touch(q);
+    trp_queues_settle(q->set, now);
+    return st;
+}
