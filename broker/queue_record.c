@@ -149,7 +149,7 @@ static void read_reason(struct reader *in, struct trp_queue_record *r, unsigned 
 static void read_put(struct reader *in, struct trp_queue_record *r) {
     unsigned f = (unsigned)read_uint(in, PUT_FLAGS);
     r->queue = read_uint(in, UINT64_MAX);
-    r->seq = read_uint(in, UINT64_MAX - 1);
+    r->seq = read_uint(in, TRP_QUEUE_SEQ_MAX);
     r->at_ms = read_uint(in, UINT64_MAX);
     r->priority = (uint32_t)read_uint(in, TRP_QUEUE_PRIORITIES - 1);
     r->was = f & HAS_WAS ? read_uint(in, UINT64_MAX) : 0;
@@ -169,7 +169,7 @@ static void read_put(struct reader *in, struct trp_queue_record *r) {
 static void read_state(struct reader *in, struct trp_queue_record *r) {
     unsigned f = (unsigned)read_uint(in, PUT_FLAGS);
     in->bad |= (f & ~(unsigned)STATE_FLAGS) != 0;
-    r->seq = read_uint(in, UINT64_MAX);
+    r->seq = read_uint(in, TRP_QUEUE_SEQ_MAX);
     r->at_ms = read_uint(in, UINT64_MAX);
     r->delay_ms = f & HAS_DELAY ? read_uint(in, UINT64_MAX) : 0;
     if (f & HAS_COUNTS)
@@ -191,7 +191,7 @@ static void read_declare(struct reader *in, struct trp_queue_record *r) {
 }
 
 static void read_done(struct reader *in, struct trp_queue_record *r) {
-    r->seq = read_uint(in, UINT64_MAX);
+    r->seq = read_uint(in, TRP_QUEUE_SEQ_MAX);
     for (struct reader rest = *in; !in->bad && rest.p < rest.end; in->bad |= rest.bad)
         (void)read_uint(&rest, UINT64_MAX);
 }
@@ -200,7 +200,7 @@ static void read_done(struct reader *in, struct trp_queue_record *r) {
 static bool read_kind(struct reader *in, struct trp_queue_record *r) {
     switch (r->kind) {
     case TRP_QUEUE_RECORD_MARK:
-        r->seq = read_uint(in, UINT64_MAX);
+        r->seq = read_uint(in, TRP_QUEUE_SEQ_MAX);
         in->bad |= r->seq == 0;
         return true;
     case TRP_QUEUE_RECORD_DECLARE:

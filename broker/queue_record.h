@@ -54,6 +54,8 @@ struct trp_queue_record {
 };
 
 enum { TRP_QUEUE_RECORD_HEAD_MAX = 1024 };
+/* Of a message's number, so that differences have a sign. */
+#define TRP_QUEUE_SEQ_MAX ((uint64_t)INT64_MAX)
 
 /* All but the body, at p; returns the byte behind. What it holds is within its limits. */
 uint8_t *trp_queue_record_write(uint8_t *p, const struct trp_queue_record *r);

@@ -44,7 +44,7 @@ until_true() { # until_true WHAT COMMAND...: polls for 10 seconds
 broker_decided() { grep -q '^gateway' "$work/broker.out" || ! kill -0 "$broker" 2>/dev/null; }
 
 start_broker() { # start_broker LISTEN-PORT GATEWAY-PORT
-  build/release/bin/brokerd --log-level=warn --listen="tcp://$host:$1" --gateway="tcp://$host:$2/fib" \
+  build/demo/bin/brokerd --log-level=warn --listen="tcp://$host:$1" --gateway="tcp://$host:$2/fib" \
     >"$work/broker.out" 2>"$work/broker.err" &
   broker=$!
   until_true 'brokerd comes up' broker_decided
@@ -57,7 +57,7 @@ answers() { [ "$(nc -N "$host" "$port" <<<1)" = 1 ]; }
 
 start_actor() { # start_actor KIND
   show "fib-actor --kind=$1 --workers=2 &"
-  build/release/bin/fib-actor --kind="$1" --workers=2 --broker="$url" >"$work/actor.out" 2>"$work/actor.err" &
+  build/demo/bin/fib-actor --kind="$1" --workers=2 --broker="$url" >"$work/actor.out" 2>"$work/actor.err" &
   actor=$!
   until_true "the $1 workers answer" answers
   indent <"$work/actor.out"
@@ -129,9 +129,9 @@ kill_a_worker() {
 # --- the demo ---
 
 scripts/setup.sh build
-say 'Building (release)'
+say 'Building'
 mkdir -p build
-if ! { cmake --preset release -DTROUPE_BUILD_TESTS=OFF && cmake --build --preset release; } >build/demo.log 2>&1; then
+if ! { cmake --preset release -B build/demo -DTROUPE_BUILD_TESTS=OFF && cmake --build build/demo; } >build/demo.log 2>&1; then
   tail -n 30 build/demo.log
   exit 1
 fi

@@ -125,7 +125,7 @@ static inline bool read_message(struct reader *r, struct trp_message *m) {
     return true;
 }
 
-/* The fields of each op after the op itself; behind '?' they may be missing:
+/* The fields of each op after the op itself; behind '?' they may be missing, or nil:
  *   i id   s sid   t token   l level   k count   c code   n name or pattern   x text   o options   m message   v any value */
 static const char *const op_fields[] = {
     [TRP_HELLO] = "o", [TRP_CHALLENGE] = "o", [TRP_AUTH] = "o", [TRP_WELCOME] = "o", [TRP_SUB] = "isno",  [TRP_UNSUB] = "is",
@@ -164,10 +164,14 @@ static bool read_fields(struct reader *r, uint32_t fields, struct trp_envelope *
     const char *f = op_fields[e->op];
     if (fields < strcspn(f, "?"))
         return reader_stop(r, TROUPE_PROTOCOL, "the envelope has too few fields for its op");
+    bool optional = false;
     for (; *f && fields > 0; f++) {
-        if (*f == '?')
+        if (*f == '?') {
+            optional = true;
             continue;
-        if (!read_field(r, *f, e))
+        }
+        bool missing = optional && trp_wire_read_nil(&r->p, r->end);
+        if (!missing && !read_field(r, *f, e))
             return false;
         fields--;
     }

@@ -52,12 +52,12 @@ static void enter(struct trp_link *l, enum trp_link_state to) {
 }
 
 /* Nobody has closed it and nothing has gone wrong: it takes output, and its input is listened to. */
-static bool is_alive(const struct trp_link *l) {
+static bool trp_link_is_alive(const struct trp_link *l) {
     return l->state <= TRP_LINK_UP && !l->failed;
 }
 
 /* The first reason is the one that is told, unless it was our own orderly close and its last words are lost. */
-static void note(struct trp_link *l, troupe_status st, const char *why) {
+static void trp_link_note(struct trp_link *l, troupe_status st, const char *why) {
     bool lost = l->state == TRP_LINK_FLUSHING && l->status == TROUPE_CLOSED && !l->ended;
     if (l->status != TROUPE_OK && !lost)
         return;
@@ -65,36 +65,8 @@ static void note(struct trp_link *l, troupe_status st, const char *why) {
     l->why = why;
 }
 
-static void note_uv(struct trp_link *l, int err) {
-    note(l, trp_status_from_uv(err), uv_strerror(err));
-}
-
-/* --- the dirty list --- */
-
-static void soil(struct trp_link *l) {
-    if (l->dirty_at)
-        return;
-    l->dirty_at = l->loop->dirty_end;
-    l->next_dirty = NULL;
-    *l->dirty_at = l;
-    l->loop->dirty_end = &l->next_dirty;
-}
-
-void trp_link_clean(struct trp_link *l) {
-    if (!l->dirty_at)
-        return;
-    *l->dirty_at = l->next_dirty;
-    if (l->next_dirty)
-        l->next_dirty->dirty_at = l->dirty_at;
-    else
-        l->loop->dirty_end = l->dirty_at;
-    l->dirty_at = NULL;
-}
-
-static void fail(struct trp_link *l, troupe_status st, const char *why) {
-    note(l, st, why);
-    l->failed = true;
-    soil(l);
+static void trp_link_note_uv(struct trp_link *l, int err) {
+    trp_link_note(l, trp_status_from_uv(err), uv_strerror(err));
 }
 
 /* --- the end --- */
@@ -115,7 +87,7 @@ static void on_handle_closed(uv_handle_t *handle) {
         last_call(l);
 }
 
-static void finish(struct trp_link *l) {
+static void trp_link_finish(struct trp_link *l) {
     if (l->state == TRP_LINK_CLOSED)
         return;
     enter(l, TRP_LINK_CLOSED);
@@ -126,23 +98,29 @@ static void finish(struct trp_link *l) {
 
 void trp_link_abandon(struct trp_link *l) {
     l->handler = NULL;
-    finish(l);
+    trp_link_finish(l);
 }
 
 /* --- deadlines --- */
 
 static void on_timer(uv_timer_t *timer);
 
-static void set_deadline(struct trp_link *l, int64_t at) {
-    l->deadline = at;
-    if (at >= l->timer_due)
-        return;
+static void set_timer(struct trp_link *l, int64_t at) {
     int64_t now = trp_loop_now(l->loop);
     uv_timer_start(&l->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
     l->timer_due = at;
 }
 
+static void set_deadline(struct trp_link *l, int64_t at) {
+    l->deadline = at;
+    l->late = false;
+    if (at < l->timer_due)
+        set_timer(l, at);
+}
+
+/* For calls from outside the loop, too, whose clock stands still while the program is away. */
 static void set_deadline_in(struct trp_link *l, int64_t ms) {
+    uv_update_time(&l->loop->uv);
     set_deadline(l, trp_loop_now(l->loop) + ms);
 }
 
@@ -151,8 +129,8 @@ static void break_off(struct trp_link *l, troupe_status st, const char *why);
 static void on_deadline(struct trp_link *l) {
     switch (l->state) {
     case TRP_LINK_DIALLING:
-        note(l, TROUPE_TIMEOUT, "no connection in time");
-        finish(l);
+        trp_link_note(l, TROUPE_TIMEOUT, "no connection in time");
+        trp_link_finish(l);
         break;
     case TRP_LINK_GREETING:
         break_off(l, TROUPE_TIMEOUT, "no greeting in time");
@@ -163,197 +141,28 @@ static void on_deadline(struct trp_link *l) {
     case TRP_LINK_FLUSHING:
     case TRP_LINK_LINGERING:
     case TRP_LINK_CLOSED:
-        note(l, TROUPE_TIMEOUT, "the other side did not read our last words in time");
-        finish(l);
+        trp_link_note(l, TROUPE_TIMEOUT, "the other side did not read our last words in time");
+        trp_link_finish(l);
         break;
     }
 }
 
+/* A deadline that has passed counts one turn later. The program may have been away from its loop, or stopped: what has
+ * come in time is to be read first. */
 static void on_timer(uv_timer_t *timer) {
     struct trp_link *l = timer->data;
+    int64_t now = trp_loop_now(l->loop);
     l->timer_due = INT64_MAX;
     if (l->deadline == INT64_MAX)
         return;
-    if (l->deadline > trp_loop_now(l->loop))
-        set_deadline(l, l->deadline);
-    else
+    if (l->deadline > now) {
+        set_timer(l, l->deadline);
+    } else if (!l->late) {
+        l->late = true;
+        set_timer(l, now + 1);
+    } else {
         on_deadline(l);
-}
-
-/* --- writing --- */
-
-static void fly(struct trp_link *l);
-
-/* Gives the kernel what it takes, the rest to one uv_write. */
-static void write_out(struct trp_link *l) {
-    trp_assert(!l->out.begun);
-    trp_outbox_end(&l->out);
-    while (l->out.bytes > 0 && !l->writing && !l->failed) {
-        uv_buf_t pieces[PIECES_AT_ONCE];
-        size_t offered;
-        unsigned n = trp_outbox_pieces(&l->out, pieces, PIECES_AT_ONCE, SIZE_MAX, &offered);
-        int took = uv_try_write(trp_link_stream(l), pieces, n);
-        if (took < 0 && took != UV_EAGAIN) {
-            fail(l, trp_status_from_uv(took), uv_strerror(took));
-            break;
-        }
-        size_t written = took > 0 ? (size_t)took : 0;
-        trp_outbox_written(&l->out, written);
-        if (written < offered)
-            fly(l);
     }
-}
-
-static bool is_drained(const struct trp_link *l) {
-    return l->out.bytes == 0 && !l->writing;
-}
-
-static void on_written(uv_write_t *write, int err) {
-    struct trp_link *l = write->data;
-    l->writing = false;
-    trp_chunks_free(&l->loop->pool, l->flight);
-    l->flight = NULL;
-    if (l->state == TRP_LINK_CLOSED)
-        return;
-    if (err) {
-        note_uv(l, err);
-        finish(l);
-        return;
-    }
-    trp_link_flush(l);
-    if (is_alive(l) && is_drained(l) && l->handler->drained)
-        l->handler->drained(l->user, l);
-}
-
-static void fly(struct trp_link *l) {
-    uv_buf_t pieces[PIECES_IN_FLIGHT];
-    size_t bytes;
-    unsigned n = trp_outbox_pieces(&l->out, pieces, PIECES_IN_FLIGHT, TRP_FLIGHT, &bytes);
-    int err = uv_write(&l->write, trp_link_stream(l), pieces, n, on_written);
-    if (err) {
-        fail(l, trp_status_from_uv(err), uv_strerror(err));
-        return;
-    }
-    l->writing = true;
-    l->flight = trp_outbox_take(&l->out, n);
-}
-
-/* Everything is written: says our end and waits for the peer's. uv_shutdown would take another turn to do it. */
-static void linger(struct trp_link *l) {
-    uv_os_fd_t fd;
-    if (!l->spoken || l->ended || l->thrown_away > THROWN_AWAY_MAX || uv_fileno((uv_handle_t *)trp_link_stream(l), &fd) != 0 ||
-        shutdown(fd, SHUT_WR) != 0) {
-        finish(l);
-        return;
-    }
-    enter(l, TRP_LINK_LINGERING);
-}
-
-void trp_link_flush(struct trp_link *l) {
-    if (l->state == TRP_LINK_GREETING || l->state == TRP_LINK_UP || l->state == TRP_LINK_FLUSHING)
-        write_out(l);
-    if (l->failed)
-        finish(l);
-    else if (l->state == TRP_LINK_FLUSHING && is_drained(l))
-        linger(l);
-}
-
-/* Output was appended. */
-static void touch(struct trp_link *l) {
-    l->spoken = true;
-    soil(l);
-    if (l->out.bytes >= TRP_FLUSH_AT && !l->writing && !l->out.begun && l->state != TRP_LINK_DIALLING)
-        write_out(l);
-}
-
-static bool may_send(const struct trp_link *l) {
-    if (!is_alive(l))
-        return false;
-    trp_assert(l->greeted);
-    return true;
-}
-
-static void *fail_memory(struct trp_link *l) {
-    fail(l, TROUPE_NO_MEMORY, "out of memory for output");
-    return NULL;
-}
-
-static bool greet(struct trp_link *l, uint16_t protocol) {
-    uint8_t greeting[TRP_GREETING_SIZE];
-    trp_greeting_write(greeting, protocol);
-    l->greeted = trp_outbox_raw(&l->out, greeting, sizeof greeting);
-    return l->greeted;
-}
-
-void trp_link_greet(struct trp_link *l, uint16_t protocol) {
-    if (!is_alive(l))
-        return;
-    trp_assert(l->accepted && !l->greeted);
-    if (greet(l, protocol))
-        touch(l);
-    else
-        fail_memory(l);
-}
-
-/* A frame whose head has been read was let in under the old limit. */
-void trp_link_limit(struct trp_link *l, size_t max_frame) {
-    l->in.limit = max_frame;
-}
-
-void trp_link_prefix(struct trp_link *l, const void *p, size_t n) {
-    trp_assert(n <= TRP_PREFIX_MAX);
-    trp_outbox_end(&l->out);
-    memcpy(l->out.prefix, p, n);
-    l->out.prefix_n = (uint8_t)n;
-}
-
-uint8_t *trp_link_reserve(struct trp_link *l, size_t n) {
-    if (!may_send(l))
-        return NULL;
-    uint8_t *p = trp_outbox_reserve(&l->out, n);
-    return p ? p : fail_memory(l);
-}
-
-void trp_link_commit(struct trp_link *l, size_t n) {
-    trp_outbox_commit(&l->out, n);
-    touch(l);
-}
-
-void trp_link_send(struct trp_link *l, const void *p, size_t n) {
-    uint8_t *to = trp_link_reserve(l, n);
-    if (!to)
-        return;
-    memcpy(to, p, n);
-    trp_link_commit(l, n);
-}
-
-void trp_link_send_blob(struct trp_link *l, const void *head, size_t head_n, struct trp_blob *b, size_t off, size_t n) {
-    if (!may_send(l))
-        return;
-    if (trp_outbox_blob(&l->out, head, head_n, b, off, n))
-        touch(l);
-    else
-        fail_memory(l);
-}
-
-void trp_link_begin(struct trp_link *l, const void *prefix, size_t n) {
-    if (may_send(l) && !trp_outbox_begin(&l->out, prefix, n))
-        fail_memory(l);
-}
-
-void trp_link_end(struct trp_link *l) {
-    trp_outbox_end(&l->out);
-    if (is_alive(l))
-        touch(l);
-}
-
-size_t trp_link_pending(const struct trp_link *l) {
-    const uv_stream_t *s = (const uv_stream_t *)l->handle;
-    return l->out.bytes + (l->writing ? uv_stream_get_write_queue_size(s) : 0);
-}
-
-void trp_link_discard(struct trp_link *l) {
-    trp_outbox_discard(&l->out);
 }
 
 /* --- closing --- */
@@ -365,20 +174,20 @@ static void close_after_flush(struct trp_link *l, int64_t ms) {
     set_deadline_in(l, ms);
     if (l->paused && !l->ended)
         start_reading(l);
-    soil(l);
+    trp_link_soil(l);
 }
 
 void trp_link_close(struct trp_link *l, int64_t flush_ms) {
-    note(l, TROUPE_CLOSED, "closed by this side");
+    trp_link_note(l, TROUPE_CLOSED, "closed by this side");
     if (flush_ms <= 0 || l->state == TRP_LINK_DIALLING || l->failed)
-        finish(l);
+        trp_link_finish(l);
     else if (l->state <= TRP_LINK_UP)
         close_after_flush(l, flush_ms);
 }
 
 /* The peer broke a rule: the handler may say so to it, then the link ends by itself. */
 static void break_off(struct trp_link *l, troupe_status st, const char *why) {
-    note(l, st, why);
+    trp_link_note(l, st, why);
     if (l->accepted && l->handler->broken)
         l->handler->broken(l->user, l, st, why);
     trp_link_close(l, LAST_WORDS_MS);
@@ -390,7 +199,7 @@ static void on_greeting(struct trp_link *l, uint16_t protocol) {
     enter(l, TRP_LINK_UP);
     l->deadline = INT64_MAX;
     l->handler->up(l->user, l, protocol);
-    trp_assert(l->greeted || !is_alive(l));
+    trp_assert(l->greeted || !trp_link_is_alive(l));
 }
 
 /* Puts a deadline on a frame that has begun; `fresh`: it began in this read. */
@@ -398,12 +207,12 @@ static void watch_frame(struct trp_link *l, bool fresh) {
     if (!trp_deframer_partial(&l->in))
         l->deadline = INT64_MAX;
     else if (fresh || l->deadline == INT64_MAX)
-        set_deadline_in(l, l->frame_ms);
+        set_deadline(l, trp_loop_now(l->loop) + l->frame_ms);
 }
 
 static void feed(struct trp_link *l, const uint8_t *p, const uint8_t *end) {
     bool fresh = false;
-    while (is_alive(l)) {
+    while (trp_link_is_alive(l)) {
         enum trp_frame_event ev;
         uint16_t protocol = 0;
         struct trp_slice body = {0};
@@ -431,7 +240,7 @@ static void throw_away(struct trp_link *l, size_t n) {
     if (l->thrown_away <= THROWN_AWAY_MAX)
         return;
     if (l->state == TRP_LINK_LINGERING)
-        finish(l);
+        trp_link_finish(l);
     else
         uv_read_stop(trp_link_stream(l));
 }
@@ -442,13 +251,13 @@ static void on_end(struct trp_link *l) {
     if (l->state == TRP_LINK_FLUSHING)
         return;
     if (trp_deframer_partial(&l->in))
-        note(l, TROUPE_TRUNCATED, "the connection ended inside a frame");
+        trp_link_note(l, TROUPE_TRUNCATED, "the connection ended inside a frame");
     else
-        note(l, TROUPE_CLOSED, "closed by the other side");
+        trp_link_note(l, TROUPE_CLOSED, "closed by the other side");
     if (l->state != TRP_LINK_LINGERING && trp_link_pending(l) > 0)
         trp_link_close(l, LAST_WORDS_MS);
     else
-        finish(l);
+        trp_link_finish(l);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -467,20 +276,20 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     else if (n == UV_EOF)
         on_end(l);
     else if (n < 0) {
-        note_uv(l, (int)n);
-        finish(l);
+        trp_link_note_uv(l, (int)n);
+        trp_link_finish(l);
     }
 }
 
 static void start_reading(struct trp_link *l) {
     int err = uv_read_start(trp_link_stream(l), on_alloc, on_read);
     if (err)
-        fail(l, trp_status_from_uv(err), uv_strerror(err));
+        trp_link_fail(l, trp_status_from_uv(err), uv_strerror(err));
 }
 
 /* A frame that waits because we don't read is not late. */
 void trp_link_pause(struct trp_link *l, bool pause) {
-    if (l->paused == pause || !is_alive(l))
+    if (l->paused == pause || !trp_link_is_alive(l))
         return;
     l->paused = pause;
     if (l->state == TRP_LINK_DIALLING || l->ended)
@@ -552,14 +361,14 @@ static void on_dialled(void *ctx, int err) {
     } else if (l->state == TRP_LINK_CLOSED) {
         return;
     } else if (err) {
-        note_uv(l, err);
-        finish(l);
+        trp_link_note_uv(l, err);
+        trp_link_finish(l);
     } else {
         if (l->transport->tune)
             l->transport->tune(trp_link_stream(l));
         l->transport->far_url(trp_link_stream(l), l->peer, sizeof l->peer);
         connected(l);
-        soil(l);
+        trp_link_soil(l);
     }
 }
 
@@ -567,7 +376,7 @@ static void on_dialled(void *ctx, int err) {
  * `down` even when it is known now: a caller that tries again later then has one place to do so. */
 static troupe_status dial(struct trp_link *l, const struct trp_url *u, const struct trp_link_opts *opts, const char **why) {
     *why = "out of memory";
-    if (!greet(l, opts && opts->protocol ? opts->protocol : TRP_SP_PAIR0))
+    if (!trp_link_put_greeting(l, opts && opts->protocol ? opts->protocol : TRP_SP_PAIR0))
         return TROUPE_NO_MEMORY;
     l->spoken = true;
     set_deadline_in(l, greeting_ms(opts));
@@ -578,8 +387,8 @@ static troupe_status dial(struct trp_link *l, const struct trp_url *u, const str
         return TROUPE_NO_MEMORY;
     l->dialling = err == 0;
     if (err) {
-        note_uv(l, err);
-        finish(l);
+        trp_link_note_uv(l, err);
+        trp_link_finish(l);
     }
     return TROUPE_OK;
 }

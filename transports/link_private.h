@@ -41,6 +41,7 @@ struct trp_link {
     bool ended;      /* the peer has said that nothing more comes */
     bool spoken;     /* some output was made: its last bytes are worth waiting for */
     bool greeted;    /* our greeting is in the output */
+    bool late;       /* the deadline has passed, and counts in the next turn */
     bool failed;     /* inside a call: the loop ends it at the next flush */
     uint8_t handles; /* not closed yet */
 

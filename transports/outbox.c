@@ -85,10 +85,13 @@ void trp_chunk_pool_fini(struct trp_chunk_pool *pool) {
 
 /* --- room at the end --- */
 
+/* Large when a chunk has just been filled. Behind a blob it is small again: between two blobs there is often no more
+ * than the head of an envelope. */
 static size_t cap_for(const struct trp_outbox *o, size_t n) {
     if (n > LARGE_CAP)
         return n;
-    return n > SMALL_CAP || o->head ? LARGE_CAP : SMALL_CAP;
+    bool busy = o->tail && !o->tail->blob;
+    return n > SMALL_CAP || busy ? LARGE_CAP : SMALL_CAP;
 }
 
 /* Makes the tail have n free bytes in a row. */

@@ -17,9 +17,10 @@ static troupe_status put_again(struct trp_buf *b, const struct trp_envelope *e) 
     case TRP_PUB:
         return trp_put_pub_raw(b, e->id, e->msg.raw);
     case TRP_MSG:
-        return trp_put_msg_raw(b, e->sid, e->token, e->msg.raw);
+        /* The broker writes an info behind it into a link's buffer itself. */
+        return e->options.n ? TROUPE_UNSUPPORTED : trp_put_msg_raw(b, e->sid, e->token, e->msg.raw);
     case TRP_ACK:
-        return trp_put_ack(b, e->sid, e->token);
+        return e->id ? trp_put_ack_id(b, e->sid, e->token, e->id) : trp_put_ack(b, e->sid, e->token);
     case TRP_NACK:
         return trp_put_nack(b, e->sid, e->token, e->options);
     case TRP_CREDIT:
@@ -28,7 +29,8 @@ static troupe_status put_again(struct trp_buf *b, const struct trp_envelope *e) 
     case TRP_PONG:
         return trp_put_ping(b, e->op, e->id);
     case TRP_OK:
-        return trp_put_ok(b, e->id, e->level, e->count);
+        return e->options.n ? trp_put_answer(b, e->id, e->level, e->count, e->options)
+                            : trp_put_ok(b, e->id, e->level, e->count);
     case TRP_ERR:
         return trp_put_err(b, e->id, e->code, e->text);
     case TRP_CLOSE:
@@ -38,8 +40,8 @@ static troupe_status put_again(struct trp_buf *b, const struct trp_envelope *e) 
     case TRP_AUTH:
     case TRP_WELCOME:
         return trp_put_info(b, e->op, e->options);
-    case TRP_QUEUE: /* read only, so far */
-        return TROUPE_UNSUPPORTED;
+    case TRP_QUEUE:
+        return trp_put_queue(b, e->id, e->code, e->text, e->options);
     }
     return TROUPE_BUG;
 }

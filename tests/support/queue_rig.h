@@ -54,11 +54,15 @@ static inline void rig_say(const char *fmt, ...) {
     ck_assert_uint_lt(rig.n, sizeof rig.trace - 1);
 }
 
-#define EXPECT(text)                                                                                                             \
-    do {                                                                                                                         \
-        ck_assert_str_eq(rig.trace, text);                                                                                       \
-        rig.n = 0;                                                                                                               \
-        rig.trace[0] = '\0';                                                                                                     \
+static inline void rig_forget(void) {
+    rig.n = 0;
+    rig.trace[0] = '\0';
+}
+
+#define EXPECT(text)                                                                                                           \
+    do {                                                                                                                       \
+        ck_assert_str_eq(rig.trace, text);                                                                                     \
+        rig_forget();                                                                                                          \
     } while (0)
 
 static inline char rig_letter(void *user) {
@@ -162,8 +166,7 @@ static inline void rig_close_set(void) {
     trp_queues_free(rig.set);
     rig.set = NULL;
     rig.q = NULL;
-    rig.n = 0;
-    rig.trace[0] = '\0';
+    rig_forget();
 }
 
 static inline void rig_stop(void) {
@@ -282,8 +285,8 @@ static inline const char *rig_counts(const char *name) {
     struct trp_queue_stat st;
     char *out = text[turn++ % 4];
     trp_queue_stat(name ? rig_find(name) : rig.q, rig.now, &st);
-    snprintf(out, sizeof text[0], "%" PRIu64 "/%" PRIu64 "/%" PRIu64 "/%" PRIu64, st.messages[0], st.messages[1], st.messages[2],
-             st.messages[3]);
+    snprintf(out, sizeof text[0], "%" PRIu64 "/%" PRIu64 "/%" PRIu64 "/%" PRIu64, st.messages[0], st.messages[1],
+             st.messages[2], st.messages[3]);
     return out;
 }
 

@@ -76,6 +76,15 @@ def roomy(size):
     return size * 8 if SANITIZED else size
 
 
+def ipv6():
+    """Has this machine an IPv6 loopback? (Containers often have none.)"""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 # --- processes, as /proc shows them ---
 
 

@@ -112,7 +112,7 @@ START_TEST(a_long_held_message_does_not_get_in_the_way_of_tokens) {
         rig_put("x");
         ck_assert_int_eq(rig_try_ack('a', rig_at('a')->next_token - 1), TROUPE_OK);
     }
-    rig.n = 0;
+    rig_forget();
     ck_assert_uint_lt(rig_at('a')->mask, 4);
     rig_ack('a', 1);
     ck_assert_str_eq(rig_counts(NULL), "0/0/0/0");
@@ -486,7 +486,8 @@ START_TEST(a_long_reason_is_cut) {
     memset(reason, 'r', sizeof reason);
     rig_attach('a', 1);
     rig_put("m1");
-    ck_assert_int_eq(trp_consumer_bury(rig_at('a'), rig.now, 1, (struct trp_slice){(uint8_t *)reason, sizeof reason}), TROUPE_OK);
+    ck_assert_int_eq(trp_consumer_bury(rig_at('a'), rig.now, 1, (struct trp_slice){(uint8_t *)reason, sizeof reason}),
+                     TROUPE_OK);
     ck_assert_int_eq(trp_queue_peek(rig_find("q.dead"), TRP_QUEUE_READY, 0, &m), TROUPE_OK);
     ck_assert_uint_eq(m.death.reason.n, TRP_QUEUE_TEXT_MAX);
     ck_assert_uint_eq(m.death.reason.p[254], 'r');
@@ -577,7 +578,7 @@ START_TEST(retry_sends_them_home) {
         ck_assert_int_eq(trp_consumer_bury(rig_at('a'), rig.now, (uint64_t)i, trp_slice_str("")), TROUPE_OK);
     }
     rig_leave('a');
-    rig.n = 0;
+    rig_forget();
     struct trp_queue *dead = rig_find("q.dead");
     ck_assert_int_eq(trp_queue_retry(dead, rig.now, 2, &count), TROUPE_OK);
     ck_assert_uint_eq(count, 2);
@@ -600,7 +601,7 @@ START_TEST(retry_ends_where_there_is_no_room) {
     rig_put("m1"), rig_put("m2");
     rig_leave('a');
     rig_put("m3");
-    rig.n = 0;
+    rig_forget();
     ck_assert_int_eq(trp_queue_retry(rig_find("small.dead"), rig.now, 100, &count), TROUPE_FULL);
     ck_assert_uint_eq(count, 1);
     ck_assert_str_eq(rig_counts("small.dead"), "1/0/0/0");
@@ -720,8 +721,9 @@ START_TEST(queues_may_die_into_each_other) {
     rig_attach('a', 1); /* all have expired, nobody has looked yet */
     rig.q = rig_find("b");
     rig_attach('b', 1);
-    ck_assert_str_eq(rig_counts("a"), "0/0/0/0");
+    ck_assert_str_eq(rig_counts("a"), "999/1/0/0");
     ck_assert_str_eq(rig_counts("b"), "999/1/0/0");
+    EXPECT("b:1=y!expired@a a:1=x!expired@b");
 }
 END_TEST
 
@@ -741,7 +743,7 @@ START_TEST(an_id_is_taken_once) {
     rig_ack('a', 1);
     rig_pass(119999);
     ck_assert_int_eq(put_id("m1", "one", &lsn), TROUPE_EXISTS); /* acked long ago, and still known */
-    rig.n = 0;
+    rig_forget();
     rig_pass(1);
     ck_assert_int_eq(put_id("m3", "one", &lsn), TROUPE_OK);
     trp_queue_stat(rig.q, rig.now, &st);
@@ -829,7 +831,7 @@ START_TEST(purge_spares_hands) {
     rig_attach('a', 1);
     for (int i = 0; i < 1000; i++)
         rig_put("x"), put_delay("y", 10);
-    rig.n = 0;
+    rig_forget();
     ck_assert_int_eq(trp_queue_purge(rig.q, rig.now, false, &count, &lsn), TROUPE_OK);
     ck_assert_uint_eq(count, 1999);
     ck_assert_str_eq(rig_counts(NULL), "0/1/0/0");
@@ -888,7 +890,8 @@ START_TEST(peek_sees_each_state_in_order) {
         enum trp_queue_state state;
         uint64_t n;
         const char *text;
-    } want[] = {{TRP_QUEUE_HELD, 0, "m1"}, {TRP_QUEUE_READY, 0, "m4"}, {TRP_QUEUE_DELAYED, 0, "m3"}, {TRP_QUEUE_DELAYED, 1, "m2"}};
+    } want[] = {
+        {TRP_QUEUE_HELD, 0, "m1"}, {TRP_QUEUE_READY, 0, "m4"}, {TRP_QUEUE_DELAYED, 0, "m3"}, {TRP_QUEUE_DELAYED, 1, "m2"}};
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         ck_assert_int_eq(trp_queue_peek(rig.q, want[i].state, want[i].n, &m), TROUPE_OK);
         ck_assert(trp_slice_eq(m.raw, trp_slice_str(want[i].text)) && m.state == want[i].state);
@@ -974,7 +977,8 @@ START_TEST(a_declaration_must_make_sense) {
     struct trp_slice many[TRP_QUEUE_PATTERNS_MAX + 1];
     struct trp_queue_config c = config("");
     memset(name, 'n', sizeof name);
-    expect_declare(&c, TROUPE_INVALID, "the name is not valid: at most 255 bytes, words joined by '.', without blanks, '*' and '>'");
+    expect_declare(&c, TROUPE_INVALID,
+                   "the name is not valid: at most 255 bytes, words joined by '.', without blanks, '*' and '>'");
     c.name = (struct trp_slice){(uint8_t *)name, 251};
     expect_declare(&c, TROUPE_INVALID, "the name is too long for NAME.dead: name a dead_letter queue");
     c.name.n = 250;
@@ -1068,20 +1072,20 @@ START_TEST(large_messages_are_shared) {
 END_TEST
 
 /* Runs an event with the n-th allocation failing until it gets through; each failure leaves the counts as they were. */
-#define UNTIL_IT_GETS_THROUGH(event)                                                                                             \
-    do {                                                                                                                         \
-        char before[64];                                                                                                         \
-        snprintf(before, sizeof before, "%s", rig_counts(NULL));                                                                 \
-        for (long n = 1;; n++) {                                                                                                 \
-            faults_fail_at(n);                                                                                                   \
-            troupe_status st_ = (event);                                                                                         \
-            faults_off();                                                                                                        \
-            if (st_ == TROUPE_OK)                                                                                                \
-                break;                                                                                                           \
-            ck_assert_int_eq(st_, TROUPE_NO_MEMORY);                                                                             \
-            ck_assert_str_eq(rig_counts(NULL), before);                                                                          \
-            EXPECT("");                                                                                                          \
-        }                                                                                                                        \
+#define UNTIL_IT_GETS_THROUGH(event)                                                                                           \
+    do {                                                                                                                       \
+        char before[64];                                                                                                       \
+        snprintf(before, sizeof before, "%s", rig_counts(NULL));                                                               \
+        for (long n = 1;; n++) {                                                                                               \
+            faults_fail_at(n);                                                                                                 \
+            troupe_status st_ = (event);                                                                                       \
+            faults_off();                                                                                                      \
+            if (st_ == TROUPE_OK)                                                                                              \
+                break;                                                                                                         \
+            ck_assert_int_eq(st_, TROUPE_NO_MEMORY);                                                                           \
+            ck_assert_str_eq(rig_counts(NULL), before);                                                                        \
+            EXPECT("");                                                                                                        \
+        }                                                                                                                      \
     } while (0)
 
 static troupe_status declare_durable(const char *name) {
@@ -1144,7 +1148,7 @@ START_TEST(no_memory_for_the_dead) {
         ck_assert_uint_eq(rig_totals().buried, (uint64_t)n);
     }
     uint64_t count, buried = rig_totals().buried;
-    ck_assert_uint_gt(buried, 2);
+    ck_assert_uint_ge(buried, 2);
     ck_assert_uint_eq(rig_totals().unrecorded, 0);
     rig_leave('a');
     ck_assert_int_eq(trp_queue_retry(rig.q, rig.now, 100, &count), TROUPE_OK);
@@ -1160,31 +1164,57 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("queue");
     const TTest *const order[] = {first_in_first_out, the_urgent_go_first, what_comes_back_takes_its_old_place};
-    const TTest *const credit[] = {
-        never_more_than_credit_in_hand, the_one_with_least_in_hand_is_served, among_equals_the_longest_idle_is_served,
-        a_long_held_message_does_not_get_in_the_way_of_tokens, credit_has_a_bound, pulls_are_served_in_order,
-        a_pull_ends_at_its_deadline, a_pull_and_credit_stand_in_one_line, a_puller_waits_and_works};
-    const TTest *const acks[] = {
-        an_ack_counts_for_its_delivery_only, a_late_ack_is_refused, who_lets_a_time_out_pass_goes_behind,
-        touch_begins_the_time_out_again, without_a_time_out_a_hand_keeps_it, nack_gives_it_to_another_later,
-        a_lost_consumer_gives_back_in_order};
-    const TTest *const time[] = {
-        a_delay_is_waited_for, a_delayed_message_takes_the_place_of_its_number, a_jump_of_the_wall_clock_moves_nothing,
-        a_message_expires_where_it_waits, in_a_hand_a_message_does_not_expire, a_ttl_may_end_before_the_delay_of_a_nack,
-        a_queue_may_have_a_ttl, what_has_expired_is_not_delivered, a_tick_does_no_more_than_it_is_told, times_have_no_end};
-    const TTest *const dead[] = {
-        too_many_deliveries, too_many_crashes, bury_says_why, a_long_reason_is_cut, without_dead_letters_they_are_dropped,
-        the_dead_letter_queue_may_be_declared, a_dead_letter_queue_has_no_limits_of_its_own,
-        what_the_dead_letter_queue_cannot_take_is_buried, retry_sends_them_home, retry_ends_where_there_is_no_room,
-        queues_may_die_into_each_other};
-    const TTest *const limits[] = {
-        a_full_queue_refuses, bytes_are_a_limit, the_oldest_makes_room, several_make_room_for_a_large_one,
-        only_what_is_ready_makes_room, overflows_do_not_chain, an_id_is_taken_once, ids_are_forgotten_in_time,
-        a_refused_put_leaves_no_id, without_a_window_ids_mean_nothing, bad_puts};
-    const TTest *const whole[] = {
-        a_paused_queue_keeps_all, purge_spares_hands, purge_all_takes_from_hands, delete_ends_consumers,
-        peek_sees_each_state_in_order, stat_tells_all, a_declaration_may_be_repeated, a_conflict_names_the_difference,
-        a_declaration_must_make_sense, queues_are_listed_in_order, there_may_be_so_many_queues};
+    const TTest *const credit[] = {never_more_than_credit_in_hand,
+                                   the_one_with_least_in_hand_is_served,
+                                   among_equals_the_longest_idle_is_served,
+                                   a_long_held_message_does_not_get_in_the_way_of_tokens,
+                                   credit_has_a_bound,
+                                   pulls_are_served_in_order,
+                                   a_pull_ends_at_its_deadline,
+                                   a_pull_and_credit_stand_in_one_line,
+                                   a_puller_waits_and_works};
+    const TTest *const acks[] = {an_ack_counts_for_its_delivery_only,  a_late_ack_is_refused,
+                                 who_lets_a_time_out_pass_goes_behind, touch_begins_the_time_out_again,
+                                 without_a_time_out_a_hand_keeps_it,   nack_gives_it_to_another_later,
+                                 a_lost_consumer_gives_back_in_order};
+    const TTest *const time[] = {a_delay_is_waited_for,
+                                 a_delayed_message_takes_the_place_of_its_number,
+                                 a_jump_of_the_wall_clock_moves_nothing,
+                                 a_message_expires_where_it_waits,
+                                 in_a_hand_a_message_does_not_expire,
+                                 a_ttl_may_end_before_the_delay_of_a_nack,
+                                 a_queue_may_have_a_ttl,
+                                 what_has_expired_is_not_delivered,
+                                 a_tick_does_no_more_than_it_is_told,
+                                 times_have_no_end};
+    const TTest *const dead[] = {too_many_deliveries,
+                                 too_many_crashes,
+                                 bury_says_why,
+                                 a_long_reason_is_cut,
+                                 without_dead_letters_they_are_dropped,
+                                 the_dead_letter_queue_may_be_declared,
+                                 a_dead_letter_queue_has_no_limits_of_its_own,
+                                 what_the_dead_letter_queue_cannot_take_is_buried,
+                                 retry_sends_them_home,
+                                 retry_ends_where_there_is_no_room,
+                                 queues_may_die_into_each_other};
+    const TTest *const limits[] = {a_full_queue_refuses,
+                                   bytes_are_a_limit,
+                                   the_oldest_makes_room,
+                                   several_make_room_for_a_large_one,
+                                   only_what_is_ready_makes_room,
+                                   overflows_do_not_chain,
+                                   an_id_is_taken_once,
+                                   ids_are_forgotten_in_time,
+                                   a_refused_put_leaves_no_id,
+                                   without_a_window_ids_mean_nothing,
+                                   bad_puts};
+    const TTest *const whole[] = {a_paused_queue_keeps_all,      purge_spares_hands,
+                                  purge_all_takes_from_hands,    delete_ends_consumers,
+                                  peek_sees_each_state_in_order, stat_tells_all,
+                                  a_declaration_may_be_repeated, a_conflict_names_the_difference,
+                                  a_declaration_must_make_sense, queues_are_listed_in_order,
+                                  there_may_be_so_many_queues};
     const TTest *const memory[] = {large_messages_are_shared, no_memory_changes_nothing, no_memory_for_the_dead};
 #define CASE(name) tcase_add_checked_fixture(run_case(s, #name, name, sizeof name / sizeof *name), setup, rig_stop)
     CASE(order), CASE(credit), CASE(acks), CASE(time), CASE(dead), CASE(limits), CASE(whole), CASE(memory);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Queues of a broker, from a client: a queue keeps each message until one consumer has acknowledged it.
+ *
+ *     troupe_queue_declare(c, "mail", &(troupe_queue_opts){.durable = true});
+ *     troupe_queue_put(c, "mail", troupe_text("dear..."), NULL, NULL);           // returns when it is on disk
+ *
+ *     troupe_msg *m;
+ *     while (troupe_queue_get(c, "mail", 1000, &m) == TROUPE_OK) {               // or consume, and troupe_client_receive
+ *         send_it(troupe_msg_value(m));
+ *         troupe_queue_ack(c, &m);
+ *     }
+ *
+ * A message in hand that is freed without ack goes back at once (a nack); so does what was in hand when its consumer dies, or
+ * longer than the queue's ack time-out. What failed too often goes to the dead-letter queue. Delivered at least once: a
+ * message may come again (troupe_msg_deliveries above 1).
+ *
+ * All calls here: Context: owner thread; they block for the broker's answer, 5,000 ms at most where no time-out is given.
+ * Statuses that all can return: DISCONNECTED, TIMEOUT (it is unknown whether it was done), NOT_FOUND (no such queue), REFUSED
+ * (troupe_client_why has a sentence), and the faults INVALID, NO_MEMORY, TOO_BIG. */
+#ifndef TROUPE_QUEUE_H
+#define TROUPE_QUEUE_H
+
+#include <troupe/client.h>
+
+typedef enum troupe_queue_overflow { TROUPE_REJECT_NEW, TROUPE_DROP_OLDEST } troupe_queue_overflow;
+
+/* What a confirmation means. */
+typedef enum troupe_level {
+    TROUPE_LEVEL_DEFAULT, /* what the queue gives: synced if it is durable, else memory */
+    TROUPE_LEVEL_MEMORY,  /* survives nothing */
+    TROUPE_LEVEL_WRITTEN, /* survives the death of every process */
+    TROUPE_LEVEL_SYNCED,  /* survives a power cut: fdatasync has returned */
+} troupe_level;
+
+/* Zero is the default everywhere; where zero means something, TROUPE_NONE says it. */
+#define TROUPE_NONE UINT64_MAX
+
+typedef struct troupe_queue_opts {
+    bool durable;
+    const char *const *bind;          /* topic patterns whose messages it keeps, too; NULL-terminated */
+    uint64_t max_messages, max_bytes; /* 1,000,000; 1 GiB */
+    troupe_queue_overflow overflow;
+    uint64_t ttl_ms;                  /* of messages put without one; for ever */
+    uint64_t ack_timeout_ms;          /* 30,000; NONE: never */
+    uint64_t max_deliveries;          /* 16; NONE: no limit */
+    uint64_t max_crashes;             /* 3; NONE: no limit */
+    const char *dead;                 /* NAME.dead; "": what is dead is dropped */
+    uint64_t dedup_window_ms;         /* 120,000; NONE: no deduplication */
+} troupe_queue_opts;
+
+/* Makes the queue, or finds it as it is. REFUSED: it is there, and declared differently; why names the difference. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_declare(troupe_client *c, const char *queue, const troupe_queue_opts *opts);
+/* With all that is in it. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_delete(troupe_client *c, const char *queue);
+
+typedef struct troupe_put_opts {
+    int64_t delay_ms;
+    int priority;        /* 1..10: priority + 1, so that zero is the default, 5 (priority 4). See TROUPE_PRIORITY */
+    int64_t ttl_ms;      /* 0: the queue's */
+    const char *id;      /* a message with the same id within the queue's window is not put again (and confirmed all the same) */
+    troupe_level level;  /* at least this, else REFUSED */
+    int64_t timeout_ms;  /* for the confirmation; 0: 5,000 */
+} troupe_put_opts;
+/* 0 is the most urgent, 9 the least. */
+#define TROUPE_PRIORITY(p) ((p) + 1)
+
+/* Puts, and waits for the confirmation; *level (may be NULL) is what it is worth. FULL: the queue, or the disk. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_put(troupe_client *c, const char *queue, troupe_value payload, const troupe_put_opts *opts,
+                                                           troupe_level *level);
+/* Many at a time: sends without waiting and gives a number; troupe_client_collect gives the confirmations (OK and a NULL message, or FULL,
+ * NOT_FOUND, REFUSED, DISCONNECTED). `more`: as in troupe_pub_opts. Does not block but for the kernel's buffer. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_submit(troupe_client *c, const char *queue, troupe_value payload,
+                                                              const troupe_put_opts *opts, bool more, uint64_t *number);
+
+/* The next message, given; at most timeout_ms. TIMEOUT: there was none. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_get(troupe_client *c, const char *queue, int64_t timeout_ms, troupe_msg **out);
+/* Messages come by themselves, to troupe_client_receive; at most `credit` in hand (1 to 65,535). Renewed at reconnects. Ended by
+ * troupe_client_unsubscribe. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_consume(troupe_client *c, const char *queue, uint32_t credit, troupe_sub *out);
+
+/* Done with it: it will not come again. Frees it and does not wait. NOT_FOUND: it is not from a queue. DISCONNECTED: it came by a
+ * connection that is gone, and will come again; freed all the same. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_ack(troupe_client *c, troupe_msg **m);
+/* The same, and waits until the broker has it on disk (NOT_FOUND: it was somebody else's already, after an ack time-out). */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_ack_confirm(troupe_client *c, troupe_msg **m, int64_t timeout_ms);
+/* Somebody else shall have it, not before delay_ms. Frees it and does not wait. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_nack(troupe_client *c, troupe_msg **m, int64_t delay_ms);
+/* It makes no sense: to the dead-letter queue, with this reason. Frees it and does not wait. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_bury(troupe_client *c, troupe_msg **m, const char *reason);
+/* Still at it: the ack time-out begins again. NOT_FOUND: it is not ours any more. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_touch(troupe_client *c, troupe_msg *m);
+
+/* How often it was delivered, this time included; 0: it is not from a queue. */
+TROUPE_API uint32_t troupe_msg_deliveries(const troupe_msg *m);
+
+/* What the broker knows: a map (stat), an array of maps (list: name NULL or "" is all, else a queue and those below it), a map (peek: `state` ready, held,
+ * delayed or buried; the at-th from 0; EMPTY). The answer is a message like any other, given; read it with troupe_msg_json or troupe_msg_packed. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_stat(troupe_client *c, const char *queue, troupe_msg **out);
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_list(troupe_client *c, const char *queue, troupe_msg **out);
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_peek(troupe_client *c, const char *queue, const char *state, uint64_t at, troupe_msg **out);
+
+/* Throws away what is ready and delayed (`all`: also what is in hand and buried). */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_purge(troupe_client *c, const char *queue, bool all, uint64_t *count);
+/* Paused: takes puts and gives nothing. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_pause(troupe_client *c, const char *queue, bool paused);
+/* Dead letters back to where they came from; most 0: all. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_retry(troupe_client *c, const char *queue, uint64_t most, uint64_t *count);
+
+#endif
