@@ -257,7 +257,7 @@ bool trp_queue_record_batch_add(struct trp_queue_record_batch *b, uint64_t seq) 
     if (b->n + TRP_PACK_MAX_HEAD > sizeof b->bytes)
         return false;
     uint64_t up = seq - b->last, down = b->last - seq;
-    b->n = (size_t)(trp_pack_uint(b->bytes + b->n, seq > b->last ? up << 1 : (down << 1) - 1) - b->bytes);
+    b->n = (size_t)(trp_pack_uint(b->bytes + b->n, seq >= b->last ? up << 1 : (down << 1) - 1) - b->bytes);
     b->last = seq;
     return true;
 }

@@ -3,13 +3,9 @@
  *
  * The life of a link; its states are in link_private.h.
  *
- * Reading: the loop's chunk goes through the deframer, whose frames go to the handler in place. Writing: output gathers
- * in the outbox until the end of the turn, then leaves in one writev. What the kernel does not take becomes one
- * uv_write, `flight`, and new output gathers behind it until that is done. So one message that comes when all is quiet
- * costs one wait, one read and one write, and no memory is taken or given back for it.
- *
- * Nobody is called from inside a call: whatever goes wrong there (no memory, a broken pipe) is noted in `failed`, and
- * the flush at the end of the turn ends the link.
+ * Reading: the loop's chunk goes through the deframer, whose frames go to the handler in place. Writing is in
+ * link_output.c. One message that comes when all is quiet costs one wait, one read and one write, and no memory is
+ * taken or given back for it.
  *
  * Time: one timer, which is set anew only when a deadline comes before it would fire; when it fires early it looks at
  * the deadline and goes on. A stream of frames, each cut by a read, so costs no timer work.
@@ -18,25 +14,22 @@
  * way. So after a flush the link says its own end, throws away what still comes, and waits for the peer's end. */
 #include "transports/link.h"
 
+#include <stdio.h>
+
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/link_private.h"
-#include <stdio.h>
-#include <sys/socket.h>
 
 enum {
     DEFAULT_MAX_FRAME = 1024 * 1024 + 1024,
     DEFAULT_GREETING_MS = 10 * 1000,
     DEFAULT_FRAME_MS = 30 * 1000,
-    LAST_WORDS_MS = 1000,              /* for a link that ends by itself */
-    THROWN_AWAY_MAX = 4 * 1024 * 1024, /* a peer that goes on talking to a closed link is waited for no longer */
-    PIECES_AT_ONCE = 64,
-    PIECES_IN_FLIGHT = 16,
+    LAST_WORDS_MS = 1000, /* for a link that ends by itself */
 };
 
 /* --- states --- */
 
-static void enter(struct trp_link *l, enum trp_link_state to) {
+void trp_link_enter(struct trp_link *l, enum trp_link_state to) {
     static const uint8_t next[] = {
         [TRP_LINK_DIALLING] = 1 << TRP_LINK_GREETING | 1 << TRP_LINK_CLOSED,
         [TRP_LINK_GREETING] = 1 << TRP_LINK_UP | 1 << TRP_LINK_FLUSHING | 1 << TRP_LINK_CLOSED,
@@ -52,12 +45,12 @@ static void enter(struct trp_link *l, enum trp_link_state to) {
 }
 
 /* Nobody has closed it and nothing has gone wrong: it takes output, and its input is listened to. */
-static bool trp_link_is_alive(const struct trp_link *l) {
+bool trp_link_is_alive(const struct trp_link *l) {
     return l->state <= TRP_LINK_UP && !l->failed;
 }
 
 /* The first reason is the one that is told, unless it was our own orderly close and its last words are lost. */
-static void trp_link_note(struct trp_link *l, troupe_status st, const char *why) {
+void trp_link_note(struct trp_link *l, troupe_status st, const char *why) {
     bool lost = l->state == TRP_LINK_FLUSHING && l->status == TROUPE_CLOSED && !l->ended;
     if (l->status != TROUPE_OK && !lost)
         return;
@@ -65,7 +58,7 @@ static void trp_link_note(struct trp_link *l, troupe_status st, const char *why)
     l->why = why;
 }
 
-static void trp_link_note_uv(struct trp_link *l, int err) {
+void trp_link_note_uv(struct trp_link *l, int err) {
     trp_link_note(l, trp_status_from_uv(err), uv_strerror(err));
 }
 
@@ -87,10 +80,10 @@ static void on_handle_closed(uv_handle_t *handle) {
         last_call(l);
 }
 
-static void trp_link_finish(struct trp_link *l) {
+void trp_link_finish(struct trp_link *l) {
     if (l->state == TRP_LINK_CLOSED)
         return;
-    enter(l, TRP_LINK_CLOSED);
+    trp_link_enter(l, TRP_LINK_CLOSED);
     trp_link_clean(l);
     uv_close((uv_handle_t *)trp_link_stream(l), on_handle_closed);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);
@@ -170,7 +163,7 @@ static void on_timer(uv_timer_t *timer) {
 static void start_reading(struct trp_link *l);
 
 static void close_after_flush(struct trp_link *l, int64_t ms) {
-    enter(l, TRP_LINK_FLUSHING);
+    trp_link_enter(l, TRP_LINK_FLUSHING);
     set_deadline_in(l, ms);
     if (l->paused && !l->ended)
         start_reading(l);
@@ -196,7 +189,7 @@ static void break_off(struct trp_link *l, troupe_status st, const char *why) {
 /* --- reading --- */
 
 static void on_greeting(struct trp_link *l, uint16_t protocol) {
-    enter(l, TRP_LINK_UP);
+    trp_link_enter(l, TRP_LINK_UP);
     l->deadline = INT64_MAX;
     l->handler->up(l->user, l, protocol);
     trp_assert(l->greeted || !trp_link_is_alive(l));
@@ -258,6 +251,11 @@ static void on_end(struct trp_link *l) {
         trp_link_close(l, LAST_WORDS_MS);
     else
         trp_link_finish(l);
+}
+
+/* A frame that is half read when the limit falls below it is refused. */
+void trp_link_limit(struct trp_link *l, size_t max_frame) {
+    trp_deframer_limit(&l->in, max_frame);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -336,7 +334,7 @@ static int64_t greeting_ms(const struct trp_link_opts *opts) {
 
 /* The stream is open: awaits the peer's greeting. */
 static void connected(struct trp_link *l) {
-    enter(l, TRP_LINK_GREETING);
+    trp_link_enter(l, TRP_LINK_GREETING);
     if (!l->paused)
         start_reading(l);
 }

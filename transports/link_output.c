@@ -9,6 +9,7 @@
 #include "transports/link.h"
 
 #include <sys/socket.h>
+
 #include "transports/assert.h"
 #include "transports/link_private.h"
 
@@ -19,7 +20,7 @@ enum {
 
 /* --- the dirty list --- */
 
-static void soil(struct trp_link *l) {
+void trp_link_soil(struct trp_link *l) {
     if (l->dirty_at)
         return;
     l->dirty_at = l->loop->dirty_end;
@@ -39,7 +40,7 @@ void trp_link_clean(struct trp_link *l) {
     l->dirty_at = NULL;
 }
 
-static void fail(struct trp_link *l, troupe_status st, const char *why) {
+void trp_link_fail(struct trp_link *l, troupe_status st, const char *why) {
     trp_link_note(l, st, why);
     l->failed = true;
     trp_link_soil(l);
@@ -111,7 +112,7 @@ static void linger(struct trp_link *l) {
         trp_link_finish(l);
         return;
     }
-    enter(l, TRP_LINK_LINGERING);
+    trp_link_enter(l, TRP_LINK_LINGERING);
 }
 
 void trp_link_flush(struct trp_link *l) {
@@ -122,6 +123,8 @@ void trp_link_flush(struct trp_link *l) {
     else if (l->state == TRP_LINK_FLUSHING && is_drained(l))
         linger(l);
 }
+
+/* --- what the handlers say --- */
 
 /* Output was appended. */
 static void touch(struct trp_link *l) {
@@ -143,7 +146,7 @@ static void *fail_memory(struct trp_link *l) {
     return NULL;
 }
 
-static bool trp_link_put_greeting(struct trp_link *l, uint16_t protocol) {
+bool trp_link_put_greeting(struct trp_link *l, uint16_t protocol) {
     uint8_t greeting[TRP_GREETING_SIZE];
     trp_greeting_write(greeting, protocol);
     l->greeted = trp_outbox_raw(&l->out, greeting, sizeof greeting);
@@ -158,11 +161,6 @@ void trp_link_greet(struct trp_link *l, uint16_t protocol) {
         touch(l);
     else
         fail_memory(l);
-}
-
-/* A frame whose head has been read was let in under the old limit. */
-void trp_link_limit(struct trp_link *l, size_t max_frame) {
-    l->in.limit = max_frame;
 }
 
 void trp_link_prefix(struct trp_link *l, const void *p, size_t n) {
@@ -220,4 +218,3 @@ size_t trp_link_pending(const struct trp_link *l) {
 void trp_link_discard(struct trp_link *l) {
     trp_outbox_discard(&l->out);
 }
-

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Power cuts and kills at random moments, some of them while syncs fail: what was confirmed as synced survives each of
+ * them, what was confirmed as written survives a kill, and the log always opens again, for it is never damaged. */
+#include "tests/support/power.h"
+#include "tests/support/log.h"
+#include "tests/support/run.h"
+
+enum { CHAINS = 40, ROUNDS = 25, STEPS = 60 };
+
+struct chain {
+    struct log l;
+    struct power p;
+    uint64_t confirmed[64 * 1024]; /* lsn of record i, modulo */
+    uint64_t starts[4096];         /* first record of a segment, modulo */
+    uint64_t dropped;              /* records below may be gone */
+    uint64_t survives;             /* records below must be there */
+    unsigned cuts, kills;
+};
+
+static struct chain chain;
+
+enum { LSNS = sizeof chain.confirmed / sizeof *chain.confirmed, STARTS = sizeof chain.starts / sizeof *chain.starts };
+
+static void append(struct chain *c) {
+    struct log *l = &c->l;
+    uint64_t segment = trp_journal_newest(l->j);
+    troupe_status st = log_append_must(l, power_random(&c->p, 4) == 0);
+    if (st != TROUPE_OK)
+        return; /* full, for a while */
+    c->confirmed[(l->next - 1) % LSNS] = l->lsn;
+    if (l->segment != segment)
+        c->starts[l->segment % STARTS] = l->next - 1;
+}
+
+/* A segment whose records nobody wants any more. */
+static void drop(struct chain *c) {
+    struct trp_journal *j = c->l.j;
+    if (trp_journal_newest(j) < trp_journal_oldest(j) + 3)
+        return;
+    c->dropped = c->starts[(trp_journal_oldest(j) + 1) % STARTS];
+    ck_assert_int_eq(trp_journal_drop_oldest(j), TROUPE_OK);
+}
+
+static void step(struct chain *c) {
+    static const unsigned levels[] = {TRP_JOURNAL_SYNCED, TRP_JOURNAL_SYNCED, TRP_JOURNAL_WRITTEN, TRP_JOURNAL_NOTHING};
+    for (uint64_t n = power_random(&c->p, 12); n; n--)
+        append(c);
+    if (power_random(&c->p, 10) == 0)
+        drop(c);
+    trp_journal_commit(c->l.j, levels[power_random(&c->p, 4)]);
+    for (uint64_t n = power_random(&c->p, 400); n; n--)
+        sched_yield();
+}
+
+/* Records below are confirmed by `position`. */
+static uint64_t confirmed_by(const struct chain *c, uint64_t position) {
+    uint64_t i = c->l.next, least = c->l.replayed;
+    while (i > least && c->confirmed[(i - 1) % LSNS] > position)
+        i--;
+    return i;
+}
+
+static void check(struct chain *c) {
+    struct log *l = &c->l;
+    ck_assert_msg(!l->wrong, "something replayed was not appended");
+    ck_assert_msg(l->replayed >= c->survives, "records from %llu on are lost, %llu were confirmed", (unsigned long long)l->replayed,
+                  (unsigned long long)c->survives);
+    ck_assert(l->first == l->replayed || l->first <= c->dropped);
+}
+
+static void round_run(struct chain *c) {
+    static struct power_generation g;
+    struct log *l = &c->l;
+    power_begin(&g, &c->p);
+    l->opts.sys = &g.sys;
+    c->p.sync_fails = 0; /* an open that fails is no news */
+    log_open(l);
+    check(c);
+    c->survives = l->replayed; /* recovery made it durable */
+    c->p.sync_fails = power_random(&c->p, 3) == 0 ? 10 : 0;
+    for (uint64_t n = power_random(&c->p, STEPS); n; n--)
+        step(c);
+    uint64_t event = power_random(&c->p, 8);
+    if (event == 0) {
+        c->p.sync_fails = 0;
+        uint64_t next = l->next;
+        log_close(l);
+        c->survives = next;
+        return;
+    }
+    bool kill = event < 4;
+    uint64_t position = kill ? trp_journal_written(l->j) : trp_journal_synced(l->j);
+    power_kill(&g);
+    c->survives = confirmed_by(c, position);
+    (void)trp_journal_close(&l->j);
+    c->kills += kill;
+    c->cuts += !kill;
+    if (!kill)
+        power_cut(&c->p);
+}
+
+START_TEST(what_is_confirmed_survives) {
+    uint64_t seed = log_seed() + (uint64_t)_i;
+    memset(&chain, 0, sizeof chain);
+    log_make_hasty(&chain.l);
+    power_init(&chain.p, chain.l.path, seed);
+    chain.l.opts.segment_bytes = 2000 + power_random(&chain.p, 20000);
+    chain.l.opts.lazy_ms = 3;
+    chain.l.opts.retry_ms = 1;
+    for (int i = 0; i < ROUNDS; i++)
+        round_run(&chain);
+    printf("%u power cuts, %u kills, %llu records, %u syncs failed in the last generation\n", chain.cuts, chain.kills,
+           (unsigned long long)chain.l.next, chain.p.sync_failed);
+    power_forget(&chain.p);
+    log_remove(&chain.l);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("journal_power");
+    TCase *c = run_case(s, "power", NULL, 0);
+    tcase_add_loop_test(c, what_is_confirmed_survives, 0, CHAINS);
+    tcase_set_timeout(c, 300);
+    return run_suite(s);
+}
