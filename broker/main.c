@@ -40,6 +40,7 @@ enum {
     OPT_FRAME,
     OPT_DRAIN,
     OPT_AUTHKEY,
+    OPT_SYNC_DELAY,
     OPT_DATA = 'd'
 };
 
@@ -56,6 +57,7 @@ static const struct argp_option options[] = {
     {"drain-timeout", OPT_DRAIN, "TIME", 0, "How long a stop waits for requests in hand (default 5s)", 0},
     {"data", OPT_DATA, "DIR", 0, "Keep durable queues there (made if it is missing); one brokerd a directory", 0},
     {"authkey-file", OPT_AUTHKEY, "FILE", 0, "Ask peers to prove that they know the key in FILE (mode 0600, yours)", 0},
+    {"test-sync-delay", OPT_SYNC_DELAY, "TIME", OPTION_HIDDEN, "Make each fdatasync so much slower, as a bad disk does", 0},
     {0},
 };
 
@@ -142,6 +144,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         return 0;
     case OPT_AUTHKEY:
         c->broker.authkey_file = arg;
+        return 0;
+    case OPT_SYNC_DELAY:
+        c->broker.test_sync_delay_ms = take_time("test-sync-delay", arg);
         return 0;
     case ARGP_KEY_ARG:
         usage("'%s' is not understood: brokerd takes flags only%s", arg, "");

@@ -274,6 +274,7 @@ static troupe_status records_read(struct trp_recovery *r, const struct trp_recov
         enum trp_record_kind kind = trp_record_read(window_slice(w), at, &record);
         if (kind == TRP_RECORD_MORE) {
             /* Compared before any room is made for it. */
+            r->stop = kind;
             if ((int64_t)record.size > w->size - w->offset)
                 return TROUPE_OK;
             troupe_status st = window_fill(r, w, record.size);
@@ -284,6 +285,7 @@ static troupe_status records_read(struct trp_recovery *r, const struct trp_recov
             tell_progress(r, before + (uint64_t)w->offset);
             continue;
         }
+        r->stop = kind;
         if (kind == TRP_RECORD_ZERO || kind == TRP_RECORD_BAD || record.size > limit - at)
             return TROUPE_OK;
         troupe_status st = take(r, f, kind, &record, at);
@@ -396,10 +398,9 @@ static troupe_status older_read(struct trp_recovery *r, const struct trp_recover
     close(w->fd);
     if (st != TROUPE_OK || r->end == limit)
         return st;
+    bool empty = r->stop == TRP_RECORD_ZERO || (int64_t)offset_of(f, r->end) >= f->size;
     return say_damage(r, f, offset_of(f, r->end),
-                      (int64_t)offset_of(f, r->end) >= f->size
-                          ? "it ends there, before the next segment begins, or one is missing"
-                          : "the record there is bad");
+                      empty ? "it ends there, before the next segment begins, or one is missing" : "the record there is bad");
 }
 
 static troupe_status file_read(struct trp_recovery *r, size_t i, struct window *w) {

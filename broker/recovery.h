@@ -30,11 +30,12 @@ struct trp_recovery {
 
     struct trp_recovery_file *files; /* in order; the last one is appended to */
     size_t n;
-    int fd;          /* of the last one, open for writing; -1: there is none */
-    uint64_t end;    /* position behind the last record */
-    uint64_t synced; /* the most that a mark says */
-    uint64_t oldest; /* likewise: the oldest segment that must be there */
-    uint64_t cut;    /* bytes of a torn tail */
+    int fd;                    /* of the last one, open for writing; -1: there is none */
+    uint64_t end;              /* position behind the last record */
+    enum trp_record_kind stop; /* what is there instead of another one */
+    uint64_t synced;           /* the most that a mark says */
+    uint64_t oldest;           /* likewise: the oldest segment that must be there */
+    uint64_t cut;              /* bytes of a torn tail */
     uint64_t done, total;
     char why[512]; /* what is wrong, or what was cut */
 };

@@ -298,6 +298,9 @@ static troupe_status file_drop(struct trp_writer *w) {
     trp_segment_name(name, w->files[0]);
     if (w->sys->unlink(w->sys->ctx, w->dir, name) != 0 && errno != ENOENT)
         return TROUPE_SYSTEM;
+    /* Before the next one goes: if this one came back with the power and the next one did not, there would be a hole. */
+    if (w->sys->fsync(w->sys->ctx, w->dir) != 0)
+        return TROUPE_SYSTEM;
     w->n--;
     memmove(w->files, w->files + 1, w->n * sizeof *w->files);
     return TROUPE_OK;

@@ -18,6 +18,7 @@ clean() {
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
+trap 'echo "demo: line $LINENO failed" >&2' ERR
 
 bold='' plain=''
 if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
@@ -97,7 +98,7 @@ big_and_small() {
 
 # The descendants of the actor with their CPU time in ticks: `pid ticks` a line. The actor's own children are the nursery; its children work.
 workers() {
-  cat /proc/[0-9]*/stat 2>/dev/null | awk -v actor="$actor" '
+  { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v actor="$actor" '
     { pid = $1; sub(/^.*\) /, ""); split($0, f, " "); parent[pid] = f[2]; ticks[pid] = f[12] + f[13] }
     END { for (pid in parent) if (parent[parent[pid]] == actor) print pid, ticks[pid] }'
 }

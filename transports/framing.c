@@ -40,8 +40,13 @@ static uint64_t read_be64(const uint8_t *p) {
 }
 
 void trp_deframer_init(struct trp_deframer *d, enum trp_framing kind, size_t limit) {
+    *d = (struct trp_deframer){.kind = kind};
+    trp_deframer_limit(d, limit);
+}
+
+void trp_deframer_limit(struct trp_deframer *d, size_t limit) {
     const size_t most = SIZE_MAX - TRP_FRAME_HEAD_MAX; /* head and body together have a size */
-    *d = (struct trp_deframer){.kind = kind, .limit = limit < most ? limit : most};
+    d->limit = limit < most ? limit : most;
 }
 
 void trp_deframer_fini(struct trp_deframer *d) {

@@ -53,6 +53,8 @@ enum trp_frame_event {
 
 void trp_deframer_init(struct trp_deframer *d, enum trp_framing kind, size_t limit);
 void trp_deframer_fini(struct trp_deframer *d);
+/* The largest body accepted from now on. */
+void trp_deframer_limit(struct trp_deframer *d, size_t limit);
 /* Is something half done (a greeting or frame begun and not ended)? The caller puts a deadline on that. */
 bool trp_deframer_partial(const struct trp_deframer *d);
 

@@ -44,7 +44,6 @@ void trp_link_enter(struct trp_link *l, enum trp_link_state to) {
     l->state = to;
 }
 
-/* Nobody has closed it and nothing has gone wrong: it takes output, and its input is listened to. */
 bool trp_link_is_alive(const struct trp_link *l) {
     return l->state <= TRP_LINK_UP && !l->failed;
 }
@@ -230,7 +229,7 @@ static void feed(struct trp_link *l, const uint8_t *p, const uint8_t *end) {
 /* A closed link is still told something. */
 static void throw_away(struct trp_link *l, size_t n) {
     l->thrown_away += n;
-    if (l->thrown_away <= THROWN_AWAY_MAX)
+    if (l->thrown_away <= TRP_THROWN_AWAY_MAX)
         return;
     if (l->state == TRP_LINK_LINGERING)
         trp_link_finish(l);

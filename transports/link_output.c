@@ -107,8 +107,8 @@ static void fly(struct trp_link *l) {
 /* Everything is written: says our end and waits for the peer's. uv_shutdown would take another turn to do it. */
 static void linger(struct trp_link *l) {
     uv_os_fd_t fd;
-    if (!l->spoken || l->ended || l->thrown_away > THROWN_AWAY_MAX || uv_fileno((uv_handle_t *)trp_link_stream(l), &fd) != 0 ||
-        shutdown(fd, SHUT_WR) != 0) {
+    if (!l->spoken || l->ended || l->thrown_away > TRP_THROWN_AWAY_MAX ||
+        uv_fileno((uv_handle_t *)trp_link_stream(l), &fd) != 0 || shutdown(fd, SHUT_WR) != 0) {
         trp_link_finish(l);
         return;
     }

@@ -73,8 +73,28 @@ void trp_link_abandon(struct trp_link *l);
 /* The stream is open: asks `accept` whether to take it, and begins or abandons it. */
 void trp_link_accepted(struct trp_link *l, trp_accept_fn *accept, void *ctx, const struct trp_link_opts *opts);
 
-/* The loop's: takes it off the dirty list; gives its output to the kernel, or ends it if it has failed. */
+/* --- between link.c and link_output.c --- */
+
+enum { TRP_THROWN_AWAY_MAX = 4 * 1024 * 1024 }; /* a peer that goes on talking to a closed link is waited for no longer */
+
+/* Goes to the next state; asserts the table above. */
+void trp_link_enter(struct trp_link *l, enum trp_link_state to);
+/* Nobody has closed it and nothing has gone wrong: it takes output, and its input is listened to. */
+bool trp_link_is_alive(const struct trp_link *l);
+/* Why it will end. */
+void trp_link_note(struct trp_link *l, troupe_status st, const char *why);
+void trp_link_note_uv(struct trp_link *l, int err);
+/* Ends it at once. */
+void trp_link_finish(struct trp_link *l);
+/* Notes why, and lets the flush at the end of the turn end it: for calls, in which no handler may run. */
+void trp_link_fail(struct trp_link *l, troupe_status st, const char *why);
+/* False: no memory. */
+bool trp_link_put_greeting(struct trp_link *l, uint16_t protocol);
+/* Puts it on the loop's dirty list; takes it off. */
+void trp_link_soil(struct trp_link *l);
 void trp_link_clean(struct trp_link *l);
+
+/* The loop's, for what trp_link_clean gave it: gives its output to the kernel, or ends it if it has failed. */
 void trp_link_flush(struct trp_link *l);
 
 #endif

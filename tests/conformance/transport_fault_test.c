@@ -314,6 +314,26 @@ START_TEST(a_slow_stream_is_not_a_late_frame) {
 }
 END_TEST
 
+/* The program is away from its loop for longer than the deadline; the rest of the frame has come in time. */
+START_TEST(a_frame_that_waits_for_us_is_not_late) {
+    rig.opts.frame_ms = 50;
+    rig_listen(_i);
+    int fd = raw_connect(rig.url);
+    uint8_t frame[16] = {0}, *end = trp_frame_head(frame, _i == RIG_IPC ? TRP_FRAMING_IPC : TRP_FRAMING_TCP, 1);
+    *end++ = 'x';
+    raw_greet(fd, TRP_SP_PAIR0);
+    raw_write(fd, frame, 3);
+    RIG_WAIT(first()->ups == 1);
+    while (!trp_deframer_partial(&first()->link->in))
+        trp_loop_once(&rig.loop, 1);
+    raw_write(fd, frame + 3, (size_t)(end - frame) - 3);
+    uv_sleep(120);
+    RIG_WAIT(first()->frames == 1);
+    ck_assert_int_eq(first()->breaks, 0);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_paused_frame_is_not_late) {
     rig.opts.frame_ms = 50;
     rig_listen(_i);
@@ -769,6 +789,7 @@ int main(void) {
         a_dialler_has_a_deadline,
         a_frame_has_a_deadline,
         a_slow_stream_is_not_a_late_frame,
+        a_frame_that_waits_for_us_is_not_late,
         a_paused_frame_is_not_late,
         resets_before_the_greeting_do_no_harm,
         a_reset_amid_output_is_noticed,

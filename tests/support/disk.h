@@ -59,13 +59,13 @@ static inline int disk_fault(struct disk *d, enum disk_call call) {
     return error;
 }
 
-#define DISK_FAULT(d, call)                                                                                            \
-    do {                                                                                                               \
-        int error_ = disk_fault((d), (call));                                                                          \
-        if (error_) {                                                                                                  \
-            errno = error_;                                                                                            \
-            return -1;                                                                                                 \
-        }                                                                                                              \
+#define DISK_FAULT(d, call)                                                                                                    \
+    do {                                                                                                                       \
+        int error_ = disk_fault((d), (call));                                                                                  \
+        if (error_) {                                                                                                          \
+            errno = error_;                                                                                                    \
+            return -1;                                                                                                         \
+        }                                                                                                                      \
     } while (0)
 
 static inline int64_t disk_size(int fd) {

@@ -26,15 +26,15 @@ struct log {
     struct trp_journal *j;
     struct trp_journal_opts opts;
     struct trp_journal_owner owner;
-    const char *why;   /* of the last open */
-    uint64_t cut;      /* of the last open */
-    uint64_t next;     /* number of the record that is appended next */
-    uint64_t replayed; /* numbers below are replayed */
-    uint64_t first;    /* number of the first one replayed */
+    const char *why;       /* of the last open */
+    uint64_t cut;          /* of the last open */
+    uint64_t next;         /* number of the record that is appended next */
+    uint64_t replayed;     /* numbers below are replayed */
+    uint64_t first;        /* number of the first one replayed */
     uint64_t lsn, segment; /* of the last append, or the last replayed */
-    uint64_t declared; /* catalogs seen in replay */
-    unsigned catalogs; /* catalogs written */
-    bool wrong;        /* something replayed was not what was appended */
+    uint64_t declared;     /* catalogs seen in replay */
+    unsigned catalogs;     /* catalogs written */
+    bool wrong;            /* something replayed was not what was appended */
     sem_t moved;
     atomic_uint moves;
 };

@@ -48,8 +48,8 @@ struct power {
     struct power_name names[POWER_NODES]; /* durable */
     size_t names_n;
     uint64_t seed;
-    unsigned sync_fails;   /* of a hundred */
-    unsigned sync_failed;  /* so far */
+    unsigned sync_fails;  /* of a hundred */
+    unsigned sync_failed; /* so far */
 };
 
 struct power_generation {
@@ -70,12 +70,32 @@ static inline struct power_node *power_find(struct power *p, ino_t ino) {
     return NULL;
 }
 
+/* Forgets files that neither the directory nor the disk has a name for. */
+static inline void power_reap(struct power *p) {
+    size_t kept = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        struct stat s;
+        bool named = fstat(p->nodes[i].fd, &s) == 0 && s.st_nlink > 0;
+        for (size_t k = 0; k < p->names_n; k++)
+            named |= p->names[k].ino == p->nodes[i].ino;
+        if (named) {
+            p->nodes[kept++] = p->nodes[i];
+        } else {
+            close(p->nodes[i].fd);
+            free(p->nodes[i].durable);
+        }
+    }
+    p->n = kept;
+}
+
 static inline struct power_node *power_node_of(struct power *p, int fd) {
     struct stat s;
     ck_assert_int_eq(fstat(fd, &s), 0);
     struct power_node *node = power_find(p, s.st_ino);
     if (node)
         return node;
+    if (p->n == POWER_NODES)
+        power_reap(p);
     ck_assert_uint_lt(p->n, POWER_NODES);
     node = &p->nodes[p->n++];
     memset(node, 0, sizeof *node);
@@ -260,7 +280,7 @@ static inline void power_forget(struct power *p) {
 
 static inline void power_write(const struct power *p, const char *name, const struct power_node *node) {
     char path[128];
-    snprintf(path, sizeof path, "%s/%s", p->path, name);
+    snprintf(path, sizeof path, "%.63s/%.47s", p->path, name);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(write(fd, node->durable, (size_t)node->size), node->size);
@@ -270,7 +290,7 @@ static inline void power_write(const struct power *p, const char *name, const st
 static inline void power_names_remove(const struct power *p, const struct power_name *names, size_t n) {
     char path[128];
     for (size_t i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/%s", p->path, names[i].name);
+        snprintf(path, sizeof path, "%.63s/%.47s", p->path, names[i].name);
         ck_assert_int_eq(unlink(path), 0);
     }
 }
@@ -322,7 +342,7 @@ static inline void power_cut(struct power *p) {
     /* What came back is on the disk, whoever opens it first. */
     for (size_t i = 0; i < p->names_n; i++) {
         char path[128];
-        snprintf(path, sizeof path, "%s/%s", p->path, p->names[i].name);
+        snprintf(path, sizeof path, "%.63s/%.47s", p->path, p->names[i].name);
         int fd = open(path, O_RDWR | O_CLOEXEC);
         struct power_node *node = power_node_of(p, fd);
         power_dirty(node, 0, power_size(node));

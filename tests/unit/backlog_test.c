@@ -175,8 +175,12 @@ START_TEST(two_threads_share_it) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {what_is_put_is_read_by_position, a_read_keeps_its_limits,        released_chunks_are_used_again,
-                                  a_burst_is_given_back,           what_was_not_told_is_taken_back, no_memory_changes_nothing,
+    const TTest *const tests[] = {what_is_put_is_read_by_position,
+                                  a_read_keeps_its_limits,
+                                  released_chunks_are_used_again,
+                                  a_burst_is_given_back,
+                                  what_was_not_told_is_taken_back,
+                                  no_memory_changes_nothing,
                                   two_threads_share_it};
     Suite *s = suite_create("backlog");
     tcase_set_timeout(run_case(s, "backlog", tests, sizeof tests / sizeof *tests), 60);

@@ -212,8 +212,8 @@ START_TEST(a_new_segment_that_fails_is_made_again) {
     static const struct {
         enum disk_call call;
         unsigned skip;
-    } cases[] = {{DISK_OPEN, 0}, {DISK_PWRITEV, 0}, {DISK_PWRITEV, 1}, {DISK_FDATASYNC, 0}, {DISK_FDATASYNC, 1},
-                 {DISK_RENAME, 0}, {DISK_FSYNC, 0}, {DISK_FTRUNCATE, 0}, {DISK_UNLINK, 0}};
+    } cases[] = {{DISK_OPEN, 0},   {DISK_PWRITEV, 0}, {DISK_PWRITEV, 1},   {DISK_FDATASYNC, 0}, {DISK_FDATASYNC, 1},
+                 {DISK_RENAME, 0}, {DISK_FSYNC, 0},   {DISK_FTRUNCATE, 0}, {DISK_UNLINK, 0}};
     struct log l;
     struct disk d;
     log_make(&l);
@@ -500,9 +500,9 @@ END_TEST
 int main(void) {
     const TTest *const full[] = {a_full_disk_refuses_takes_must_and_heals, it_opens_on_a_full_disk,
                                  dropping_a_segment_heals_a_full_disk, a_close_that_cannot_write_says_so};
-    const TTest *const syncs[] = {a_failed_sync_confirms_nothing_until_it_is_written_anew, what_reads_back_wrong_is_not_confirmed,
-                                  failing_syncs_lose_and_double_nothing, written_survives_a_kill_in_a_poisoned_log,
-                                  a_slow_sync_holds_up_nobody};
+    const TTest *const syncs[] = {a_failed_sync_confirms_nothing_until_it_is_written_anew,
+                                  what_reads_back_wrong_is_not_confirmed, failing_syncs_lose_and_double_nothing,
+                                  written_survives_a_kill_in_a_poisoned_log, a_slow_sync_holds_up_nobody};
     const TTest *const memory[] = {a_sync_thread_without_memory_tries_again};
     const TTest *const limits[] = {a_file_size_limit_is_a_full_disk, a_small_disk_fills_and_heals,
                                    a_read_only_disk_refuses_and_heals};

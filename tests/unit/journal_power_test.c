@@ -3,8 +3,8 @@
  *
  * Power cuts and kills at random moments, some of them while syncs fail: what was confirmed as synced survives each of
  * them, what was confirmed as written survives a kill, and the log always opens again, for it is never damaged. */
-#include "tests/support/power.h"
 #include "tests/support/log.h"
+#include "tests/support/power.h"
 #include "tests/support/run.h"
 
 enum { CHAINS = 40, ROUNDS = 25, STEPS = 60 };
@@ -65,8 +65,8 @@ static uint64_t confirmed_by(const struct chain *c, uint64_t position) {
 static void check(struct chain *c) {
     struct log *l = &c->l;
     ck_assert_msg(!l->wrong, "something replayed was not appended");
-    ck_assert_msg(l->replayed >= c->survives, "records from %llu on are lost, %llu were confirmed", (unsigned long long)l->replayed,
-                  (unsigned long long)c->survives);
+    ck_assert_msg(l->replayed >= c->survives, "records from %llu on are lost, %llu were confirmed",
+                  (unsigned long long)l->replayed, (unsigned long long)c->survives);
     ck_assert(l->first == l->replayed || l->first <= c->dropped);
 }
 

@@ -111,7 +111,8 @@ START_TEST(a_record_has_bytes_but_not_too_many) {
     log_open(&l);
     uint8_t byte = 0;
     ck_assert_int_eq(trp_journal_append(l.j, (struct trp_slice){NULL, 0}, false, NULL, NULL), TROUPE_INVALID);
-    ck_assert_int_eq(trp_journal_append(l.j, (struct trp_slice){&byte, TRP_RECORD_MAX + 1ul}, true, NULL, NULL), TROUPE_TOO_BIG);
+    ck_assert_int_eq(trp_journal_append(l.j, (struct trp_slice){&byte, TRP_RECORD_MAX + 1ul}, true, NULL, NULL),
+                     TROUPE_TOO_BIG);
     const struct trp_slice two[] = {{&byte, SIZE_MAX}, {&byte, SIZE_MAX}};
     ck_assert_int_eq(trp_journal_appendv(l.j, two, 2, true, NULL, NULL), TROUPE_TOO_BIG);
     log_close(&l);
@@ -603,15 +604,9 @@ START_TEST(a_steady_log_allocates_nothing) {
 END_TEST
 
 int main(void) {
-    const TTest *const basics[] = {what_was_synced_is_replayed,
-                                   it_goes_on_where_it_was,
-                                   an_empty_log_opens_again,
-                                   close_syncs_what_was_not_committed,
-                                   the_folder_is_made,
-                                   parts_are_one_record,
-                                   a_record_has_bytes_but_not_too_many,
-                                   records_may_be_large,
-                                   recovery_tells_its_progress,
+    const TTest *const basics[] = {what_was_synced_is_replayed,         it_goes_on_where_it_was, an_empty_log_opens_again,
+                                   close_syncs_what_was_not_committed,  the_folder_is_made,      parts_are_one_record,
+                                   a_record_has_bytes_but_not_too_many, records_may_be_large,    recovery_tells_its_progress,
                                    what_replay_says_ends_the_open};
     const TTest *const levels[] = {what_nobody_waits_for_is_written_and_later_synced,
                                    synced_may_be_asked_for_afterwards,
@@ -619,12 +614,9 @@ int main(void) {
                                    many_commits_share_one_sync,
                                    spinning_sees_what_waiting_sees,
                                    too_much_waiting_is_again_but_for_must};
-    const TTest *const segments[] = {segments_follow_each_other,
-                                     many_segments_in_one_commit,
-                                     a_record_larger_than_a_segment_has_its_own,
-                                     a_failed_catalog_leaves_no_trace,
-                                     the_oldest_segments_are_dropped,
-                                     a_drop_nobody_waits_for_happens_too};
+    const TTest *const segments[] = {
+        segments_follow_each_other,       many_segments_in_one_commit,     a_record_larger_than_a_segment_has_its_own,
+        a_failed_catalog_leaves_no_trace, the_oldest_segments_are_dropped, a_drop_nobody_waits_for_happens_too};
     const TTest *const locks[] = {one_log_has_one_owner, a_file_is_no_folder};
     const TTest *const memory[] = {open_without_memory_leaks_nothing, append_without_memory_changes_nothing,
                                    a_steady_log_allocates_nothing};

@@ -28,7 +28,8 @@ static void image_put(const struct log *l, const char *name, struct image i) {
     log_file_write(l, name, i.p, i.n);
 }
 
-/* A log of `n` records in commits of `group`, synced one by one if `each`. `crash`: the last segment as a kill would leave it. */
+/* A log of `n` records in commits of `group`, synced one by one if `each`. `crash`: the last segment as a kill would leave it.
+ */
 static struct image make(struct log *l, unsigned n, unsigned group, bool crash) {
     char name[TRP_SEGMENT_NAME];
     log_make_hasty(l);
@@ -405,9 +406,12 @@ START_TEST(a_disk_that_refuses_has_a_sentence) {
         int error;
         const char *text;
     } cases[] = {
-        {DISK_OPEN, EROFS, "/lock: Read-only file system"},    {DISK_PREAD, EIO, "Input/output error"},
-        {DISK_PWRITEV, EIO, "cannot write"},                   {DISK_FDATASYNC, EIO, "cannot sync"},
-        {DISK_FSYNC, EIO, "cannot sync"},                      {DISK_FTRUNCATE, EROFS, "cannot cut the torn tail of"},
+        {DISK_OPEN, EROFS, "/lock: Read-only file system"},
+        {DISK_PREAD, EIO, "Input/output error"},
+        {DISK_PWRITEV, EIO, "cannot write"},
+        {DISK_FDATASYNC, EIO, "cannot sync"},
+        {DISK_FSYNC, EIO, "cannot sync"},
+        {DISK_FTRUNCATE, EROFS, "cannot cut the torn tail of"},
     };
     struct log l;
     struct disk d;

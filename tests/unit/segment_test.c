@@ -190,12 +190,9 @@ END_TEST
 int main(void) {
     const TTest *const names[] = {names_are_read_as_they_are_written, other_names_are_not_ours, parts_come_after_their_segment};
     const TTest *const heads[] = {a_header_tells_what_was_written, a_flipped_bit_spoils_a_header};
-    const TTest *const records[] = {a_record_is_read_at_its_position_only,
-                                    parts_make_one_record,
-                                    a_record_cut_short_asks_for_more,
-                                    a_flipped_bit_spoils_a_record,
-                                    zeros_are_no_record,
-                                    no_length_is_believed};
+    const TTest *const records[] = {
+        a_record_is_read_at_its_position_only, parts_make_one_record, a_record_cut_short_asks_for_more,
+        a_flipped_bit_spoils_a_record,         zeros_are_no_record,   no_length_is_believed};
     const TTest *const marks[] = {a_mark_tells_what_was_written, a_mark_is_found_anywhere};
     Suite *s = suite_create("segment");
     run_case(s, "names", names, sizeof names / sizeof *names);

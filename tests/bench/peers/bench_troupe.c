@@ -107,6 +107,7 @@ static void req(void) {
 typedef struct {
     rio io;
     size_t left; /* of the frame being read */
+    char payload[65536];
 } wire;
 
 static void wire_flush(wire *w) {
@@ -203,11 +204,23 @@ static char *wire_msg(wire *w, size_t *len, char *topic, char *reply, long *repl
         }
         if (reply_n)
             *reply_n = n;
-        if (wire_len(w, *wire_take(w, 1)) != -1)
-            die("headers");
+        unsigned char headers = *wire_take(w, 1);
+        for (int pairs = headers == 0xc0 ? 0 : headers & 15; pairs > 0; pairs--) {
+            wire_take(w, (size_t)wire_len(w, *wire_take(w, 1)));
+            wire_uint(w);
+        }
         n = wire_len(w, *wire_take(w, 1));
         *len = (size_t)n;
-        return (char *)wire_take(w, (size_t)n);
+        char *d = (char *)wire_take(w, (size_t)n);
+        if (arity == 5) { /* from a queue: a map of names and unsigned integers; the payload stays where it is meanwhile */
+            char *keep = memcpy(w->payload, d, (size_t)n);
+            for (int pairs = *wire_take(w, 1) & 15; pairs > 0; pairs--) {
+                wire_take(w, (size_t)wire_len(w, *wire_take(w, 1)));
+                wire_uint(w);
+            }
+            return keep;
+        }
+        return d;
     }
 }
 static size_t put_head(unsigned char *h, const char *topic, const char *reply, long reply_n, uint64_t id) {
@@ -239,7 +252,7 @@ static size_t put_head(unsigned char *h, const char *topic, const char *reply, l
     return n;
 }
 static void raw_pub(void) {
-    wire w;
+    static wire w;
     wire_open(&w);
     static char b[65536];
     unsigned char h[512];
@@ -272,7 +285,7 @@ static void raw_subscribe(wire *w, const char *topic) {
         wire_uint(w);
 }
 static void raw_sub(int i) {
-    wire w;
+    static wire w;
     wire_open(&w);
     raw_subscribe(&w, "bench");
     role_ready();
@@ -285,7 +298,7 @@ static void raw_sub(int i) {
     }
 }
 static void raw_rep(void) {
-    wire w;
+    static wire w;
     wire_open(&w);
     raw_subscribe(&w, "rpc");
     role_ready();
@@ -310,7 +323,7 @@ static void raw_rep(void) {
     }
 }
 static void raw_req(void) {
-    wire w;
+    static wire w;
     wire_open(&w);
     static const unsigned char hello[] = {0x92, 1, 0x80};
     wire_put(&w, hello, 3);
@@ -349,8 +362,104 @@ static void raw_req(void) {
     }
     req_finished();
 }
+/* ---------- queues: variant raw is in memory, synced and written are durable with that level ---------- */
+static void raw_setup(void) {
+    static wire w;
+    bool durable = strcmp(O.variant, "raw") != 0;
+    wire_open(&w);
+    unsigned char d[96] = {0x95, 12, 1, 0xa7};
+    memcpy(d + 4, "declare\xa4work\x81\xa7" "durable", 21);
+    d[25] = durable ? 0xc3 : 0xc2;
+    wire_put(&w, d, 26);
+    wire_flush(&w);
+    if (*wire_take(&w, 1) != 0x94 || wire_uint(&w) != 15)
+        die("no OK for declare");
+    close(w.io.fd);
+}
+static int wire_oks(wire *w, int least) {
+    int n = 0;
+    while (n < least || wire_has(w)) {
+        if (*wire_take(w, 1) != 0x94 || wire_uint(w) != 15)
+            die("a put was refused");
+        for (int i = 0; i < 3; i++)
+            wire_uint(w);
+        n++;
+    }
+    return n;
+}
+static void raw_prod(void) {
+    static wire w;
+    static char b[65536];
+    unsigned char h[512];
+    uint64_t seq;
+    int r, out = 0, unfl = 0, half = O.confirm_window / 2 > 0 ? O.confirm_window / 2 : 1;
+    size_t hn = put_head(h, "_q.work", 0, -1, 1);
+    if (!strcmp(O.variant, "written")) { /* a header that demands no more than that */
+        memcpy(h + hn - (O.size < 256 ? 3 : 4), "\x81\xa7t-level\x02", 10);
+        hn += 9 - (size_t)(O.size < 256 ? 2 : 3);
+        if (O.size < 256) {
+            h[hn++] = 0xc4, h[hn++] = (unsigned char)O.size;
+        } else {
+            h[hn++] = 0xc5, h[hn++] = (unsigned char)(O.size >> 8), h[hn++] = (unsigned char)O.size;
+        }
+    }
+    wire_open(&w);
+    pub_begin();
+    while ((r = pub_next(&seq)) != PUB_DONE) {
+        if (r == PUB_STALL) {
+            wire_flush(&w), unfl = 0;
+            if (out)
+                out -= wire_oks(&w, out);
+            pub_stall();
+            continue;
+        }
+        fill(b, seq);
+        rio_put(&w.io, h, hn);
+        wire_put(&w, b, (size_t)O.size);
+        out++;
+        if (++unfl > half / 2)
+            wire_flush(&w), unfl = 0;
+        if (out >= O.confirm_window) {
+            wire_flush(&w), unfl = 0;
+            out -= wire_oks(&w, out > half ? out - half : 1);
+        }
+    }
+    wire_flush(&w);
+    if (out)
+        wire_oks(&w, out);
+    pub_finished();
+}
+static void raw_cons(int i) {
+    static wire w;
+    int unacked = 0;
+    wire_open(&w);
+    unsigned char s[32] = {0x95, 5, 1, 1, 0xa7};
+    memcpy(s + 5, "_q.work\x81\xa6" "credit", 15);
+    s[20] = (unsigned char)O.prefetch;
+    wire_put(&w, s, 21);
+    wire_flush(&w);
+    wire_oks(&w, 1);
+    role_ready();
+    role_go();
+    for (;;) {
+        size_t n;
+        uint64_t token;
+        char *d = wire_msg(&w, &n, 0, 0, 0, &token);
+        work_got(i, d, n);
+        unsigned char ack[12] = {0x93, 9, 1, 0xcf};
+        for (int k = 0; k < 8; k++)
+            ack[4 + k] = (unsigned char)(token >> (56 - 8 * k));
+        wire_put(&w, ack, 12);
+        unacked++;
+        if (!wire_has(&w)) {
+            wire_flush(&w);
+            work_acked(i, (uint64_t)unacked);
+            unacked = 0;
+        }
+    }
+}
 static int idle(int i) {
-    wire w;
+    static wire w;
     char topic[32];
     wire_open(&w);
     snprintf(topic, sizeof topic, "idle.%d", i);
@@ -360,8 +469,8 @@ static int idle(int i) {
 }
 static peer_ops *ops(void) {
     static peer_ops lib = {.pub = pub, .sub = sub, .req = req, .rep = rep, .idle = idle};
-    static peer_ops raw = {.pub = raw_pub, .sub = raw_sub, .req = raw_req, .rep = raw_rep, .idle = idle};
-    return !strcmp(O.variant, "raw") ? &raw : &lib;
+    static peer_ops raw = {.pub = raw_pub, .sub = raw_sub, .req = raw_req, .rep = raw_rep, .prod = raw_prod, .cons = raw_cons, .idle = idle, .setup = raw_setup};
+    return strcmp(O.variant, "lib") ? &raw : &lib;
 }
 int main(int c, char **v) {
     return peers_main(c, v, "troupe", ops);
