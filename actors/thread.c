@@ -36,8 +36,10 @@ static troupe_status thread_start(struct trp_actor *a) {
         return TROUPE_NO_MEMORY;
     troupe_status st = trp_worker_new(&a->worker, a->sys, a->birth->name);
     t->actor = a;
-    if (st == TROUPE_OK)
+    if (st == TROUPE_OK) {
+        a->worker->alone = true;
         st = trp_system_thread_start(a->sys, t, thread_main, a->birth->stack);
+    }
     if (st != TROUPE_OK)
         trp_free(t);
     return st;

@@ -24,7 +24,8 @@ struct trp_conn_handler {
     void (*lost)(void *user, struct trp_conn *c, troupe_status st, const char *why, bool fatal);
     /* A delivery, taken by the handler. `sub_user` is the subscription's. */
     void (*msg)(void *user, struct trp_conn *c, void *sub_user, struct troupe_msg *m);
-    /* The receipt of a subscription or of an end of one: OK, or REFUSED and why (then it is gone). Also at each renewal. May be NULL. */
+    /* The receipt of a subscription or of an end of one: OK, or REFUSED or NOT_FOUND (its queue is not there, or not any more) and why (then
+     * it is gone). Also at each renewal. May be NULL. */
     void (*subscribed)(void *user, struct trp_conn *c, void *sub_user, uint64_t sid, troupe_status st, const char *why);
     /* trp_conn_close is done; the connection is freed when this returns. May be NULL. */
     void (*gone)(void *user);
@@ -67,6 +68,7 @@ struct trp_request {
     struct trp_request *next, **link; /* link NULL: not in flight */
     uint64_t id;
     int kind; /* what ends it: the connection's own */
+    uint64_t level, count; /* what the broker's OK says, set before `done` hears of it */
     void (*done)(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why);
     void *user;
 };
@@ -80,17 +82,35 @@ TROUPE_NODISCARD troupe_status trp_conn_confirm(struct trp_conn *c, struct trp_s
 TROUPE_NODISCARD troupe_status trp_conn_ping(struct trp_conn *c, struct trp_request *r);
 void trp_conn_cancel(struct trp_conn *c, struct trp_request *r); /* harmless when it is done */
 
-/* Subscribes now if up, and at each reconnect. *sid names it. INVALID (pattern, group, credit), NO_MEMORY. */
+/* Subscribes now if up, and at each reconnect. *sid names it. INVALID (pattern, group, credit), NO_MEMORY. The pattern "_q.NAME" consumes
+ * that queue; without credit it has 1. */
 TROUPE_NODISCARD troupe_status trp_conn_subscribe(struct trp_conn *c, const char *pattern, const troupe_sub_opts *opts, void *sub_user,
                                                   uint64_t *sid);
-/* OK: messages may come until `subscribed` says that it is over. DISCONNECTED: it is over already. NOT_FOUND. */
+/* OK: messages may come until `subscribed` says that it is over; what a queue gave us before that can still be acknowledged. DISCONNECTED: it
+ * is over already. NOT_FOUND. */
 TROUPE_NODISCARD troupe_status trp_conn_unsubscribe(struct trp_conn *c, uint64_t sid);
 /* Ends all; a ping after it is answered when all are over. */
 void trp_conn_unsubscribe_all(struct trp_conn *c);
 
 /* Answers m and settles what it owes. NOT_FOUND, DISCONNECTED as troupe_client_reply. code NULL: an ordinary answer. */
 TROUPE_NODISCARD troupe_status trp_conn_reply(struct trp_conn *c, struct troupe_msg *m, const char *code, troupe_value v);
-/* ACKs or NACKs what m owes, if it owes and the connection is the same; once. troupe_msg_free calls it with nack false. */
+/* ACKs or NACKs what m owes, if it owes and the connection is the same; once. troupe_msg_free calls it. */
 void trp_conn_settle(struct troupe_msg *m, bool nack);
+
+/* --- queues: conn_queue.c, subs.c --- */
+
+/* As trp_conn_subscribe; credit 0: only what trp_conn_pull asks for, which goes to its request and not to `msg`. */
+TROUPE_NODISCARD troupe_status trp_conn_consume(struct trp_conn *c, struct trp_slice queue, uint32_t credit, void *sub_user, uint64_t *sid);
+/* Asks for one message on such a subscription, one request at a time: done(OK, the message, which owes an ACK), or EMPTY when the broker had none
+ * within timeout_ms. One that comes after a cancel goes back. */
+TROUPE_NODISCARD troupe_status trp_conn_pull(struct trp_conn *c, struct trp_slice queue, uint64_t sid, uint64_t timeout_ms, struct trp_request *r);
+/* [QUEUE, ...]: done(OK, a message whose payload is the value of the answer, or NULL if it has none). options n == 0: none. */
+TROUPE_NODISCARD troupe_status trp_conn_queue(struct trp_conn *c, const char *verb, struct trp_slice queue, struct trp_slice options,
+                                              struct trp_request *r);
+/* As trp_conn_settle with an ACK: done(OK) when it can't come again, NOT_FOUND when it was not ours any more. DISCONNECTED: its session is
+ * over, so it comes again. INVALID: it owes nothing. */
+TROUPE_NODISCARD troupe_status trp_conn_ack(struct trp_conn *c, struct troupe_msg *m, struct trp_request *r);
+/* As trp_conn_settle with a NACK that says more: a packed map. */
+void trp_conn_nack(struct troupe_msg *m, struct trp_slice options);
 
 #endif

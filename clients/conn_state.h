@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * The inside of a connection, for the files that make it up: conn.c (its life), inbound.c (what the broker says),
- * outbound.c (what we say), subs.c (subscriptions). Everything on the loop's thread. */
+ * outbound.c (what we say), conn_queue.c (what we say to queues), subs.c (subscriptions). Everything on the loop's thread. */
 #ifndef TRP_CONN_STATE_H
 #define TRP_CONN_STATE_H
 
@@ -96,5 +96,18 @@ void trp_conn_violated(struct trp_conn *c, const char *code, const char *what);
  * reason; `lost` will tell. */
 TROUPE_NODISCARD troupe_status trp_conn_out(struct trp_conn *c, size_t room, struct trp_buf *b);
 troupe_status trp_conn_out_end(struct trp_conn *c, struct trp_buf *b, troupe_status st);
+/* What has been sent, or not, with a request that was added for it: if not, it is taken out again. Gives st. */
+troupe_status trp_conn_sent(struct trp_conn *c, struct trp_request *r, troupe_status st);
+
+/* What a message owes, taken off it; the ACK or NACK for it is written between take and paid. */
+struct trp_debt {
+    struct trp_conn *conn;
+    uint64_t sid, token;
+    bool queue;
+    bool live; /* the session that waits for it is there; else there is nothing to write */
+};
+/* False: it owes nothing (any more). */
+bool trp_debt_take(struct troupe_msg *m, struct trp_debt *d);
+void trp_debt_paid(const struct trp_debt *d);
 
 #endif

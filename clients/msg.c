@@ -3,7 +3,7 @@
  *
  * One block a message:
  *
- *     [ struct troupe_msg | topic 0 | reply | headers | payload ]
+ *     [ struct troupe_msg | topic 0 | reply | headers | payload | info ]
  *
  * Blocks of the usual size are all of one size and go to a list of the thread that frees them, from where its next
  * messages come: in the steady state of a thread that receives and frees, nothing is allocated. The list is bounded;
@@ -126,8 +126,8 @@ static void find_error(struct troupe_msg *m) {
     m->error[n] = 0;
 }
 
-struct troupe_msg *trp_msg_from_wire(const struct trp_message *w) {
-    struct troupe_msg *m = msg_new(w->topic.n + 1 + w->reply.n + w->headers.n + w->payload.n);
+struct troupe_msg *trp_msg_from_queue(const struct trp_message *w, struct trp_slice info) {
+    struct troupe_msg *m = msg_new(w->topic.n + 1 + w->reply.n + w->headers.n + w->payload.n + info.n);
     if (!m)
         return NULL;
     uint8_t *at = m->bytes;
@@ -136,8 +136,13 @@ struct troupe_msg *trp_msg_from_wire(const struct trp_message *w) {
     m->reply = keep(&at, w->reply);
     m->headers = keep(&at, w->headers);
     m->payload = keep(&at, w->payload);
+    m->info = keep(&at, info);
     find_error(m);
     return m;
+}
+
+struct troupe_msg *trp_msg_from_wire(const struct trp_message *w) {
+    return trp_msg_from_queue(w, (struct trp_slice){0});
 }
 
 troupe_status trp_msg_from_value(struct troupe_msg **out, troupe_value v, struct trp_slice headers) {
@@ -170,7 +175,7 @@ void troupe_msg_free(troupe_msg **m) {
         return;
     *m = NULL;
     if (gone->origin.settle)
-        gone->origin.settle(gone, false);
+        gone->origin.settle(gone, gone->info.n > 0); /* a queue's message is done when it is acknowledged, not when it is forgotten */
     trp_msg_drop(gone);
 }
 
@@ -222,5 +227,12 @@ const char *troupe_msg_error(const troupe_msg *m) {
 }
 
 bool troupe_msg_header(const troupe_msg *m, const char *key, troupe_value *out) {
-    return m->headers.n && trp_map_value(m->headers, key, out);
+    return (m->info.n && trp_map_value(m->info, key, out)) || (m->headers.n && trp_map_value(m->headers, key, out));
+}
+
+uint32_t troupe_msg_deliveries(const troupe_msg *m) {
+    uint64_t n = 0;
+    if (m->info.n)
+        (void)trp_map_uint(m->info, "t-deliveries", &n);
+    return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }

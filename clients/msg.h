@@ -16,8 +16,8 @@ struct troupe_msg;
 
 /* Who is to be told when a message is done with. */
 struct trp_origin {
-    /* troupe_msg_free calls it when it is set, with nack false, before it drops the message: the connection sets trp_conn_settle on what
-     * it delivers with a token, the runtime its own on questions. It may find the message settled already. */
+    /* troupe_msg_free calls it when it is set, before it drops the message, with nack false (a queue's message: true): the connection
+     * sets trp_conn_settle on what it delivers with a token, the runtime its own on questions. It may find the message settled already. */
     void (*settle)(struct troupe_msg *m, bool nack);
     struct trp_conn *conn;    /* NULL: nobody (an actor's message, a plain delivery) */
     uint64_t sid, token;      /* token 0: nothing owed */
@@ -36,6 +36,7 @@ struct troupe_msg {
     bool answered;
     struct trp_slice topic;   /* zero-terminated in place */
     struct trp_slice reply, headers, payload;
+    struct trp_slice info;    /* what the queue that it came from knows of it, a packed map; n == 0: it came from none */
     char error[32];           /* "" or the code of an error answer, cut to fit */
     size_t size;              /* bytes behind: what limits count */
     uint8_t bytes[];
@@ -43,6 +44,8 @@ struct troupe_msg {
 
 /* From a delivery; the slices are copied. NULL: no memory. */
 struct troupe_msg *trp_msg_from_wire(const struct trp_message *m);
+/* The same from a queue. */
+struct troupe_msg *trp_msg_from_queue(const struct trp_message *m, struct trp_slice info);
 /* From a value; topic "". Faults as trp_pack_value. */
 TROUPE_NODISCARD troupe_status trp_msg_from_value(struct troupe_msg **out, troupe_value v, struct trp_slice headers);
 /* Frees without acknowledging. */

@@ -86,8 +86,7 @@ troupe_status trp_conn_publish(struct trp_conn *c, struct trp_slice topic, struc
 
 /* --- what is awaited --- */
 
-/* Written or not: one that was not does not stay in flight. */
-static troupe_status sent(struct trp_conn *c, struct trp_request *r, troupe_status st) {
+troupe_status trp_conn_sent(struct trp_conn *c, struct trp_request *r, troupe_status st) {
     if (st != TROUPE_OK)
         trp_requests_remove(&c->requests, r);
     return st;
@@ -112,7 +111,7 @@ troupe_status trp_conn_request(struct trp_conn *c, struct trp_slice topic, struc
     troupe_status st = pub_check(c, topic, (struct trp_slice){0}, headers, v);
     if (st == TROUPE_OK)
         st = trp_requests_add(&c->requests, r, TRP_AWAIT_ANSWER);
-    return st == TROUPE_OK ? sent(c, r, pub_write(c, r->id, topic, reply_topic(c, r->id, reply), headers, v)) : st;
+    return st == TROUPE_OK ? trp_conn_sent(c, r, pub_write(c, r->id, topic, reply_topic(c, r->id, reply), headers, v)) : st;
 }
 
 /* The broker sends no OK for a message with a reply topic, but what is wrong with it is said before it answers a PING of
@@ -127,14 +126,14 @@ troupe_status trp_conn_confirm(struct trp_conn *c, struct trp_slice topic, struc
     st = pub_write(c, r->id, topic, reply, headers, v);
     if (st == TROUPE_OK && reply.n)
         st = ping_write(c, r->id);
-    return sent(c, r, st);
+    return trp_conn_sent(c, r, st);
 }
 
 troupe_status trp_conn_ping(struct trp_conn *c, struct trp_request *r) {
     if (c->state != TRP_CONN_UP)
         return TROUPE_DISCONNECTED;
     troupe_status st = trp_requests_add(&c->requests, r, TRP_AWAIT_PONG);
-    return st == TROUPE_OK ? sent(c, r, ping_write(c, r->id)) : st;
+    return st == TROUPE_OK ? trp_conn_sent(c, r, ping_write(c, r->id)) : st;
 }
 
 void trp_conn_cancel(struct trp_conn *c, struct trp_request *r) {
@@ -187,21 +186,40 @@ troupe_status trp_conn_reply(struct trp_conn *c, struct troupe_msg *m, const cha
     return TROUPE_OK;
 }
 
-static void settle_write(struct trp_conn *c, uint64_t sid, uint64_t token, bool nack) {
+/* --- debts --- */
+
+bool trp_debt_take(struct troupe_msg *m, struct trp_debt *d) {
+    struct trp_conn *c = m->origin.conn;
+    if (!c || m->origin.token == 0)
+        return false;
+    d->conn = c;
+    d->sid = m->origin.sid;
+    d->token = m->origin.token;
+    d->queue = m->info.n > 0;
+    d->live = c->state == TRP_CONN_UP && m->origin.generation == c->generation;
+    m->origin.token = 0;
+    m->origin.conn = NULL;
+    return true;
+}
+
+void trp_debt_paid(const struct trp_debt *d) {
+    if (d->queue && d->live)
+        trp_subs_settled(d->conn, d->sid);
+    trp_conn_forget_one(d->conn);
+}
+
+static void settle_write(const struct trp_debt *d, bool nack) {
     struct trp_buf b;
-    if (trp_conn_out(c, 0, &b) != TROUPE_OK)
+    if (trp_conn_out(d->conn, 0, &b) != TROUPE_OK)
         return; /* the session ends, and the debt with it */
-    trp_conn_out_end(c, &b, nack ? trp_put_nack(&b, sid, token, (struct trp_slice){0}) : trp_put_ack(&b, sid, token));
+    trp_conn_out_end(d->conn, &b, nack ? trp_put_nack(&b, d->sid, d->token, (struct trp_slice){0}) : trp_put_ack(&b, d->sid, d->token));
 }
 
 void trp_conn_settle(struct troupe_msg *m, bool nack) {
-    struct trp_conn *c = m->origin.conn;
-    uint64_t token = m->origin.token;
-    if (!c || token == 0)
+    struct trp_debt d;
+    if (!trp_debt_take(m, &d))
         return;
-    m->origin.token = 0;
-    m->origin.conn = NULL;
-    if (c->state == TRP_CONN_UP && m->origin.generation == c->generation)
-        settle_write(c, m->origin.sid, token, nack);
-    trp_conn_forget_one(c);
+    if (d.live)
+        settle_write(&d, nack);
+    trp_debt_paid(&d);
 }

@@ -14,6 +14,8 @@ enum {
     TRP_AWAIT_ANSWER = 1, /* a message on our inbox */
     TRP_AWAIT_OK = 2,
     TRP_AWAIT_PONG = 4,
+    TRP_AWAIT_GET = 8,    /* a queue's message that names it */
+    TRP_AWAIT_VALUE = 16, /* with OK: the value in it is wanted */
 };
 
 /* Zero-initialise. */

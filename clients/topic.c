@@ -61,3 +61,20 @@ bool trp_is_topic(struct trp_slice s) {
 bool trp_is_pattern(struct trp_slice s) {
     return tokens_valid(s, true);
 }
+
+static const uint8_t queue_prefix[] = {'_', 'q', '.'};
+
+struct trp_slice trp_queue_topic(struct trp_slice name, uint8_t *out) {
+    if (name.n == 0 || name.n > TRP_QUEUE_NAME_MAX)
+        return (struct trp_slice){0};
+    memcpy(out, queue_prefix, sizeof queue_prefix);
+    memcpy(out + sizeof queue_prefix, name.p, name.n);
+    return (struct trp_slice){out, sizeof queue_prefix + name.n};
+}
+
+bool trp_queue_of_topic(struct trp_slice topic, struct trp_slice *name) {
+    if (topic.n < sizeof queue_prefix || memcmp(topic.p, queue_prefix, sizeof queue_prefix) != 0)
+        return false;
+    *name = (struct trp_slice){topic.p + sizeof queue_prefix, topic.n - sizeof queue_prefix};
+    return true;
+}

@@ -13,4 +13,10 @@ bool trp_is_topic(struct trp_slice s);
 /* The same, and `*` may stand for one whole token, `>` for the last ones. */
 bool trp_is_pattern(struct trp_slice s);
 
+/* The topic of a queue, "_q.NAME", into out. It is a topic if the name is one; of a name that is too long, nothing is left. */
+struct trp_slice trp_queue_topic(struct trp_slice name, uint8_t *out);
+/* The other way. False: it is no such topic. */
+bool trp_queue_of_topic(struct trp_slice topic, struct trp_slice *name);
+enum { TRP_QUEUE_NAME_MAX = 252 };
+
 #endif

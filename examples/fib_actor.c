@@ -156,10 +156,10 @@ static int check_broker(const struct args *a) {
     troupe_client_opts opts = {.url = a->broker, .authkey_file = a->authkey, .connect_timeout_ms = 250};
     troupe_status st = troupe_client_open(&c, &opts);
     troupe_client_close(&c);
-    if (st != TROUPE_REFUSED)
-        return EXIT_SUCCESS;
+    if (st != TROUPE_REFUSED && st != TROUPE_BAD_URL && st != TROUPE_UNSUPPORTED)
+        return EXIT_SUCCESS; /* a broker that is not there yet is waited for */
     fprintf(stderr, "fib-actor: %s: %s\n", a->broker, troupe_client_why(NULL));
-    return EX_NOPERM;
+    return st == TROUPE_REFUSED ? EX_NOPERM : EX_USAGE;
 }
 
 /* Does its work until it is told to stop. *stuck: somebody still computes, and can't be stopped but with the whole process. */

@@ -5,7 +5,8 @@
  *
  * A message belongs to whoever received it, until troupe_msg_free. Everything read from it (topic, text, bytes)
  * borrows from it and ends with it. A message that the broker counts against a credit is acknowledged when it is
- * answered or freed, whichever comes first: as long as you hold it, you are working on it.
+ * answered or freed, whichever comes first: as long as you hold it, you are working on it. One from a queue is acknowledged
+ * when it is answered or by troupe_queue_ack alone; freed without, it goes back (<troupe/queue.h>).
  *
  *     troupe_msg *msg;
  *     if (troupe_client_receive(c, 1000, &msg) == TROUPE_OK) {
@@ -43,7 +44,8 @@ TROUPE_API bool troupe_msg_wants_reply(const troupe_msg *m);
  * ordinary message. */
 TROUPE_API const char *troupe_msg_error(const troupe_msg *m);
 
-/* Reads a header. False: not there. */
+/* Reads a header. False: not there. A message from a queue has some that its sender did not write: "t-deliveries", "t-first-seen" (milliseconds
+ * since 1970), "t-crashes" and "t-signal", and in a dead-letter queue "t-queue", "t-reason", "t-died-deliveries". */
 TROUPE_API bool troupe_msg_header(const troupe_msg *m, const char *key, troupe_value *out);
 
 /* Frees it, acknowledging it if that is still owed, and sets *m to NULL. Accepts NULL inside.
