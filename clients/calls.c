@@ -13,41 +13,22 @@ enum { FLYING_MOST = 65536, FLIGHT_WHY = 160 };
 
 /* --- one at a time --- */
 
-struct call {
-    struct trp_request r;
-    struct troupe_client *c;
-    bool done;
-    troupe_status st;
-    struct troupe_msg *answer;
-};
-
-static void call_done(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why) {
-    struct call *call = r->user;
-    call->done = true;
-    call->answer = answer;
-    call->st = st == TROUPE_OK ? st : trp_client_say(call->c, st, why);
-}
-
 troupe_status troupe_client_request(troupe_client *c, const char *topic, troupe_value payload, int64_t timeout_ms,
                                     troupe_msg **answer) {
     if (!trp_client_here(c))
         return TROUPE_INVALID;
     int64_t deadline = trp_client_deadline(timeout_ms);
-    struct call call = {.r = {.done = call_done, .user = &call}, .c = c};
+    struct trp_receipt call = {.r = {.done = trp_receipt_done, .user = &call}, .c = c};
     troupe_status st = trp_client_connected(c, deadline);
     if (st != TROUPE_OK)
         return st;
     st = trp_conn_request(c->conn, trp_slice_str(topic), (struct trp_slice){0}, payload, &call.r);
     if (st != TROUPE_OK)
         return trp_client_plainly(c, st);
-    st = trp_client_await(c, &call.done, deadline);
-    if (!call.done) {
-        trp_conn_cancel(c->conn, &call.r);
-        return st;
-    }
-    if (call.st == TROUPE_OK)
+    st = trp_receipt_await(c, &call, deadline);
+    if (st == TROUPE_OK)
         *answer = call.answer;
-    return call.st;
+    return st;
 }
 
 /* --- many --- */
@@ -92,9 +73,7 @@ static void flight_put(struct troupe_client *c, struct trp_flight *f) {
     c->flying--;
 }
 
-troupe_status troupe_client_submit(troupe_client *c, const char *topic, troupe_value payload, bool more, uint64_t *request) {
-    if (!trp_client_here(c))
-        return TROUPE_INVALID;
+troupe_status trp_flight_begin(struct troupe_client *c, struct trp_request **r) {
     if (c->flying >= FLYING_MOST)
         return trp_client_say(c, TROUPE_FULL, "too many requests have not been collected");
     if (!trp_conn_is_up(c->conn)) {
@@ -105,14 +84,29 @@ troupe_status troupe_client_submit(troupe_client *c, const char *topic, troupe_v
     struct trp_flight *f = flight_get(c);
     if (!f)
         return trp_client_plainly(c, TROUPE_NO_MEMORY);
-    troupe_status st = trp_conn_request(c->conn, trp_slice_str(topic), (struct trp_slice){0}, payload, &f->r);
+    *r = &f->r;
+    return TROUPE_OK;
+}
+
+troupe_status trp_flight_end(struct troupe_client *c, struct trp_request *r, troupe_status st, bool more, uint64_t *number) {
     if (st != TROUPE_OK) {
-        flight_put(c, f);
+        flight_put(c, r->user);
         return trp_client_plainly(c, st);
     }
-    *request = f->r.id;
+    *number = r->id;
     trp_client_push(c, more);
     return TROUPE_OK;
+}
+
+troupe_status troupe_client_submit(troupe_client *c, const char *topic, troupe_value payload, bool more, uint64_t *request) {
+    struct trp_request *r;
+    if (!trp_client_here(c))
+        return TROUPE_INVALID;
+    troupe_status st = trp_flight_begin(c, &r);
+    if (st != TROUPE_OK)
+        return st;
+    st = trp_conn_request(c->conn, trp_slice_str(topic), (struct trp_slice){0}, payload, r);
+    return trp_flight_end(c, r, st, more, request);
 }
 
 /* The oldest of those that have ended. */
@@ -129,6 +123,7 @@ static struct trp_flight *ended_take(struct troupe_client *c) {
 troupe_status troupe_client_collect(troupe_client *c, int64_t timeout_ms, uint64_t *request, troupe_msg **answer) {
     if (!trp_client_here(c))
         return TROUPE_INVALID;
+    *request = 0;
     if (c->flying == 0)
         return trp_client_plainly(c, TROUPE_EMPTY);
     troupe_status st = c->any_ended ? TROUPE_OK : trp_client_await(c, &c->any_ended, trp_client_deadline(timeout_ms));

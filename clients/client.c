@@ -89,13 +89,11 @@ void trp_client_throttle(struct troupe_client *c) {
     trp_conn_pause(c->conn, c->pausing);
 }
 
-static void settle(struct troupe_msg *m, bool nack);
-
 static void on_msg(void *user, struct trp_conn *conn, void *sub_user, struct troupe_msg *m) {
     struct troupe_client *c = user;
     (void)conn, (void)sub_user;
     if (m->origin.settle)
-        m->origin.settle = settle;
+        m->origin.settle = trp_client_settle;
     m->next = NULL;
     *c->end = m;
     c->end = &m->next;
@@ -106,13 +104,19 @@ static void on_msg(void *user, struct trp_conn *conn, void *sub_user, struct tro
 
 static void on_subscribed(void *user, struct trp_conn *conn, void *sub_user, uint64_t sid, troupe_status st, const char *why) {
     struct troupe_client *c = user;
-    (void)conn, (void)sub_user;
+    struct trp_pull *pull = sub_user;
+    (void)conn;
     if (st != TROUPE_OK)
         (void)trp_client_say(c, st, why);
-    if (sid != c->sub_sid)
-        return;
-    c->sub_done = true;
-    c->sub_status = st;
+    if (pull && st != TROUPE_OK)
+        trp_pull_lost(pull, sid, st);
+    if (sid == c->sub_sid) {
+        c->sub_done = true;
+        c->sub_status = st;
+    } else if (!pull && st == TROUPE_NOT_FOUND) {
+        c->consumer_lost = true; /* who waits for its messages must not wait for ever */
+        (void)snprintf(c->consumer_why, sizeof c->consumer_why, "%s", why);
+    }
 }
 
 static void on_gone(void *user) {
@@ -212,7 +216,7 @@ void trp_client_push_answer(struct troupe_client *c) {
     }
 }
 
-static void settle(struct troupe_msg *m, bool nack) {
+void trp_client_settle(struct troupe_msg *m, bool nack) {
     struct trp_conn *conn = m->origin.conn;
     if (!conn)
         return;
@@ -234,6 +238,8 @@ static void client_free(struct troupe_client *c) {
         trp_msg_drop(m);
     }
     trp_client_drop_flights(c);
+    trp_client_drop_pulls(c);
+    trp_buf_fini(&c->packed);
     if (c->loop.open)
         trp_loop_fini(&c->loop);
     trp_free(c);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The inside of a client, for client.c (life, waiting), publish.c, receive.c and calls.c (requests). */
+ * The inside of a client, for client.c (life, waiting), publish.c, receive.c, calls.c (requests), and queue.c, queue_put.c and
+ * queue_get.c (queues). */
 #ifndef TRP_CLIENT_STATE_H
 #define TRP_CLIENT_STATE_H
 
@@ -13,6 +14,7 @@ enum {
 };
 
 struct trp_flight;
+struct trp_pull;
 
 /* All of it is the owner thread's. */
 struct troupe_client {
@@ -37,6 +39,11 @@ struct troupe_client {
     struct trp_flight *spare, *ended, **ended_end;
     bool any_ended;
     size_t flying; /* submitted and not collected */
+    /* Queues. */
+    struct trp_pull *pulls; /* the subscriptions of gets, the last used first */
+    struct trp_buf packed;  /* options and headers, while a call packs them */
+    bool consumer_lost;     /* a queue that was consumed is gone, and receive has not said so yet: consumer_why */
+    char consumer_why[256];
     char why[256];
 };
 
@@ -65,19 +72,35 @@ void trp_client_throttle(struct troupe_client *c);
 /* Waits for *done. TIMEOUT; FULL: the answer cannot be read before messages have been received. */
 TROUPE_NODISCARD troupe_status trp_client_await(struct troupe_client *c, const bool *done, int64_t deadline);
 
-/* The broker's word about something sent. Its request's done is trp_receipt_done, the user the receipt itself. */
+/* The broker's word about something sent. Its request's done is trp_receipt_done, the user the receipt itself. An answer that came
+ * with it is whoever's who waits. */
 struct trp_receipt {
     struct trp_request r;
     struct troupe_client *c;
     bool done;
     troupe_status st;
+    struct troupe_msg *answer;
 };
 
 void trp_receipt_done(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why);
 /* Waits for it, and forgets it when it does not come. TIMEOUT, FULL as above; what the broker said. */
 TROUPE_NODISCARD troupe_status trp_receipt_await(struct troupe_client *c, struct trp_receipt *receipt, int64_t deadline);
 
-/* calls.c: frees what submit and collect have kept. */
+/* receive.c: the receipt for a subscription, or why there is none. */
+TROUPE_NODISCARD troupe_status trp_client_await_sub(struct troupe_client *c, uint64_t sid);
+/* client.c: what a message that this client hands out is settled by. */
+void trp_client_settle(struct troupe_msg *m, bool nack);
+
+/* calls.c: a request whose end collect will tell. Begin says FULL, DISCONNECTED, REFUSED, NO_MEMORY; end is told how sending it went, and gives
+ * that back. */
+TROUPE_NODISCARD troupe_status trp_flight_begin(struct troupe_client *c, struct trp_request **r);
+TROUPE_NODISCARD troupe_status trp_flight_end(struct troupe_client *c, struct trp_request *r, troupe_status st, bool more, uint64_t *number);
+/* Frees what submit and collect have kept. */
 void trp_client_drop_flights(struct troupe_client *c);
+
+/* queue_get.c. */
+void trp_client_drop_pulls(struct troupe_client *c);
+/* The subscription of a get was refused, or has been ended by the broker. */
+void trp_pull_lost(struct trp_pull *p, uint64_t sid, troupe_status st);
 
 #endif

@@ -110,6 +110,8 @@ TROUPE_NODISCARD troupe_status trp_conn_queue(struct trp_conn *c, const char *ve
 /* As trp_conn_settle with an ACK: done(OK) when it can't come again, NOT_FOUND when it was not ours any more. DISCONNECTED: its session is
  * over, so it comes again. INVALID: it owes nothing. */
 TROUPE_NODISCARD troupe_status trp_conn_ack(struct trp_conn *c, struct troupe_msg *m, struct trp_request *r);
+/* The broker's clock for m starts again. NOT_FOUND: it owes nothing, or is not from a queue. */
+TROUPE_NODISCARD troupe_status trp_conn_touch(struct trp_conn *c, const struct troupe_msg *m, struct trp_request *r);
 /* As trp_conn_settle with a NACK that says more: a packed map. */
 void trp_conn_nack(struct troupe_msg *m, struct trp_slice options);
 

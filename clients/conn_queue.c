@@ -6,8 +6,9 @@
  *
  * A pull is answered by a delivery that names it, not by an OK: see on_pulled in inbound.c. */
 #include "clients/conn_state.h"
+#include "clients/topic.h"
 
-enum { PULL_OPTIONS = 64 };
+enum { TWO_OPTIONS = 64 };
 
 static troupe_status queue_write(struct trp_conn *c, uint64_t id, struct trp_slice verb, struct trp_slice queue,
                                  struct trp_slice options) {
@@ -29,12 +30,29 @@ troupe_status trp_conn_queue(struct trp_conn *c, const char *verb, struct trp_sl
     return queue_ask(c, verb, queue, options, r, TRP_AWAIT_OK | TRP_AWAIT_VALUE);
 }
 
+/* A map of two numbers. */
+static struct trp_slice two_options(uint8_t out[TWO_OPTIONS], const char *a, uint64_t a_is, const char *b, uint64_t b_is) {
+    uint8_t *p = trp_pack_map(out, 2);
+    p = trp_pack_uint(trp_pack_str(p, trp_slice_str(a)), a_is);
+    p = trp_pack_uint(trp_pack_str(p, trp_slice_str(b)), b_is);
+    return (struct trp_slice){out, (size_t)(p - out)};
+}
+
 troupe_status trp_conn_pull(struct trp_conn *c, struct trp_slice queue, uint64_t sid, uint64_t timeout_ms,
                             struct trp_request *r) {
-    uint8_t map[PULL_OPTIONS], *p = trp_pack_map(map, 2);
-    p = trp_pack_uint(trp_pack_str(p, trp_slice_str("sid")), sid);
-    p = trp_pack_uint(trp_pack_str(p, trp_slice_str("timeout")), timeout_ms);
-    return queue_ask(c, "get", queue, (struct trp_slice){map, (size_t)(p - map)}, r, TRP_AWAIT_GET);
+    uint8_t map[TWO_OPTIONS];
+    return queue_ask(c, "get", queue, two_options(map, "sid", sid, "timeout", timeout_ms), r, TRP_AWAIT_GET);
+}
+
+troupe_status trp_conn_touch(struct trp_conn *c, const struct troupe_msg *m, struct trp_request *r) {
+    uint8_t map[TWO_OPTIONS];
+    const struct trp_sub *s = trp_subs_find(&c->subs, m->origin.sid);
+    struct trp_slice queue;
+    if (m->origin.token == 0 || m->info.n == 0)
+        return TROUPE_NOT_FOUND;
+    if (m->origin.conn != c || m->origin.generation != c->generation || !s || !trp_queue_of_topic(s->pattern, &queue))
+        return TROUPE_DISCONNECTED;
+    return queue_ask(c, "touch", queue, two_options(map, "sid", s->sid, "token", m->origin.token), r, TRP_AWAIT_OK);
 }
 
 /* --- settling --- */

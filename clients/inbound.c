@@ -5,7 +5,10 @@
  * connection, and numbers that we do not know (any more) are passed over, since an answer may always cross a cancel.
  *
  * A handler may close the connection, so after each envelope the state is looked at again. */
+#include <stdio.h>
+
 #include "clients/conn_state.h"
+#include "clients/topic.h"
 #include "transports/log.h"
 
 static bool listening(const struct trp_conn *c) {
@@ -89,7 +92,7 @@ static void decline(struct trp_conn *c, const struct trp_envelope *e) {
     trp_conn_out_end(c, &b, trp_put_nack(&b, e->sid, e->token, (struct trp_slice){0}));
 }
 
-static void owe(struct trp_conn *c, const struct trp_envelope *e, struct troupe_msg *m) {
+static void owe(struct trp_conn *c, struct trp_sub *s, const struct trp_envelope *e, struct troupe_msg *m) {
     m->sub = e->sid;
     m->origin.generation = c->generation;
     if (e->token == 0)
@@ -99,6 +102,32 @@ static void owe(struct trp_conn *c, const struct trp_envelope *e, struct troupe_
     m->origin.sid = e->sid;
     m->origin.token = e->token;
     c->owed++;
+    if (m->info.n)
+        s->owed++;
+}
+
+static void no_room(struct trp_conn *c, const struct trp_envelope *e) {
+    trp_log(TROUPE_LOG_ERROR, "client.dropped", "%s: no memory for a message of %zu bytes", c->url, e->msg.raw.n);
+    decline(c, e);
+}
+
+/* The message that a pull asked for. One that nobody waits for any more goes back. */
+static void on_pulled(struct trp_conn *c, struct trp_sub *s, const struct trp_envelope *e) {
+    uint64_t id = 0;
+    (void)trp_map_uint(e->options, "t-get", &id);
+    struct trp_request *r = trp_requests_take(&c->requests, id, TRP_AWAIT_GET);
+    if (!r) {
+        decline(c, e);
+        return;
+    }
+    struct troupe_msg *m = trp_msg_from_queue(&e->msg, e->options);
+    if (!m) {
+        no_room(c, e);
+        r->done(r, TROUPE_NO_MEMORY, NULL, troupe_status_text(TROUPE_NO_MEMORY));
+        return;
+    }
+    owe(c, s, e, m);
+    r->done(r, TROUPE_OK, m, "");
 }
 
 static void on_msg(struct trp_conn *c, const struct trp_envelope *e) {
@@ -107,14 +136,20 @@ static void on_msg(struct trp_conn *c, const struct trp_envelope *e) {
         return;
     }
     struct trp_sub *s = trp_subs_find(&c->subs, e->sid);
-    struct troupe_msg *m = s ? trp_msg_from_wire(&e->msg) : NULL;
-    if (!m) {
-        if (s)
-            trp_log(TROUPE_LOG_ERROR, "client.dropped", "%s: no memory for a message of %zu bytes", c->url, e->msg.raw.n);
+    if (!s || s->told) {
         decline(c, e);
         return;
     }
-    owe(c, e, m);
+    if (s->queue && s->credit == 0) {
+        on_pulled(c, s, e);
+        return;
+    }
+    struct troupe_msg *m = trp_msg_from_queue(&e->msg, e->options);
+    if (!m) {
+        no_room(c, e);
+        return;
+    }
+    owe(c, s, e, m);
     c->handler->msg(c->user, c, s->user, m);
 }
 
@@ -122,8 +157,27 @@ static void on_msg(struct trp_conn *c, const struct trp_envelope *e) {
 
 static void on_ok(struct trp_conn *c, const struct trp_envelope *e) {
     struct trp_request *r = trp_requests_take(&c->requests, e->id, TRP_AWAIT_OK);
-    if (r)
-        r->done(r, TROUPE_OK, NULL, "");
+    struct troupe_msg *m = NULL;
+    if (!r)
+        return;
+    r->level = e->level;
+    r->count = e->count;
+    if ((r->kind & TRP_AWAIT_VALUE) && e->options.n && !(m = trp_msg_from_wire(&(struct trp_message){.payload = e->options})))
+        r->done(r, TROUPE_NO_MEMORY, NULL, troupe_status_text(TROUPE_NO_MEMORY));
+    else
+        r->done(r, TROUPE_OK, m, "");
+}
+
+/* The queue was deleted: the words with which we would have ended the subscription. */
+static void on_unsub(struct trp_conn *c, const struct trp_envelope *e) {
+    char why[TRP_WHY_MAX];
+    struct trp_slice queue;
+    struct trp_sub *s = trp_subs_find(&c->subs, e->sid);
+    if (!s || !trp_queue_of_topic(s->pattern, &queue))
+        return; /* our own end of it crossed */
+    (void)snprintf(why, sizeof why, "NOT_FOUND: the queue %.*s was deleted", (int)queue.n, (const char *)queue.p);
+    trp_log(TROUPE_LOG_WARN, "client.unsubscribed", "%s: %s", c->url, why);
+    trp_subs_cancel(s, why);
 }
 
 static void on_pong(struct trp_conn *c, const struct trp_envelope *e) {
@@ -143,11 +197,16 @@ static bool is(struct trp_slice code, const char *name) {
 }
 
 static troupe_status status_of(struct trp_slice code) {
-    if (is(code, "NO_RESPONDERS"))
-        return TROUPE_NO_RESPONDERS;
-    if (is(code, "WORKER_LOST"))
-        return TROUPE_WORKER_LOST;
-    return is(code, "BUSY") ? TROUPE_BUSY : TROUPE_REFUSED;
+    static const struct {
+        const char *code;
+        troupe_status st;
+    } codes[] = {{"NO_RESPONDERS", TROUPE_NO_RESPONDERS}, {"WORKER_LOST", TROUPE_WORKER_LOST}, {"BUSY", TROUPE_BUSY},
+                 {"FULL", TROUPE_FULL},                   {"EMPTY", TROUPE_EMPTY},             {"NOT_FOUND", TROUPE_NOT_FOUND},
+                 {"INVALID", TROUPE_INVALID}};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (is(code, codes[i].code))
+            return codes[i].st;
+    return TROUPE_REFUSED;
 }
 
 /* "CODE: text", cut to fit. */
@@ -179,7 +238,7 @@ static void on_err(struct trp_conn *c, const struct trp_envelope *e) {
         session_refused(c, e, sentence(e, why));
         return;
     }
-    struct trp_request *r = trp_requests_take(&c->requests, e->id, TRP_AWAIT_ANSWER | TRP_AWAIT_OK | TRP_AWAIT_PONG);
+    struct trp_request *r = trp_requests_take(&c->requests, e->id, TRP_AWAIT_ANSWER | TRP_AWAIT_OK | TRP_AWAIT_PONG | TRP_AWAIT_GET);
     if (r)
         r->done(r, status_of(e->code), NULL, sentence(e, why));
 }
@@ -200,6 +259,7 @@ static const struct {
 } inbound[] = {
     [TRP_CHALLENGE] = {trp_conn_challenged, true},
     [TRP_WELCOME] = {on_welcome, true},
+    [TRP_UNSUB] = {on_unsub, false},
     [TRP_MSG] = {on_msg, false},
     [TRP_PING] = {on_ping, true},
     [TRP_PONG] = {on_pong, false},

@@ -229,10 +229,3 @@ const char *troupe_msg_error(const troupe_msg *m) {
 bool troupe_msg_header(const troupe_msg *m, const char *key, troupe_value *out) {
     return (m->info.n && trp_map_value(m->info, key, out)) || (m->headers.n && trp_map_value(m->headers, key, out));
 }
-
-uint32_t troupe_msg_deliveries(const troupe_msg *m) {
-    uint64_t n = 0;
-    if (m->info.n)
-        (void)trp_map_uint(m->info, "t-deliveries", &n);
-    return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-}

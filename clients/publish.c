@@ -7,7 +7,7 @@
 
 void trp_receipt_done(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why) {
     struct trp_receipt *receipt = r->user;
-    (void)answer;
+    receipt->answer = answer;
     receipt->done = true;
     receipt->st = st == TROUPE_OK ? st : trp_client_say(receipt->c, st, why);
 }

@@ -9,8 +9,7 @@ enum { HOLD_NS = 100 * 1000 }; /* so long answers may gather while more messages
 
 /* --- subscribing --- */
 
-/* The receipt for the subscription sid, or why there is none. */
-static troupe_status sub_await(struct troupe_client *c, uint64_t sid) {
+troupe_status trp_client_await_sub(struct troupe_client *c, uint64_t sid) {
     c->sub_sid = sid;
     c->sub_done = false;
     troupe_status st = trp_client_await(c, &c->sub_done, trp_client_deadline(TRP_CLIENT_RECEIPT_MS));
@@ -35,7 +34,7 @@ troupe_status troupe_client_subscribe(troupe_client *c, const char *pattern, con
         return trp_client_plainly(c, st);
     if (out)
         out->id = sid;
-    return sub_await(c, sid);
+    return trp_client_await_sub(c, sid);
 }
 
 troupe_status troupe_client_unsubscribe(troupe_client *c, troupe_sub sub) {
@@ -44,7 +43,7 @@ troupe_status troupe_client_unsubscribe(troupe_client *c, troupe_sub sub) {
     troupe_status st = trp_conn_unsubscribe(c->conn, sub.id);
     if (st == TROUPE_DISCONNECTED)
         return TROUPE_OK; /* it ended with the connection */
-    return st == TROUPE_OK ? sub_await(c, sub.id) : trp_client_plainly(c, st);
+    return st == TROUPE_OK ? trp_client_await_sub(c, sub.id) : trp_client_plainly(c, st);
 }
 
 /* --- receiving --- */
@@ -65,6 +64,10 @@ static struct troupe_msg *queue_take(struct troupe_client *c) {
 static troupe_status receive_over(struct troupe_client *c) {
     if (c->draining)
         return trp_client_say(c, TROUPE_CLOSED, "the client has been drained");
+    if (c->consumer_lost) {
+        c->consumer_lost = false;
+        return trp_client_say(c, TROUPE_NOT_FOUND, c->consumer_why);
+    }
     return trp_conn_is_dead(c->conn) ? trp_client_say(c, TROUPE_REFUSED, trp_conn_why(c->conn)) : TROUPE_OK;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * What peers and machines do to a transport: strangers, liars, silence, resets, no memory, no descriptors, bad
- * addresses. The listener lives through all of it. */
+ * What peers and machines do to a transport: strangers, liars, silence, resets, no memory, no descriptors. The
+ * listener lives through all of it. */
 #include "tests/support/faults.h"
 #include "tests/support/link_rig.h"
 #include "tests/support/run.h"
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -29,25 +30,6 @@ static void teardown(void) {
         trp_link_close(far.link, 0);
     rig_teardown();
     trp_buf_fini(&far.got);
-}
-
-/* The accepted end, from this one on, to which somebody said hello: others may still be in the backlog. */
-static struct end *greeted(int from) {
-    for (int i = from; i < rig.accepts; i++)
-        if (rig.accepted[i]->got.n == 5 && memcmp(rig.accepted[i]->got.p, "hello", 5) == 0)
-            return rig.accepted[i];
-    return NULL;
-}
-
-/* The listener takes somebody in and listens to him. */
-static void still_listens(void) {
-    struct end friend = {0};
-    int known = rig.accepts;
-    rig_dial(&friend);
-    trp_link_send(friend.link, "hello", 5);
-    RIG_WAIT(friend.ups == 1 && greeted(known));
-    trp_link_close(friend.link, 0);
-    RIG_WAIT(friend.downs == 1 && greeted(known)->downs == 1);
 }
 
 /* What a broker does with a peer that breaks the rules. */
@@ -89,7 +71,7 @@ START_TEST(a_stranger_is_told_and_hung_up_on) {
         ck_assert_int_eq(e->broken_with, TROUPE_PROTOCOL);
         ck_assert_int_eq(e->status, TROUPE_PROTOCOL);
     }
-    still_listens();
+    rig_still_listens();
 }
 END_TEST
 
@@ -102,7 +84,7 @@ START_TEST(a_stranger_may_be_hung_up_on_in_silence) {
     ck_assert_uint_eq(raw_read(fd, &c, 1), 0);
     RIG_WAIT(first()->downs == 1);
     close(fd);
-    still_listens();
+    rig_still_listens();
 }
 END_TEST
 
@@ -145,7 +127,7 @@ START_TEST(frames_over_the_limit_are_refused_before_memory_is_taken) {
     ck_assert_uint_lt(largest, 64 * 1024);
     troupe_alloc_set(NULL);
     rig.opts.max_frame = 0;
-    still_listens();
+    rig_still_listens();
 }
 END_TEST
 
@@ -204,7 +186,7 @@ START_TEST(a_peer_that_talks_for_ever_is_cut_off) {
     write_until_refused(fd);
     RIG_WAIT(first()->downs == 1);
     close(fd);
-    still_listens();
+    rig_still_listens();
 }
 END_TEST
 
@@ -245,7 +227,7 @@ START_TEST(a_greeting_has_a_deadline) {
         ck_assert_int_eq(rig.accepted[i]->broken_with, TROUPE_TIMEOUT);
     }
     uv_close((uv_handle_t *)&drip, NULL);
-    still_listens();
+    rig_still_listens();
 }
 END_TEST
 
@@ -368,7 +350,7 @@ START_TEST(resets_before_the_greeting_do_no_harm) {
             trp_loop_once(&rig.loop, 0);
         raw_reset(fd);
     }
-    still_listens();
+    rig_still_listens();
     for (int i = 0; i < MANY; i++)
         ck_assert_int_eq(rig.accepted[i]->downs, 1);
 }
@@ -387,7 +369,7 @@ START_TEST(a_reset_amid_output_is_noticed) {
     raw_reset(fd);
     RIG_WAIT(first()->downs == 1);
     ck_assert_int_lt(first()->frames, 1);
-    still_listens();
+    rig_still_listens();
 }
 END_TEST
 
@@ -471,7 +453,7 @@ START_TEST(no_memory_to_accept_or_to_talk) {
             close(fds[i]);
         faults_off();
         ck_assert_int_ge(rig.accepts, known + 2);
-        still_listens();
+        rig_still_listens();
     }
 }
 END_TEST
@@ -499,7 +481,7 @@ START_TEST(no_memory_at_all_to_accept) {
     }
     starving = false;
     ck_assert_int_eq(rig.accepts, 0);
-    still_listens();
+    rig_still_listens();
 }
 END_TEST
 
@@ -574,7 +556,7 @@ START_TEST(running_out_of_descriptors_refuses_and_recovers) {
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     RIG_WAIT(rig.accepted[0]->downs == 1);
-    still_listens();
+    rig_still_listens();
     setrlimit(RLIMIT_NOFILE, &before);
     troupe_log_set(NULL, NULL, TROUPE_LOG_ERROR);
 }
@@ -595,174 +577,7 @@ START_TEST(no_descriptor_at_all_does_not_spin) {
         close(taken[--n]);
     close(fd);
     setrlimit(RLIMIT_NOFILE, &before);
-    still_listens();
-}
-END_TEST
-
-/* --- addresses --- */
-
-static void bad_listen(const char *url, troupe_status expected, const char *part) {
-    struct trp_listener *s = NULL;
-    const char *why = "";
-    ck_assert_int_eq(trp_listen(&s, &rig.loop, url, NULL, &rig_handler, NULL, NULL, &why), expected);
-    ck_assert_msg(strstr(why, part) != NULL, "%s: %s", url, why);
-    ck_assert_ptr_null(s);
-}
-
-static void bad_dial(const char *url, troupe_status expected, const char *part) {
-    const char *why = "";
-    ck_assert_int_eq(trp_link_dial(&far.link, &rig.loop, url, NULL, &rig_handler, &far, &why), expected);
-    ck_assert_msg(strstr(why, part) != NULL, "%s: %s", url, why);
-    ck_assert_ptr_null(far.link);
-}
-
-START_TEST(bad_urls_are_explained) {
-    char url[600] = "ipc:///tmp/";
-    memset(url + strlen(url), 'x', 200);
-    bad_listen("nonsense", TROUPE_BAD_URL, "");
-    bad_listen("tcp://127.0.0.1", TROUPE_BAD_URL, "port");
-    bad_listen("wss://127.0.0.1:80", TROUPE_UNSUPPORTED, "tcp://, ipc://");
-    bad_listen("tcp://no.such.host.invalid:1", TROUPE_NOT_FOUND, "cannot be looked up");
-    bad_listen("tcp://192.0.2.1:80", TROUPE_SYSTEM, "192.0.2.1");
-    bad_listen(url, TROUPE_BAD_URL, "107");
-    bad_listen("ipc:///no/such/folder/s", TROUPE_SYSTEM, "/no/such/folder/s");
-    bad_dial("nonsense", TROUPE_BAD_URL, "");
-    bad_dial("wss://127.0.0.1:80", TROUPE_UNSUPPORTED, "tcp://, ipc://");
-    bad_dial("tcp://*:80", TROUPE_BAD_URL, "not dialled");
-    bad_dial("tcp://127.0.0.1:0", TROUPE_BAD_URL, "not dialled");
-    bad_dial(url, TROUPE_BAD_URL, "107");
-    trp_loop_once(&rig.loop, 0);
-}
-END_TEST
-
-static void dialled_in_vain(const char *url, troupe_status expected) {
-    far = (struct end){0};
-    rig_dial_to(&far, url, NULL);
-    RIG_WAIT(far.downs == 1);
-    ck_assert_int_eq(far.status, expected);
-    ck_assert_int_gt((int)strlen(far.why), 5);
-}
-
-START_TEST(a_name_that_is_not_there_comes_as_down) {
-    far = (struct end){0};
-    rig_dial_to(&far, "tcp://no.such.host.invalid:4747", NULL);
-    RIG_WAIT(far.downs == 1);
-    ck_assert(far.status == TROUPE_NOT_FOUND || far.status == TROUPE_AGAIN);
-}
-END_TEST
-
-START_TEST(a_name_may_be_given_up_while_it_is_looked_up) {
-    rig_dial_to(&far, "tcp://no.such.host.invalid:4747", NULL);
-    trp_link_close(far.link, 0);
-    RIG_WAIT(far.downs == 1);
-}
-END_TEST
-
-/* Every address of a name is tried: the listener has only one of localhost's. */
-START_TEST(localhost_is_found_on_either_address) {
-    char url[64];
-    rig_listen(_i);
-    snprintf(url, sizeof url, "tcp://localhost%s", strrchr(rig.url, ':'));
-    rig_dial_to(&far, url, NULL);
-    RIG_WAIT(far.ups + far.downs == 1);
-    if (_i == RIG_TCP6 && far.downs)
-        ck_assert_int_eq(far.status, TROUPE_REFUSED); /* a machine whose localhost is IPv4 only */
-    else
-        ck_assert_str_eq(trp_link_peer(far.link), rig.url);
-}
-END_TEST
-
-START_TEST(nobody_on_any_address_of_localhost) {
-    dialled_in_vain("tcp://localhost:1", TROUPE_REFUSED);
-}
-END_TEST
-
-START_TEST(a_star_takes_both_families) {
-    const char *why = "";
-    char url[64];
-    struct trp_listener *s;
-    ck_assert_int_eq(trp_listen(&s, &rig.loop, "tcp://*:0", NULL, &rig_handler, NULL, NULL, &why), TROUPE_OK);
-    static const char *const hosts[] = {"127.0.0.1", "[::1]"};
-    for (int i = 0; i < 2; i++) {
-        snprintf(url, sizeof url, "tcp://%s%s", hosts[i], strrchr(trp_listener_url(s), ':'));
-        close(raw_connect(url));
-    }
-    trp_listener_close(&s);
-}
-END_TEST
-
-/* --- ipc paths --- */
-
-static char *ipc_path(void) {
-    static char path[128];
-    snprintf(path, sizeof path, "%s/s", rig.folder);
-    return path;
-}
-
-START_TEST(a_stale_ipc_path_is_taken_over) {
-    char url[128];
-    int fd = raw_listen(RIG_IPC, url, sizeof url);
-    close(fd);
-    ck_assert_int_eq(access(ipc_path(), F_OK), 0);
-    dialled_in_vain(url, TROUPE_REFUSED);
-    far.link = NULL;
-    rig_listen(RIG_IPC);
-    still_listens();
-    trp_listener_close(&rig.listener);
-    trp_loop_once(&rig.loop, 0);
-    ck_assert_int_ne(access(ipc_path(), F_OK), 0);
-}
-END_TEST
-
-START_TEST(what_is_not_a_socket_is_left_alone) {
-    int fd = open(ipc_path(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    ck_assert_int_eq(write(fd, "data", 4), 4);
-    close(fd);
-    bad_listen(rig_url_for(RIG_IPC), TROUPE_ADDRESS_IN_USE, "not a socket");
-    ck_assert_int_eq(access(ipc_path(), F_OK), 0);
-    unlink(ipc_path());
-}
-END_TEST
-
-/* Of many that start at once on a stale path exactly one gets it, and it is the one that answers. */
-START_TEST(only_one_takes_a_stale_path_over) {
-    enum { MANY = 8 };
-    char url[128], got[MANY];
-    int results[2], go[2], won = 0;
-    close(raw_listen(RIG_IPC, url, sizeof url));
-    ck_assert_int_eq(pipe2(results, O_CLOEXEC), 0);
-    ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
-    pid_t children[MANY];
-    for (int i = 0; i < MANY; i++) {
-        children[i] = fork();
-        if (children[i] == 0) {
-            struct trp_listener *s = NULL;
-            const char *why;
-            char c;
-            close(go[1]);
-            (void)!read(go[0], &c, 1);
-            ck_assert_int_eq(uv_loop_fork(&rig.loop.uv), 0);
-            c = trp_listen(&s, &rig.loop, url, NULL, &rig_handler, NULL, NULL, &why) == TROUPE_OK ? 'y' : 'n';
-            (void)!write(results[1], &c, 1);
-            pause();
-            _exit(0);
-        }
-    }
-    close(go[1]);
-    for (int i = 0; i < MANY; i++)
-        ck_assert_int_eq(read(results[0], got + i, 1), 1);
-    for (int i = 0; i < MANY; i++)
-        won += got[i] == 'y';
-    ck_assert_int_eq(won, 1);
-    close(raw_connect(url));
-    for (int i = 0; i < MANY; i++) {
-        kill(children[i], SIGKILL);
-        waitpid(children[i], NULL, 0);
-    }
-    unlink(ipc_path());
-    close(go[0]);
-    close(results[0]);
-    close(results[1]);
+    rig_still_listens();
 }
 END_TEST
 
@@ -802,20 +617,8 @@ int main(void) {
         running_out_of_descriptors_refuses_and_recovers,
         no_descriptor_at_all_does_not_spin,
     };
-    const TTest *const tcp[] = {localhost_is_found_on_either_address};
-    const TTest *const once[] = {
-        no_memory_for_the_loop,
-        bad_urls_are_explained,
-        a_name_that_is_not_there_comes_as_down,
-        a_name_may_be_given_up_while_it_is_looked_up,
-        nobody_on_any_address_of_localhost,
-        a_star_takes_both_families,
-        a_stale_ipc_path_is_taken_over,
-        what_is_not_a_socket_is_left_alone,
-        only_one_takes_a_stale_path_over,
-    };
     new_case(s, "every transport", every, sizeof every / sizeof *every, RIG_TRANSPORTS);
-    new_case(s, "tcp", tcp, sizeof tcp / sizeof *tcp, RIG_IPC);
-    new_case(s, "addresses", once, sizeof once / sizeof *once, 1);
+    const TTest *const loop[] = {no_memory_for_the_loop};
+    new_case(s, "loop", loop, 1, 1);
     return run_suite(s);
 }

@@ -183,6 +183,24 @@ struct end *rig_pair(struct end *e) {
     return rig.accepted[i];
 }
 
+/* The accepted end, from this one on, to which somebody said hello: others may still be in the backlog. */
+static struct end *greeted(int from) {
+    for (int i = from; i < rig.accepts; i++)
+        if (rig.accepted[i]->got.n == 5 && memcmp(rig.accepted[i]->got.p, "hello", 5) == 0)
+            return rig.accepted[i];
+    return NULL;
+}
+
+void rig_still_listens(void) {
+    struct end friend = {0};
+    int known = rig.accepts;
+    rig_dial(&friend);
+    trp_link_send(friend.link, "hello", 5);
+    RIG_WAIT(friend.ups == 1 && greeted(known));
+    trp_link_close(friend.link, 0);
+    RIG_WAIT(friend.downs == 1 && greeted(known)->downs == 1);
+}
+
 /* --- plain sockets --- */
 
 union address {

@@ -58,6 +58,9 @@ void rig_dial_to(struct end *e, const char *url, const struct trp_link_opts *opt
 /* Dials and waits until both ends are up; *e is the dialler's, the return value the listener's. */
 struct end *rig_pair(struct end *e);
 
+/* Asserts that the listener takes somebody in and hears him. */
+void rig_still_listens(void);
+
 /* Turns the loop until the condition holds; fails the test after 20 seconds. RIG_POLL is for a condition that comes true
  * outside the loop: it looks every millisecond. */
 #define RIG_WAIT(condition) RIG_TURN(condition, 100)

@@ -25,7 +25,7 @@
 #include "broker/journal_sys.h"
 #include "broker/segment.h"
 
-enum { POWER_SECTOR = 512, POWER_SECTORS = 2048, POWER_NODES = 128, POWER_NAME = 48 };
+enum { POWER_SECTOR = 512, POWER_SECTORS = 2048, POWER_NODES = 512, POWER_NAME = 48 };
 
 struct power_node {
     ino_t ino;

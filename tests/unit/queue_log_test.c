@@ -141,7 +141,8 @@ START_TEST(a_log_that_refuses) {
     rig_put("m1");
     for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
         rig.refuse = says[i];
-        ck_assert_int_eq(rig_try_put("x", (struct trp_queue_put){.ttl_ms = 5, .dedup = trp_slice_str("id")}, &lsn), says[i]);
+        ck_assert_int_eq(
+            rig_try_put("x", (struct trp_queue_put){.priority = 4, .ttl_ms = 5, .dedup = trp_slice_str("id")}, &lsn), says[i]);
         ck_assert_int_eq(trp_queue_pause(rig.q, rig.now, true), says[i]);
         struct trp_queue_config c = config("other");
         struct trp_queue *q;
@@ -152,7 +153,7 @@ START_TEST(a_log_that_refuses) {
     ck_assert_str_eq(rig_counts(NULL), "1/0/0/0");
     ck_assert_uint_eq(rig_totals().refused, 2);
     rig.refuse = TROUPE_OK;
-    ck_assert_int_eq(rig_try_put("m2", (struct trp_queue_put){.dedup = trp_slice_str("id")}, &lsn), TROUPE_OK);
+    ck_assert_int_eq(rig_try_put("m2", (struct trp_queue_put){.priority = 4, .dedup = trp_slice_str("id")}, &lsn), TROUPE_OK);
     rig.refuse = TROUPE_FULL; /* what is here can be worked on all the same */
     rig_attach('a', 1);
     rig_ack('a', 1);

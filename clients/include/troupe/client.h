@@ -92,8 +92,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_subscribe(troupe_client 
 /* Ends it. Messages already here can still be received. NOT_FOUND. Context: owner thread; blocks for the receipt, 5,000 ms at most. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_unsubscribe(troupe_client *c, troupe_sub sub);
 
-/* The next message of any subscription, given. TIMEOUT; DISCONNECTED is not returned: it waits for the reconnect. CLOSED: draining and
- * nothing is left. REFUSED: the broker will not have us back, and nothing is left (why). Context: owner thread; blocks. */
+/* The next message of any subscription, given. TIMEOUT; DISCONNECTED is not returned: it waits for the reconnect. NOT_FOUND: a queue that is
+ * consumed here was deleted, or did not survive the broker (why); said once, the other subscriptions go on. CLOSED: draining and nothing is left. REFUSED: the broker will not have us back, and nothing is left (why). Context: owner thread; blocks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_receive(troupe_client *c, int64_t timeout_ms, troupe_msg **out);
 
 /* Asks and waits for the answer, given; timeout_ms is for the connection and the answer together. An answer may be an error of the service: look
@@ -105,8 +105,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_request(troupe_client *c
 
 /* Many requests at a time: submit sends one (`more` as in troupe_pub_opts) and gives its number, collect gives the next answer of any, in the order
  * they come. Submit: DISCONNECTED; REFUSED; FULL: 65,536 are not collected yet. Collect: *request is set with every status about a request (OK,
- * NO_RESPONDERS, WORKER_LOST, BUSY, DISCONNECTED, REFUSED) and *answer with OK; else TIMEOUT: none came; EMPTY: none is outstanding; FULL
- * (max_queued). Faults: as publish. Context: owner thread; submit blocks as publish. */
+ * NO_RESPONDERS, WORKER_LOST, BUSY, DISCONNECTED, REFUSED; of a queue's put FULL, NOT_FOUND, INVALID) and *answer with OK; else it is 0 and TIMEOUT: none
+ * came; EMPTY: none is outstanding; FULL (max_queued). Faults: as publish. Context: owner thread; submit blocks as publish. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_submit(troupe_client *c, const char *topic, troupe_value payload, bool more,
                                                                uint64_t *request);
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_collect(troupe_client *c, int64_t timeout_ms, uint64_t *request, troupe_msg **answer);
@@ -117,7 +117,7 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_collect(troupe_client *c
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_reply(troupe_client *c, troupe_msg *m, troupe_value payload);
 /* Answers with an error: a code of [A-Z0-9_], 31 at most, and a sentence. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_reply_error(troupe_client *c, troupe_msg *m, const char *code, const char *text);
-/* Gives a credited message back: another member gets it. Frees it. */
+/* Gives a credited message, or one from a queue, back: another member gets it. Frees it. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_client_nack(troupe_client *c, troupe_msg **m);
 
 /* Ends all subscriptions, so that receive hands out what is left and then says CLOSED, and waits until everything written is with the broker.
