@@ -193,9 +193,9 @@ struct trp_queue_config {
 struct trp_queue_config trp_queue_config(struct trp_slice name);
 
 /* Makes the queue, or finds it as it is declared. *lsn: the position of its declaration, 0 if it is not durable.
- * REFUSED: it is there, and different; INVALID: the declaration makes no sense; *why is a sentence then, borrowed until
- * the next call ("max_messages is 100, not 200"). UNSUPPORTED: durable, and the sink has no `record`. FULL: max_queues, or
- * the log; AGAIN, NO_MEMORY. */
+ * Otherwise *why is a sentence, borrowed until the next call ("max_messages is 100, not 200"). REFUSED: it is there, and
+ * different; INVALID: the declaration makes no sense; UNSUPPORTED: durable, and the sink has no `record`; FULL: max_queues,
+ * or the log; AGAIN, NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_queues_declare(struct trp_queues *s, const struct trp_queue_config *config,
                                                   struct trp_queue **q, uint64_t *lsn, const char **why);
 /* With all that is in it; its consumers are `ended`. NO_MEMORY. */

@@ -154,13 +154,18 @@ void trp_consumer_unhold(struct trp_queue_item *it) {
 
 /* ---- giving away ---- */
 
+static void end_pull(struct trp_consumer *c) {
+    c->queue->pulls -= c->pulling;
+    c->pulling = false;
+}
+
 static void deliver(struct trp_consumer *c, struct trp_queue_item *it, struct trp_when now) {
     struct trp_queue *q = c->queue;
     struct trp_queue_message m;
     trp_queue_unlink(q, it);
     it->deliveries += it->deliveries < UINT32_MAX;
     hold(c, it, now);
-    c->pulling = false;
+    end_pull(c);
     c->served = ++q->served;
     trp_consumer_reorder(c);
     q->totals.delivered++;
@@ -195,7 +200,7 @@ static void touch_and_settle(struct trp_queue *q, struct trp_when now) {
 /* ---- deadlines ---- */
 
 static void stop_pull(struct trp_consumer *c) {
-    c->pulling = false;
+    end_pull(c);
     trp_consumer_reorder(c);
     c->set->sink.empty(c->set->ctx, c->user);
 }
@@ -240,6 +245,7 @@ static void enlist(struct trp_consumer *c, struct trp_queue *q) {
 
 static void delist(struct trp_consumer *c) {
     struct trp_queue *q = c->queue;
+    end_pull(c);
     if (c->open_at != TRP_NOT_OPEN)
         heap_remove(q, c);
     *(c->prev ? &c->prev->next : &q->first) = c->next;
@@ -298,6 +304,7 @@ troupe_status trp_consumer_pull(struct trp_consumer *c, struct trp_when now, uin
     if (reserve_hand(c, c->holding + 1))
         return TROUPE_NO_MEMORY;
     c->pulling = true;
+    q->pulls++;
     c->pull_deadline = deadline_ns;
     c->served = ++q->served;
     trp_consumer_reorder(c);

@@ -246,6 +246,14 @@ troupe_status trp_queues_declare_resolved(struct trp_queues *s, const struct trp
     return TROUPE_OK;
 }
 
+static const char *why_not(const struct trp_queues *s, troupe_status st) {
+    if (st == TROUPE_UNSUPPORTED)
+        return "there is nowhere to keep a durable queue";
+    if (st == TROUPE_FULL && s->names.count >= s->max_queues)
+        return "there are as many queues as there may be";
+    return troupe_status_text(st);
+}
+
 troupe_status trp_queues_declare(struct trp_queues *s, const struct trp_queue_config *config, struct trp_queue **out,
                                  uint64_t *lsn, const char **why) {
     struct trp_queue_declared d;
@@ -257,8 +265,10 @@ troupe_status trp_queues_declare(struct trp_queues *s, const struct trp_queue_co
     if (q && trp_queue_config_differs(&q->config, &d.config, s->why))
         return TROUPE_REFUSED;
     st = q ? TROUPE_OK : trp_queues_declare_resolved(s, &d.config, &q);
-    if (st)
+    if (st) {
+        *why = why_not(s, st);
         return st;
+    }
     *out = q;
     *lsn = q->declared;
     return TROUPE_OK;

@@ -58,7 +58,7 @@ struct trp_queue {
     uint64_t messages[TRP_QUEUE_STATES], bytes, ready_bytes;
     struct trp_consumer *first, *last;
     struct trp_consumer **open; /* a heap of those that want something; room for all */
-    uint32_t n_open, cap_open, n_consumers;
+    uint32_t n_open, cap_open, n_consumers, pulls;
     uint64_t served;
     struct trp_dedup dedup;
     struct trp_timer timer; /* the end of the oldest dedup id */

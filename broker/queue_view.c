@@ -93,19 +93,12 @@ static uint64_t oldest_ms(const struct trp_queue *q, struct trp_when now) {
     return it && now.wall_ms > it->first_seen ? now.wall_ms - it->first_seen : 0;
 }
 
-static uint64_t count_pulls(const struct trp_queue *q) {
-    uint64_t n = 0;
-    for (const struct trp_consumer *c = q->first; c; c = c->next)
-        n += c->pulling;
-    return n;
-}
-
 void trp_queue_stat(const struct trp_queue *q, struct trp_when now, struct trp_queue_stat *out) {
     *out = (struct trp_queue_stat){
         .bytes = q->bytes,
         .oldest_ms = oldest_ms(q, now),
         .consumers = q->n_consumers,
-        .pulls = count_pulls(q),
+        .pulls = q->pulls,
         .dedup_ids = trp_dedup_count(&q->dedup),
         .paused = q->paused,
         .totals = q->totals,

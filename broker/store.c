@@ -93,7 +93,7 @@ static void log_recovered(const struct trp_store *s, const char *dir, uint64_t c
     trp_log(TROUPE_LOG_INFO, "store.recovered",
             "%s: %" PRIu64 " queues, %" PRIu64 " messages, %" PRIu64 " MiB of log in %" PRIu64 " ms", dir, queues, messages,
             trp_journal_bytes(s->journal) >> 20, now_ms() - s->began_ms);
-    if (cut > 0)
+    if (cut > 0 || why) /* a file of no bytes at all is worth a word, too */
         trp_log(TROUPE_LOG_WARN, "store.cut", "%s: the end of the log was torn, %" PRIu64 " bytes were cut: %s", dir, cut,
                 why ? why : "");
 }

@@ -20,23 +20,39 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/queue.h"
+
 static const char doc[] =
     "Measures a broker that is running.\v"
     "Modes:\n"
     "  pub      one publisher, one subscriber: messages a second, and how long each takes\n"
     "  sub      the same with several subscribers, each of which gets every message\n"
-    "  request  one requester, one service: requests a second, and how long an answer takes\n\n"
+    "  request  one requester, one service: requests a second, and how long an answer takes\n"
+    "  queue    one producer, several consumers: each message put and confirmed, delivered and acknowledged\n\n"
     "Messages are lost nowhere: the publisher keeps --outstanding of them under way at most. Latencies of a run without "
     "--rate are those of a full pipe.";
 
-enum { OPT_COUNT = 'n', OPT_SIZE = 's', OPT_RATE = 'r', OPT_OUTSTANDING = 'o', OPT_SUBSCRIBERS = 'S', OPT_JSON = 'j' };
+enum {
+    OPT_COUNT = 'n',
+    OPT_SIZE = 's',
+    OPT_RATE = 'r',
+    OPT_OUTSTANDING = 'o',
+    OPT_SUBSCRIBERS = 'S',
+    OPT_JSON = 'j',
+    OPT_DURABLE = 256,
+    OPT_LEVEL,
+};
 
 static const struct argp_option options[] = {
     {"count", OPT_COUNT, "N", 0, "Messages (default 1000000; request: 100000)", 0},
     {"size", OPT_SIZE, "BYTES", 0, "Payload, from 16 (default 128)", 0},
     {"rate", OPT_RATE, "N", 0, "Messages a second (default: as fast as it goes)", 0},
-    {"outstanding", OPT_OUTSTANDING, "N", 0, "Under way at a time (default 8192, less when they are large; request: 1)", 0},
-    {"subscribers", OPT_SUBSCRIBERS, "N", 0, "Mode sub: how many (default 4)", 0},
+    {"outstanding", OPT_OUTSTANDING, "N", 0, "Under way at a time (default 8192, less when they are large; request: 1; queue: 256 puts)", 0},
+    {"in-flight", 0, NULL, OPTION_ALIAS, NULL, 0},
+    {"subscribers", OPT_SUBSCRIBERS, "N", 0, "Modes sub and queue: how many (default 4)", 0},
+    {"consumers", 0, NULL, OPTION_ALIAS, NULL, 0},
+    {"durable", OPT_DURABLE, NULL, 0, "Mode queue: on disk", 0},
+    {"level", OPT_LEVEL, "LEVEL", 0, "Mode queue: what is confirmed: memory, written or synced (default: what the queue gives)", 0},
     {"json", OPT_JSON, NULL, 0, "One line of JSON", 0},
     {0},
 };
@@ -64,6 +80,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         return 0;
     case OPT_JSON:
         b->json = true;
+        return 0;
+    case OPT_DURABLE:
+        b->durable = true;
+        return 0;
+    case OPT_LEVEL:
+        b->level = cli_queue_level(b->cli, arg);
         return 0;
     case ARGP_KEY_ARG:
         if (b->mode)
@@ -220,27 +242,46 @@ static double microseconds(uint64_t ns) {
     return (double)ns / 1000.0;
 }
 
+static bool is_mode(const struct bench *b, const char *mode) {
+    return strcmp(b->mode, mode) == 0;
+}
+
+static void latency_json(const char *name, const struct histogram *h) {
+    (void)printf(",\"%s\":{\"min\":%.1f", name, microseconds(h->min));
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+        (void)printf(",\"%s\":%.1f", points[i].name, microseconds(histogram_at(h, points[i].share)));
+    (void)printf(",\"max\":%.1f}", microseconds(h->max));
+}
+
+static void latency_text(const char *name, const struct histogram *h) {
+    (void)printf("  %s in us: min %.1f", name, microseconds(h->min));
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+        (void)printf("  %s %.1f", points[i].name, microseconds(histogram_at(h, points[i].share)));
+    (void)printf("  max %.1f\n", microseconds(h->max));
+}
+
 static void report_json(const struct bench *b, const struct bench_result *r, double seconds) {
     (void)printf("{\"mode\":\"%s\",\"size\":%" PRIu64 ",\"count\":%" PRIu64 ",\"rate\":%" PRIu64 ",\"outstanding\":%" PRIu64,
                  b->mode, b->size, b->count, b->rate, b->outstanding);
-    if (strcmp(b->mode, "request") != 0)
-        (void)printf(",\"subscribers\":%" PRIu64, b->subscribers);
-    (void)printf(",\"wrong\":%" PRIu64 ",\"seconds\":%.6f,\"msgs_per_s\":%.1f,\"mib_per_s\":%.3f,\"latency_us\":{\"min\":%.1f",
-                 r->wrong, seconds, (double)r->received / seconds, (double)(r->received * b->size) / seconds / 1048576.0,
-                 microseconds(r->latency.min));
-    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
-        (void)printf(",\"%s\":%.1f", points[i].name, microseconds(histogram_at(&r->latency, points[i].share)));
-    (void)printf(",\"max\":%.1f}}\n", microseconds(r->latency.max));
+    if (!is_mode(b, "request"))
+        (void)printf(",\"%s\":%" PRIu64, is_mode(b, "queue") ? "consumers" : "subscribers", b->subscribers);
+    if (is_mode(b, "queue"))
+        (void)printf(",\"durable\":%s,\"level\":%d", b->durable ? "true" : "false", (int)b->level);
+    (void)printf(",\"wrong\":%" PRIu64 ",\"seconds\":%.6f,\"msgs_per_s\":%.1f,\"mib_per_s\":%.3f", r->wrong, seconds,
+                 (double)r->received / seconds, (double)(r->received * b->size) / seconds / 1048576.0);
+    latency_json("latency_us", &r->latency);
+    if (b->confirms)
+        latency_json("confirm_us", b->confirms);
+    (void)puts("}");
 }
 
 static void report_text(const struct bench *b, const struct bench_result *r, double seconds) {
     (void)printf("%s: %" PRIu64 " messages of %" PRIu64 " bytes in %.3f s\n", b->mode, r->received, b->size, seconds);
     (void)printf("  %.0f messages/s   %.1f MiB/s\n", (double)r->received / seconds,
                  (double)(r->received * b->size) / seconds / 1048576.0);
-    (void)printf("  latency in us: min %.1f", microseconds(r->latency.min));
-    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
-        (void)printf("  %s %.1f", points[i].name, microseconds(histogram_at(&r->latency, points[i].share)));
-    (void)printf("  max %.1f\n", microseconds(r->latency.max));
+    latency_text("latency", &r->latency);
+    if (b->confirms)
+        latency_text("confirmed", b->confirms);
     if (r->wrong)
         (void)printf("  %" PRIu64 " lost, doubled or out of order\n", r->wrong);
 }
@@ -253,13 +294,13 @@ static uint64_t most_under_way(uint64_t size) {
 }
 
 static void fill_in(struct bench *b) {
-    bool request = strcmp(b->mode, "request") == 0;
+    bool request = is_mode(b, "request"), queue = is_mode(b, "queue");
     if (b->count == 0)
-        b->count = request ? 100000 : 1000000;
+        b->count = request || b->durable ? 100000 : 1000000;
     if (b->outstanding == 0)
-        b->outstanding = request ? 1 : most_under_way(b->size);
+        b->outstanding = request ? 1 : queue ? 256 : most_under_way(b->size);
     if (b->subscribers == 0)
-        b->subscribers = strcmp(b->mode, "sub") == 0 ? 4 : 1;
+        b->subscribers = queue || is_mode(b, "sub") ? 4 : 1;
     b->progress = !b->json && !b->cli->quiet && isatty(STDERR_FILENO);
     (void)snprintf(b->topic, sizeof b->topic, "bench.%ld.data", (long)getpid());
     (void)snprintf(b->credit, sizeof b->credit, "bench.%ld.credit", (long)getpid());
@@ -271,8 +312,10 @@ static void fill_in(struct bench *b) {
 static int run(struct bench *b) {
     static struct bench_result result;
     uint64_t start_ns = 0;
-    if (strcmp(b->mode, "request") == 0)
+    if (is_mode(b, "request"))
         bench_request(b, &result, &start_ns);
+    else if (is_mode(b, "queue"))
+        bench_queue(b, &result, &start_ns);
     else
         bench_pub(b, &result, &start_ns);
     if (b->progress)
@@ -286,17 +329,27 @@ static int run(struct bench *b) {
     return result.wrong ? EXIT_FAILURE : EX_OK;
 }
 
+static void check(struct bench *b) {
+    static const char *const modes[] = {"pub", "sub", "request", "queue"};
+    size_t i = 0, n = sizeof modes / sizeof *modes;
+    if (!b->mode)
+        cli_usage(b->cli, "the mode is missing: pub, sub, request or queue");
+    while (i < n && strcmp(b->mode, modes[i]) != 0)
+        i++;
+    if (i == n)
+        cli_usage(b->cli, "there is no mode '%s': it is one of pub, sub, request, queue", b->mode);
+    if (b->subscribers && !is_mode(b, "sub") && !is_mode(b, "queue"))
+        cli_usage(b->cli, "--subscribers is for the modes sub and queue");
+    if ((b->durable || b->level) && !is_mode(b, "queue"))
+        cli_usage(b->cli, "--durable and --level are for mode queue");
+}
+
 int cli_bench(struct cli *cli, int argc, char **argv) {
     static const struct argp_child children[] = {{&cli_common, 0, NULL, 0}, {0}};
-    static const struct argp argp = {options, parse, "pub|sub|request", doc, children, NULL, NULL};
+    static const struct argp argp = {options, parse, "pub|sub|request|queue", doc, children, NULL, NULL};
     struct bench b = {.cli = cli, .size = 128};
     cli_parse(&argp, cli, argc, argv, &b);
-    if (!b.mode)
-        cli_usage(cli, "the mode is missing: pub, sub or request");
-    if (strcmp(b.mode, "pub") != 0 && strcmp(b.mode, "sub") != 0 && strcmp(b.mode, "request") != 0)
-        cli_usage(cli, "there is no mode '%s': it is one of pub, sub, request", b.mode);
-    if (b.subscribers && strcmp(b.mode, "sub") != 0)
-        cli_usage(cli, "--subscribers is for mode sub");
+    check(&b);
     fill_in(&b);
     int code = run(&b);
     free(b.payload);

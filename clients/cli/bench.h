@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The inside of `troupe bench`: bench.c (options, processes, report), bench_pub.c and bench_request.c (the work). */
+ * The inside of `troupe bench`: bench.c (options, processes, report), bench_pub.c, bench_request.c and bench_queue.c (the work). */
 #ifndef TRP_CLI_BENCH_H
 #define TRP_CLI_BENCH_H
 
 #include <sys/types.h>
+#include <troupe/queue.h>
 
 #include "clients/cli/cli.h"
 #include "clients/cli/histogram.h"
@@ -28,6 +29,9 @@ struct bench {
     const char *mode;
     uint64_t size, count, rate, outstanding, subscribers; /* 0 of count and outstanding: the mode's default */
     bool json, progress;
+    bool durable; /* mode queue, as the next two */
+    troupe_level level;
+    struct histogram *confirms; /* how long the confirmation of a put took; NULL: there are none */
     char topic[64], credit[64]; /* of this run */
     uint8_t *payload;
     /* The peers. */
@@ -61,5 +65,6 @@ void bench_progress(struct bench *b, uint64_t done, uint64_t start_ns);
 /* The work: fills in the result. */
 void bench_pub(struct bench *b, struct bench_result *result, uint64_t *start_ns);
 void bench_request(struct bench *b, struct bench_result *result, uint64_t *start_ns);
+void bench_queue(struct bench *b, struct bench_result *result, uint64_t *start_ns);
 
 #endif

@@ -106,10 +106,16 @@ static int exit_code(troupe_status st) {
     }
 }
 
+/* Has somebody else said it, "CODE: sentence"? */
+static bool has_code(troupe_status st, const char *why) {
+    size_t n = strspn(why, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return st != TROUPE_DISCONNECTED && n > 0 && why[n] == ':';
+}
+
 int cli_fail(troupe_status st, const char *why) {
-    bool has_code = st == TROUPE_NO_RESPONDERS || st == TROUPE_WORKER_LOST || st == TROUPE_BUSY || st == TROUPE_REFUSED;
-    (void)fprintf(stderr, "%s%s\n", has_code ? "" : "troupe: ", why);
-    return exit_code(st);
+    bool theirs = has_code(st, why);
+    (void)fprintf(stderr, "%s%s\n", theirs ? "" : "troupe: ", why);
+    return theirs ? EXIT_FAILURE : exit_code(st);
 }
 
 void cli_flush(void) {

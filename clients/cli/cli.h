@@ -30,7 +30,7 @@ void cli_parse(const struct argp *argp, struct cli *cli, int argc, char **argv, 
 
 /* One line that says what is wrong and what to do instead; ends with 64. */
 _Noreturn void cli_usage(const struct cli *cli, const char *fmt, ...) TROUPE_PRINTF(2, 3);
-/* One sentence about a status that ends the command; gives the exit code. */
+/* One sentence about a status that ends the command, `CODE: sentence` if it is the broker's or a service's; gives the exit code. */
 int cli_fail(troupe_status st, const char *why);
 /* Ends the command when the URL or the topic is no good. */
 void cli_check_topic(const struct cli *cli, const char *topic);
@@ -51,6 +51,7 @@ void cli_flush(void);
 int cli_pub(struct cli *cli, int argc, char **argv);
 int cli_sub(struct cli *cli, int argc, char **argv);
 int cli_request(struct cli *cli, int argc, char **argv);
+int cli_queue(struct cli *cli, int argc, char **argv);
 int cli_bench(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -3,10 +3,14 @@
  *
  * Addresses: what is wrong with one is said in a sentence; names are looked up; a socket file that nobody answers is
  * taken over, and by one taker only. */
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,7 +100,86 @@ START_TEST(a_name_may_be_given_up_while_it_is_looked_up) {
 }
 END_TEST
 
-/* Every address of a name is tried: the listener has only one of localhost's. */
+/* --- a name with the addresses that a test gives it ---
+ *
+ * This getaddrinfo(3) is the one that libuv calls: the program's own comes first, if it can be seen. */
+
+static struct addrinfo faces[4];
+static union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} addresses[4];
+
+static void give_address(int i, const char *host, const char *url, bool last) {
+    int port = atoi(strrchr(url, ':') + 1);
+    bool v6 = strchr(host, ':') != NULL;
+    ck_assert_int_eq(v6 ? uv_ip6_addr(host, port, &addresses[i].v6) : uv_ip4_addr(host, port, &addresses[i].v4), 0);
+    faces[i] = (struct addrinfo){
+        .ai_family = v6 ? AF_INET6 : AF_INET,
+        .ai_socktype = SOCK_STREAM,
+        .ai_addr = &addresses[i].any,
+        .ai_addrlen = v6 ? sizeof addresses[i].v6 : sizeof addresses[i].v4,
+        .ai_next = last ? NULL : &faces[i + 1],
+    };
+}
+
+TROUPE_API int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **list) {
+    int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (strcmp(name, "many.faces.test") == 0) {
+        *list = faces;
+        return 0;
+    }
+    *(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+    return next(name, service, hints, list);
+}
+
+TROUPE_API void freeaddrinfo(struct addrinfo *list) {
+    void (*next)(struct addrinfo *);
+    if (list == faces)
+        return;
+    *(void **)&next = dlsym(RTLD_NEXT, "freeaddrinfo");
+    next(list);
+}
+
+/* Refused at one family, then at the other, then unreachable without a packet: the last one answers. */
+START_TEST(every_address_of_a_name_is_tried) {
+    static const char *const hosts[] = {"127.0.0.1", "::1"};
+    rig_listen(_i);
+    give_address(0, hosts[!_i], rig.url, false);
+    give_address(1, _i ? "127.0.0.2" : "::1", rig.url, false);
+    give_address(2, "255.255.255.255", rig.url, false);
+    give_address(3, hosts[_i], rig.url, true);
+    rig_dial_to(&far, "tcp://many.faces.test:1", NULL);
+    trp_link_send(far.link, "hello", 5);
+    RIG_WAIT(far.ups + far.downs == 1);
+    ck_assert_msg(far.ups == 1, "%s", far.why);
+    ck_assert_str_eq(trp_link_peer(far.link), rig.url);
+    RIG_WAIT(rig.accepted[0]->frames == 1);
+}
+END_TEST
+
+START_TEST(no_address_of_a_name_answers) {
+    rig_listen(_i);
+    give_address(0, "255.255.255.255", rig.url, false);
+    give_address(1, _i ? "127.0.0.2" : "::1", rig.url, true);
+    rig_dial_to(&far, "tcp://many.faces.test:1", NULL);
+    RIG_WAIT(far.downs == 1);
+    ck_assert_int_eq(far.status, TROUPE_REFUSED);
+}
+END_TEST
+
+START_TEST(a_name_can_be_listened_on) {
+    const char *why = "";
+    give_address(0, _i ? "::1" : "127.0.0.1", ":0", true);
+    struct trp_listener *s;
+    ck_assert_int_eq(trp_listen(&s, &rig.loop, "tcp://many.faces.test:0", NULL, &rig_handler, NULL, NULL, &why), TROUPE_OK);
+    close(raw_connect(trp_listener_url(s)));
+    trp_listener_close(&s);
+}
+END_TEST
+
+/* Every address of localhost is tried: the listener has only one of localhost's. */
 START_TEST(localhost_is_found_on_either_address) {
     char url[64];
     rig_listen(_i);
@@ -239,7 +322,12 @@ static TCase *new_case(Suite *s, const char *name, const TTest *const *tests, si
 
 int main(void) {
     Suite *s = suite_create("transport addresses");
-    const TTest *const tcp[] = {localhost_is_found_on_either_address};
+    const TTest *const tcp[] = {
+        every_address_of_a_name_is_tried,
+        no_address_of_a_name_answers,
+        a_name_can_be_listened_on,
+        localhost_is_found_on_either_address,
+    };
     const TTest *const once[] = {
         bad_urls_are_explained,
         a_name_that_is_not_there_comes_as_down,

@@ -131,6 +131,26 @@ START_TEST(frames_over_the_limit_are_refused_before_memory_is_taken) {
 }
 END_TEST
 
+static void raise_limit(struct end *e, struct trp_slice body) {
+    trp_link_limit(e->link, body.n + 1);
+}
+
+START_TEST(the_limit_can_be_raised) {
+    rig.opts.max_frame = 10;
+    rig.near.on_frame = raise_limit;
+    rig_listen(_i);
+    int fd = raw_connect(rig.url);
+    raw_greet(fd, TRP_SP_PAIR0);
+    for (size_t n = 10; n < 20; n++)
+        raw_frame(fd, _i, "0123456789012345678901", n);
+    raw_frame(fd, _i, "0123456789012345678901", 21);
+    RIG_WAIT(first()->breaks == 1);
+    ck_assert_int_eq(first()->frames, 10);
+    ck_assert_int_eq(first()->broken_with, TROUPE_TOO_BIG);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_claim_within_the_limit_takes_what_came) {
     static const troupe_allocator measuring = {.realloc = measuring_realloc, .free = plain_free};
     uint8_t head[TRP_FRAME_HEAD_MAX];
@@ -247,6 +267,32 @@ START_TEST(a_dialler_has_a_deadline) {
     RIG_WAIT(far.downs == 1);
     ck_assert_int_eq(far.status, TROUPE_TIMEOUT);
     ck_assert_int_eq(far.ups, 0);
+    close(fd);
+    if (_i == RIG_IPC)
+        unlink(rig_url_for(_i) + strlen("ipc://"));
+}
+END_TEST
+
+/* Nobody accepts, and the kernel has no more room for those who wait: tcp drops the first packet in silence, a unix
+ * socket says so. */
+START_TEST(a_full_backlog_is_given_up_on) {
+    enum { MANY = 20 };
+    static struct end many[MANY];
+    char url[128];
+    int fd = raw_listen(_i, url, sizeof url), downs = 0;
+    struct trp_link_opts opts = {.greeting_ms = 100};
+    listen(fd, 1);
+    for (int i = 0; i < MANY; i++)
+        rig_dial_to(&many[i], url, &opts);
+    for (int i = 0; i < MANY; i++) {
+        RIG_WAIT(many[i].downs == 1 || many[i].link->state == TRP_LINK_LINGERING);
+        downs += many[i].downs;
+        if (many[i].downs)
+            ck_assert_int_eq(many[i].status, _i == RIG_IPC ? TROUPE_AGAIN : TROUPE_TIMEOUT);
+        else
+            trp_link_close(many[i].link, 0);
+    }
+    ck_assert_int_gt(downs, 10);
     close(fd);
     if (_i == RIG_IPC)
         unlink(rig_url_for(_i) + strlen("ipc://"));
@@ -597,11 +643,13 @@ int main(void) {
         a_stranger_is_told_and_hung_up_on,
         a_stranger_may_be_hung_up_on_in_silence,
         frames_over_the_limit_are_refused_before_memory_is_taken,
+        the_limit_can_be_raised,
         a_claim_within_the_limit_takes_what_came,
         last_words_reach_a_peer_that_goes_on_talking,
         a_peer_that_talks_for_ever_is_cut_off,
         a_greeting_has_a_deadline,
         a_dialler_has_a_deadline,
+        a_full_backlog_is_given_up_on,
         a_frame_has_a_deadline,
         a_slow_stream_is_not_a_late_frame,
         a_frame_that_waits_for_us_is_not_late,

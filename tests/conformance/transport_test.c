@@ -418,6 +418,21 @@ START_TEST(close_with_flush_delivers_everything) {
 }
 END_TEST
 
+/* It goes on reading, to see the other side's end. */
+START_TEST(a_paused_link_can_be_closed) {
+    rig_listen(_i);
+    struct end *near = rig_pair(&far);
+    trp_link_pause(near->link, true);
+    trp_link_send(far.link, "unheard", 7);
+    trp_loop_once(&rig.loop, 0);
+    trp_link_send(near->link, "last", 4);
+    trp_link_close(near->link, 60000);
+    RIG_WAIT(far.frames == 1 && far.downs == 1 && near->downs == 1);
+    ck_assert_int_eq(near->status, TROUPE_CLOSED);
+    ck_assert_int_eq(near->frames, 0);
+}
+END_TEST
+
 START_TEST(a_flush_ends_in_time) {
     rig_listen(_i);
     struct end *near = rig_pair(&far);
@@ -736,6 +751,7 @@ int main(void) {
         discard_drops_whole_frames,
         close_is_told_to_both_once,
         close_with_flush_delivers_everything,
+        a_paused_link_can_be_closed,
         a_flush_ends_in_time,
         a_second_close_cuts_the_flush_short,
         a_peer_that_has_ended_still_gets_its_answer,

@@ -216,6 +216,17 @@ static inline struct trp_queue *rig_declare(const struct trp_queue_config *c) {
     return q;
 }
 
+static inline struct trp_queue_config rig_config(const char *name) {
+    return trp_queue_config(trp_slice_str(name));
+}
+
+/* Without dead letters. */
+static inline struct trp_queue_config rig_careless(const char *name) {
+    struct trp_queue_config c = rig_config(name);
+    c.dead_letter = trp_slice_str("");
+    return c;
+}
+
 static inline void rig_use(const struct trp_queue_config *c) {
     rig.q = rig_declare(c);
 }
@@ -233,6 +244,22 @@ static inline uint64_t rig_put_with(const char *text, struct trp_queue_put p) {
 
 static inline void rig_put(const char *text) {
     (void)rig_put_with(text, (struct trp_queue_put){.priority = TRP_QUEUE_PRIORITY});
+}
+
+static inline void rig_put_priority(const char *text, unsigned priority) {
+    (void)rig_put_with(text, (struct trp_queue_put){.priority = priority});
+}
+
+static inline void rig_put_delay(const char *text, uint64_t ms) {
+    (void)rig_put_with(text, (struct trp_queue_put){.priority = TRP_QUEUE_PRIORITY, .delay_ms = ms});
+}
+
+static inline void rig_put_ttl(const char *text, uint64_t ms) {
+    (void)rig_put_with(text, (struct trp_queue_put){.priority = TRP_QUEUE_PRIORITY, .ttl_ms = ms});
+}
+
+static inline troupe_status rig_try_put_id(const char *text, const char *id, uint64_t *lsn) {
+    return rig_try_put(text, (struct trp_queue_put){.priority = TRP_QUEUE_PRIORITY, .dedup = trp_slice_str(id)}, lsn);
 }
 
 static inline void rig_attach(char letter, uint32_t credit) {
@@ -294,6 +321,16 @@ static inline struct trp_queue_totals rig_totals(void) {
     struct trp_queue_stat st;
     trp_queue_stat(rig.q, rig.now, &st);
     return st.totals;
+}
+
+/* A queue whose messages die at once, and room for one of the dead. */
+static inline void rig_use_one_grave(void) {
+    struct trp_queue_config graves = rig_careless("graves"), c = rig_config("work");
+    graves.max_messages = 1;
+    (void)rig_declare(&graves);
+    c.max_deliveries = 1;
+    c.dead_letter = trp_slice_str("graves");
+    rig_use(&c);
 }
 
 #endif

@@ -14,7 +14,6 @@ there again. What is known is written before it is acted on, so that it survives
 All about a message follows from its producer and number (size, priority, level, delay): so the checker needs no list, and
 a consumer sees whether a byte has changed. SIGTERM ends both when nothing of theirs is outstanding."""
 
-import errno
 import json
 import os
 import random
@@ -107,6 +106,8 @@ class Wire:
             return s
         host, _, port = where["url"][6:].rpartition(":")
         s = socket.create_connection((host, int(port)), 5)
+        if s.getsockname() == s.getpeername():
+            raise ConnectionRefusedError  # nobody listened, and by chance the kernel has chosen that port for us
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
@@ -177,6 +178,7 @@ class Worker:
         self.address, self.random, self.stopping = address, random.Random(seed), False
         self.evidence = os.open(evidence, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         signal.signal(signal.SIGTERM, self._on_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked by who started us, until we can take it
 
     def _on_stop(self, *_):
         self.stopping = True

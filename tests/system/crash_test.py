@@ -59,8 +59,10 @@ class Load:
             args = [c.path("address.tcp"), c.path(f"produced-{self.number}"), str(self.number), str(seed)]
         else:
             args = [c.path("address.ipc"), c.path(f"consumed-{self.number}-{self.generation}"), str(seed)]
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", sys.executable, "-B", crash_load.__file__, self.role, *args],
                                         stderr=subprocess.PIPE, env=environment())
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         Program.waited_for.add(self.process.pid)
 
     def kill(self):

@@ -78,7 +78,9 @@ class QueuePeer(Peer):
     def put_all(self, name, payloads, timeout=None, **headers):
         """All in flight at once; gives what was said to each, OK or ERR."""
         ids = [next(self.ids) for _ in payloads]
-        self.send(*([PUB, i, message(name, p, headers)] for i, p in zip(ids, payloads)))
+        at_once = 1 if any(len(p) > 1000 for p in payloads if isinstance(p, (bytes, str))) else 500  # of a frame
+        for n in range(0, len(ids), at_once):
+            self.send(*([PUB, i, message(name, p, headers)] for i, p in zip(ids[n:n + at_once], payloads[n:n + at_once])))
         return self._answers(ids, timeout)
 
     # --- consuming ---
