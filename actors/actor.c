@@ -198,6 +198,13 @@ troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg *
     return st;
 }
 
+bool trp_actor_has_mail(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    bool has = a->mailbox.head != NULL;
+    pthread_mutex_unlock(&a->lock);
+    return has;
+}
+
 troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out) {
     pthread_mutex_lock(&a->lock);
     struct troupe_msg *m = trp_mailbox_lend(&a->mailbox);

@@ -96,7 +96,9 @@ TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_s
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited);
 /* The next message. EMPTY: none (with `want`, the next one wakes); CLOSED: none, and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
-/* The same for a process: the message goes on counting until trp_actor_settle. */
+/* Is there a next message? */
+TROUPE_NODISCARD bool trp_actor_has_mail(struct trp_actor *a);
+/* As take, for a process: the message goes on counting until trp_actor_settle. */
 TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out);
 TROUPE_NODISCARD bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes);
 void trp_actor_forget_lent(struct trp_actor *a);

@@ -10,6 +10,7 @@
 #include "actors/bus.h"
 
 #include <stdio.h>
+#include "actors/queueing.h"
 #include "actors/self.h"
 #include "actors/system.h"
 #include "clients/conn.h"
@@ -17,14 +18,6 @@
 #include "transports/log.h"
 
 enum { PENDING_MOST = 1 << 20, LOOK_AGAIN_MS = 1 };
-
-struct trp_bus_sub {
-    struct trp_bus_sub *next, **link;
-    troupe_self *self; /* NULL: ended; messages may still come until the broker says so */
-    uint64_t sid;
-    bool credited;
-    char pattern[];
-};
 
 struct trp_bus_wait {
     struct trp_bus_wait *next, **link;
@@ -70,15 +63,27 @@ static void sub_free(struct trp_bus_sub *sub) {
     trp_free(sub);
 }
 
+/* It was refused, or its queue is gone. That there is no such queue is for its body to say. */
+static void sub_lost(struct trp_bus_sub *sub, troupe_status st, const char *why) {
+    sub->self->subs--;
+    if (sub->queue)
+        trp_queueing_lost(sub);
+    if (!sub->queue || st != TROUPE_NOT_FOUND)
+        trp_log(TROUPE_LOG_ERROR, "actors.refused", "%s may not %s %s: %s", troupe_self_name(sub->self),
+                sub->queue ? "consume the queue" : "subscribe to", sub->pattern, why);
+}
+
 static void on_subscribed(void *user, struct trp_conn *c, void *sub_user, uint64_t sid, troupe_status st, const char *why) {
     struct trp_bus_sub *sub = sub_user;
     (void)user, (void)c, (void)sid;
+    if (sub->receipt) {
+        *sub->receipt = (struct trp_bus_receipt){.done = true, .st = st};
+        trp_actor_unpark(sub->self->actor);
+    }
     if (sub->self && st == TROUPE_OK)
         return;
-    if (sub->self) {
-        sub->self->subs--;
-        trp_log(TROUPE_LOG_ERROR, "actors.refused", "%s may not subscribe to %s: %s", troupe_self_name(sub->self), sub->pattern, why);
-    }
+    if (sub->self)
+        sub_lost(sub, st, why);
     sub_free(sub);
 }
 
@@ -135,8 +140,7 @@ static void wait_unlink(struct trp_bus_wait *w) {
         w->next->link = w->link;
 }
 
-/* Until the connection is up. DISCONNECTED: not in time, or never. */
-static troupe_status bus_up(troupe_self *self, int64_t deadline) {
+troupe_status trp_bus_up(troupe_self *self, int64_t deadline) {
     struct trp_bus *bus = &self->worker->bus;
     troupe_status st = bus_open(self);
     if (st != TROUPE_OK || trp_conn_is_up(bus->conn))
@@ -152,7 +156,7 @@ static troupe_status bus_up(troupe_self *self, int64_t deadline) {
 }
 
 /* See the top: who shares its worker leaves it to the turn. */
-static void bus_push(troupe_self *self) {
+void trp_bus_push(troupe_self *self) {
     if (self->worker->alone)
         trp_loop_flush(&self->worker->loop);
 }
@@ -164,8 +168,7 @@ void trp_bus_freed(struct troupe_msg *m, bool nack) {
         trp_loop_flush(&w->loop);
 }
 
-/* A broker that does not read must not fill our memory. */
-static void bus_drain(troupe_self *self) {
+void trp_bus_drain(troupe_self *self) {
     struct trp_bus *bus = &self->worker->bus;
     troupe_status st = TROUPE_OK;
     while (st != TROUPE_CLOSED && trp_conn_is_up(bus->conn) && trp_conn_pending(bus->conn) > PENDING_MOST)
@@ -174,63 +177,84 @@ static void bus_drain(troupe_self *self) {
 
 /* --- subscriptions --- */
 
-static struct trp_bus_sub *sub_new(troupe_self *self, const char *pattern, const troupe_sub_opts *opts) {
+static struct trp_bus_sub *sub_new(troupe_self *self, const char *pattern, bool credited) {
     size_t n = strlen(pattern) + 1;
     struct trp_bus_sub *sub = trp_malloc(sizeof *sub + n);
     if (!sub)
         return NULL;
-    *sub = (struct trp_bus_sub){.self = self, .credited = opts && opts->credit};
+    *sub = (struct trp_bus_sub){.self = self, .credited = credited};
     memcpy(sub->pattern, pattern, n);
     return sub;
 }
 
-static void sub_link(struct trp_bus *bus, struct trp_bus_sub *sub) {
+/* It has been made, or not: then it is freed. Gives st. */
+static troupe_status sub_made(troupe_self *self, struct trp_bus_sub *sub, troupe_status st) {
+    struct trp_bus *bus = &self->worker->bus;
+    if (st != TROUPE_OK) {
+        trp_free(sub);
+        return st;
+    }
     sub->next = bus->subs;
     sub->link = &bus->subs;
     if (sub->next)
         sub->next->link = &sub->next;
     bus->subs = sub;
+    self->subs++;
+    trp_bus_push(self);
+    return TROUPE_OK;
 }
 
 troupe_status troupe_subscribe(troupe_self *self, const char *pattern, const troupe_sub_opts *opts) {
-    struct trp_bus *bus = &self->worker->bus;
     if (!pattern)
         return TROUPE_INVALID;
     troupe_status st = bus_open(self);
     if (st != TROUPE_OK)
         return st;
-    struct trp_bus_sub *sub = sub_new(self, pattern, opts);
+    struct trp_bus_sub *sub = sub_new(self, pattern, opts && opts->credit);
     if (!sub)
         return TROUPE_NO_MEMORY;
-    st = trp_conn_subscribe(bus->conn, pattern, opts, sub, &sub->sid);
-    if (st != TROUPE_OK) {
-        trp_free(sub);
-        return st;
-    }
-    sub_link(bus, sub);
-    self->subs++;
-    bus_push(self);
-    return TROUPE_OK;
+    return sub_made(self, sub, trp_conn_subscribe(self->worker->bus.conn, pattern, opts, sub, &sub->sid));
 }
 
-/* It is freed when the broker has confirmed its end: until then messages come for it. */
-static void sub_end(struct trp_bus *bus, struct trp_bus_sub *sub) {
+troupe_status trp_bus_consume(troupe_self *self, const char *queue, uint32_t credit, struct trp_bus_sub **out) {
+    troupe_status st = bus_open(self);
+    if (st != TROUPE_OK)
+        return st;
+    struct trp_bus_sub *sub = sub_new(self, queue, credit > 0);
+    if (!sub)
+        return TROUPE_NO_MEMORY;
+    sub->queue = true;
+    *out = sub;
+    return sub_made(self, sub, trp_conn_consume(self->worker->bus.conn, trp_slice_str(queue), credit, sub, &sub->sid));
+}
+
+static struct trp_bus_sub *sub_find(troupe_self *self, const char *pattern, bool queue) {
+    struct trp_bus_sub *sub = self->subs ? self->worker->bus.subs : NULL;
+    while (sub && (sub->self != self || sub->queue != queue || (queue && !sub->credited) || strcmp(sub->pattern, pattern) != 0))
+        sub = sub->next;
+    return sub;
+}
+
+struct trp_bus_sub *trp_bus_find(troupe_self *self, const char *queue) {
+    return sub_find(self, queue, true);
+}
+
+void trp_bus_sub_end(struct trp_bus *bus, struct trp_bus_sub *sub) {
     sub->self->subs--;
+    if (sub->queue)
+        trp_queueing_ended(sub);
     sub->self = NULL;
     if (trp_conn_unsubscribe(bus->conn, sub->sid) != TROUPE_OK)
         sub_free(sub);
 }
 
 troupe_status troupe_unsubscribe(troupe_self *self, const char *pattern) {
-    struct trp_bus *bus = &self->worker->bus;
-    for (struct trp_bus_sub *sub = bus->subs; sub; sub = sub->next) {
-        if (sub->self == self && strcmp(sub->pattern, pattern) == 0) {
-            sub_end(bus, sub);
-            bus_push(self);
-            return TROUPE_OK;
-        }
-    }
-    return TROUPE_NOT_FOUND;
+    struct trp_bus_sub *sub = sub_find(self, pattern, false);
+    if (!sub)
+        return TROUPE_NOT_FOUND;
+    trp_bus_sub_end(&self->worker->bus, sub);
+    trp_bus_push(self);
+    return TROUPE_OK;
 }
 
 void trp_bus_leave(troupe_self *self) {
@@ -238,10 +262,10 @@ void trp_bus_leave(troupe_self *self) {
     for (struct trp_bus_sub *sub = bus->subs, *next; sub && self->subs; sub = next) {
         next = sub->next;
         if (sub->self == self)
-            sub_end(bus, sub);
+            trp_bus_sub_end(bus, sub);
     }
     if (bus->conn)
-        bus_push(self);
+        trp_bus_push(self);
 }
 
 /* --- saying --- */
@@ -252,7 +276,7 @@ troupe_status trp_bus_reply(troupe_self *self, troupe_msg *m, const char *code, 
         return TROUPE_DISCONNECTED;
     troupe_status st = trp_conn_reply(bus->conn, m, code, v);
     if (st == TROUPE_OK)
-        bus_push(self);
+        trp_bus_push(self);
     return st;
 }
 
@@ -262,26 +286,18 @@ troupe_status troupe_publish(troupe_self *self, const char *topic, troupe_value 
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     trp_self_spend(self);
-    troupe_status st = bus_up(self, trp_deadline(timeout_ms));
+    troupe_status st = trp_bus_up(self, trp_deadline(timeout_ms));
     if (st == TROUPE_OK)
         st = trp_conn_publish(self->worker->bus.conn, trp_slice_str(topic), (struct trp_slice){0}, (struct trp_slice){0}, v);
     if (st != TROUPE_OK)
         return st;
-    bus_push(self);
-    bus_drain(self);
+    trp_bus_push(self);
+    trp_bus_drain(self);
     return TROUPE_OK;
 }
 
-struct call {
-    struct trp_request r; /* first */
-    struct trp_actor *who;
-    troupe_status st;
-    troupe_msg *answer;
-    bool done;
-};
-
 static void call_done(struct trp_request *r, troupe_status st, struct troupe_msg *answer, const char *why) {
-    struct call *call = (struct call *)r;
+    struct trp_bus_call *call = (struct trp_bus_call *)r;
     (void)why;
     call->st = st;
     call->answer = answer;
@@ -289,29 +305,34 @@ static void call_done(struct trp_request *r, troupe_status st, struct troupe_msg
     trp_actor_unpark(call->who);
 }
 
-static troupe_status call_wait(troupe_self *self, struct call *call, int64_t deadline, troupe_msg **answer) {
+struct trp_bus_call trp_bus_call(troupe_self *self) {
+    return (struct trp_bus_call){.r.done = call_done, .who = self->actor};
+}
+
+troupe_status trp_bus_call_wait(troupe_self *self, struct trp_bus_call *call, int64_t deadline) {
     troupe_status st = TROUPE_OK;
-    bus_push(self);
+    trp_bus_push(self);
     while (!call->done && st == TROUPE_OK)
         st = trp_self_wait(self, deadline);
-    if (!call->done) {
-        trp_conn_cancel(self->worker->bus.conn, &call->r);
-        return st;
-    }
-    if (call->st == TROUPE_OK)
-        *answer = call->answer;
-    return call->st;
+    if (call->done)
+        return call->st;
+    trp_conn_cancel(self->worker->bus.conn, &call->r);
+    return st;
 }
 
 troupe_status troupe_request(troupe_self *self, const char *topic, troupe_value v, int64_t timeout_ms, troupe_msg **answer) {
-    struct call call = {.r.done = call_done, .who = self->actor};
+    struct trp_bus_call call = trp_bus_call(self);
     int64_t deadline = trp_deadline(timeout_ms);
     if (!topic)
         return TROUPE_INVALID;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
-    troupe_status st = bus_up(self, deadline);
+    troupe_status st = trp_bus_up(self, deadline);
     if (st == TROUPE_OK)
         st = trp_conn_request(self->worker->bus.conn, trp_slice_str(topic), (struct trp_slice){0}, v, &call.r);
-    return st == TROUPE_OK ? call_wait(self, &call, deadline, answer) : st;
+    if (st == TROUPE_OK)
+        st = trp_bus_call_wait(self, &call, deadline);
+    if (st == TROUPE_OK)
+        *answer = call.answer;
+    return st;
 }

@@ -10,6 +10,7 @@
 #include "actors/self.h"
 
 #include "actors/actor.h"
+#include "actors/queueing.h"
 #include "actors/system.h"
 #include "clients/conn.h"
 
@@ -66,7 +67,7 @@ troupe_status troupe_sleep(troupe_self *self, int64_t ms) {
 
 /* --- messages in hand --- */
 
-static void hand_unlink(struct troupe_msg *m) {
+void trp_self_take_out_of_hand(struct troupe_msg *m) {
     if (!m->link)
         return;
     *m->link = m->next;
@@ -78,18 +79,18 @@ static void hand_unlink(struct troupe_msg *m) {
 
 static void question_freed(struct troupe_msg *m, bool nack) {
     (void)nack;
-    hand_unlink(m);
+    trp_self_take_out_of_hand(m);
     trp_local_reach.settle(m);
 }
 
 static void far_question_freed(struct troupe_msg *m, bool nack) {
     (void)nack;
-    hand_unlink(m);
+    trp_self_take_out_of_hand(m);
     trp_child_reach.settle(m);
 }
 
 static void delivery_freed(struct troupe_msg *m, bool nack) {
-    hand_unlink(m);
+    trp_self_take_out_of_hand(m);
     trp_bus_freed(m, nack);
 }
 
@@ -101,7 +102,7 @@ static void hand_link(troupe_self *self, struct troupe_msg *m) {
     self->hand = m;
 }
 
-static void take_in_hand(troupe_self *self, struct troupe_msg *m) {
+void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m) {
     if (m->ask)
         m->origin.settle = self->reach == &trp_local_reach ? question_freed : far_question_freed;
     else if (m->origin.conn)
@@ -130,6 +131,8 @@ static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troup
         troupe_status st = take_patiently(self, timeout_ms != 0, out);
         if (st != TROUPE_EMPTY)
             return st;
+        if (trp_queueing_tell_lost(self))
+            return TROUPE_NOT_FOUND;
         if (timeout_ms == 0)
             return TROUPE_TIMEOUT;
         if (!deadline)
@@ -144,7 +147,7 @@ troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg *
     struct troupe_msg *m;
     troupe_status st = receive(self, timeout_ms, &m);
     if (st == TROUPE_OK) {
-        take_in_hand(self, m);
+        trp_self_take_in_hand(self, m);
         if (self->reach->received)
             self->reach->received(self, m);
         *out = m;
@@ -279,12 +282,13 @@ troupe_status troupe_join(troupe_self *self, troupe_ref ref, int64_t timeout_ms,
 void trp_self_leave(troupe_self *self) {
     struct troupe_msg *m;
     while ((m = self->hand)) {
-        hand_unlink(m);
+        trp_self_take_out_of_hand(m);
         if (self->reach == &trp_local_reach)
             (void)trp_messages_bury(m, TROUPE_DIED);
         else
             trp_conn_settle(m, true); /* the system that forked us knows its questions, and the process is about to end */
     }
+    trp_queueing_leave(self);
     trp_bus_leave(self);
 }
 

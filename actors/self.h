@@ -43,6 +43,7 @@ struct troupe_self {
     uint64_t asked;               /* questions so far: their numbers */
     unsigned subs;                /* its subscriptions on the worker's connection */
     unsigned spent;               /* calls since the others of this worker had their turn */
+    struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
     void *fiber;                  /* the backend's */
 };
 
@@ -52,6 +53,10 @@ void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_back
 troupe_exit trp_self_live(troupe_self *self);
 /* After a body: gives up what it still holds. */
 void trp_self_leave(troupe_self *self);
+
+/* A message is the body's now: if somebody waits to hear of it, it is in hand until it is freed, or taken out of it. */
+void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m);
+void trp_self_take_out_of_hand(struct troupe_msg *m);
 
 /* Parks once. OK: look again at what you wait for; TIMEOUT; CLOSED: it was killed. */
 TROUPE_NODISCARD troupe_status trp_self_wait(troupe_self *self, int64_t deadline);

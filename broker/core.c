@@ -360,7 +360,7 @@ void trp_core_leave_dying(struct trp_core *c) {
 }
 
 void trp_core_detach(struct trp_core *c, uint64_t now_ns, struct trp_peer *p) {
-    c->when.mono_ns = now_ns;
+    trp_core_at(c, now_ns);
     if (!p->closed) {
         p->closed = true;
         leave(c, p);
@@ -476,7 +476,7 @@ static void feed(struct trp_core *c, struct trp_peer *p, const struct trp_envelo
 }
 
 void trp_core_feed(struct trp_core *c, uint64_t now_ns, struct trp_peer *p, const struct trp_envelope *e) {
-    c->when.mono_ns = now_ns;
+    trp_core_at(c, now_ns);
     if (p->closed)
         return;
     if (may_say(p, e))

@@ -102,8 +102,9 @@ struct trp_slice trp_peer_inbox(const struct trp_peer *p);
  *
  * A confirmation that has to wait for the log waits in here: the shell says how far the log is, and the OKs go out. */
 
-/* What the clock on the wall shows, for what must survive a restart; as often as convenient. */
-void trp_core_wall(struct trp_core *c, uint64_t wall_ms);
+/* What the clock on the wall shows when the other one shows now_ns, for what must survive a restart. As often as convenient: events
+ * in between, after however long an idle time, count on from there. */
+void trp_core_wall(struct trp_core *c, uint64_t now_ns, uint64_t wall_ms);
 /* Delays, time-outs and expiries that are due, at most so many; true: there are more. */
 bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most);
 /* When to tick next, monotonic ns, or TRP_QUEUE_NEVER. */

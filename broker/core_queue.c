@@ -119,12 +119,12 @@ struct trp_queues *trp_core_queues(struct trp_core *c) {
 
 /* ---- time, and the log ---- */
 
-void trp_core_wall(struct trp_core *c, uint64_t wall_ms) {
-    c->when.wall_ms = wall_ms;
+void trp_core_wall(struct trp_core *c, uint64_t now_ns, uint64_t wall_ms) {
+    c->wall_ahead_ms = wall_ms - now_ns / 1000000;
 }
 
 bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most) {
-    c->when.mono_ns = now_ns;
+    trp_core_at(c, now_ns);
     bool more = trp_queues_tick(c->queues, c->when, most) == most;
     if (c->ended)
         trp_core_end_consumers(c);

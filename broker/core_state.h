@@ -41,12 +41,18 @@ struct trp_core {
     bool draining;
     struct trp_queues *queues; /* NULL: without */
     struct trp_when when;      /* of this event */
+    uint64_t wall_ahead_ms;    /* of the monotonic clock; modulo 2^64 */
     struct trp_confirms confirms;
     struct trp_sub *ended;     /* consumers whose queue was deleted in this event */
     struct trp_buf info;       /* where effects of queues are composed */
     const char *log_refusal;   /* the log takes no more; NULL: it does */
     struct trp_core_stats stats;
 };
+
+/* An event happens. */
+static inline void trp_core_at(struct trp_core *c, uint64_t now_ns) {
+    c->when = (struct trp_when){.mono_ns = now_ns, .wall_ms = now_ns / 1000000 + c->wall_ahead_ms};
+}
 
 /* The peer of that slot if it is still that session and not closed. */
 static inline struct trp_peer *trp_core_find_peer(const struct trp_core *c, uint32_t slot, uint64_t session) {

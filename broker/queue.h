@@ -27,7 +27,7 @@
  *     from a hand or a delay takes its old place. The consumer served is the one that has least in hand, among equals
  *     the longest idle; a pull counts as a consumer that wants one;
  *   - never more than `credit` in a hand, and after every event nothing is ready while somebody could be given it
- *     (unless the queue is paused);
+ *     (unless the queue is paused, or what stands before it has expired in such numbers that the next tick goes on);
  *   - an ack counts for the delivery it names: after a time-out the old token is refused, whoever has the message now;
  *   - a message is never lost without being counted: `put` is acked, dropped, purged, dead or still here;
  *   - delays, ttl and ack time-outs run on the monotonic clock, so a jump of the wall clock moves none of them. What must

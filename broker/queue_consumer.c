@@ -10,6 +10,8 @@
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
+enum { EXPIRED_MOST = 64, ROOM_MIN = 16 };
+
 /* ---- the heap of those that want something ---- */
 
 /* Least in hand, then longest idle; `served` differs between any two. */
@@ -55,7 +57,7 @@ static void heap_remove(struct trp_queue *q, struct trp_consumer *c) {
 }
 
 static bool wants_more(const struct trp_consumer *c) {
-    return c->pulling || c->holding < c->credit;
+    return !c->starved && (c->pulling || c->holding < c->credit);
 }
 
 void trp_consumer_reorder(struct trp_consumer *c) {
@@ -84,7 +86,7 @@ static troupe_status reserve_open(struct trp_queue *q) {
 
 /* ---- the hand ---- */
 
-/* Room for so many in hand, and as many free places again. */
+/* Room for so many in hand, and as many free places again. It grows with what is really there: credit is a peer's word. */
 static troupe_status reserve_hand(struct trp_consumer *c, uint32_t want) {
     uint64_t size = c->ring ? c->mask + 1 : 0, need = 2;
     while (need < 2 * (uint64_t)want)
@@ -145,6 +147,7 @@ void trp_consumer_unhold(struct trp_queue_item *it) {
     c->ring[it->token & c->mask] = NULL;
     trp_queue_items_remove(&c->hand, it);
     c->holding--;
+    c->starved = false;
     q->messages[TRP_QUEUE_HELD]--;
     q->bytes -= it->size;
     it->timer = (struct trp_timer){.kind = TRP_TIMER_ITEM};
@@ -173,22 +176,35 @@ static void deliver(struct trp_consumer *c, struct trp_queue_item *it, struct tr
     q->set->sink.deliver(q->set->ctx, c->user, it->token, &m);
 }
 
-static void dispatch(struct trp_queue *q, struct trp_when now) {
+/* Without memory for one more in its hand it gets none, until it has one less. */
+static bool has_room(struct trp_consumer *c) {
+    c->starved = reserve_hand(c, c->holding + 1) != TROUPE_OK;
+    if (c->starved)
+        trp_consumer_reorder(c);
+    return !c->starved;
+}
+
+/* A million that expired at once are not this event's work: their timers are due, and tick comes back here. */
+static void dispatch(struct trp_queue *q, struct trp_when now, unsigned *expired) {
     for (struct trp_queue_item *it; !q->paused && q->n_open > 0 && (it = trp_queue_first_ready(q));) {
-        if (it->expires > now.mono_ns) {
-            deliver(q->open[0], it, now);
-        } else {
+        if (it->expires <= now.mono_ns) {
+            if (*expired == EXPIRED_MOST)
+                return;
+            ++*expired;
             trp_queue_unlink(q, it);
             trp_queue_expire(q, it, now);
+        } else if (has_room(q->open[0])) {
+            deliver(q->open[0], it, now);
         }
     }
 }
 
 void trp_queues_settle(struct trp_queues *s, struct trp_when now) {
+    unsigned expired = 0;
     for (struct trp_queue *q; (q = s->first_touched);) {
         s->first_touched = q->next_touched;
         q->touched = false;
-        dispatch(q, now);
+        dispatch(q, now, &expired);
     }
 }
 
@@ -259,6 +275,11 @@ static uint32_t capped(uint32_t credit) {
     return credit < TRP_QUEUE_CREDIT_MAX ? credit : TRP_QUEUE_CREDIT_MAX;
 }
 
+/* Some room for somebody with that credit. */
+static troupe_status reserve_some(struct trp_consumer *c, uint32_t credit) {
+    return credit ? reserve_hand(c, credit < ROOM_MIN ? credit : ROOM_MIN) : TROUPE_OK;
+}
+
 troupe_status trp_queue_attach(struct trp_queue *q, struct trp_when now, uint32_t credit, void *user,
                                struct trp_consumer **out) {
     struct trp_consumer *c = reserve_open(q) ? NULL : trp_calloc(1, sizeof *c);
@@ -270,7 +291,7 @@ troupe_status trp_queue_attach(struct trp_queue *q, struct trp_when now, uint32_
     c->next_token = 1;
     c->open_at = TRP_NOT_OPEN;
     c->timer.kind = TRP_TIMER_CONSUMER;
-    if ((c->credit && reserve_hand(c, c->credit)) || trp_timers_reserve(&q->set->timers)) {
+    if (reserve_some(c, c->credit) || trp_timers_reserve(&q->set->timers)) {
         trp_free(c->ring);
         trp_free(c);
         return TROUPE_NO_MEMORY;
@@ -285,7 +306,7 @@ troupe_status trp_queue_attach(struct trp_queue *q, struct trp_when now, uint32_
 troupe_status trp_consumer_credit(struct trp_consumer *c, struct trp_when now, uint32_t credit) {
     if (!c->queue)
         return TROUPE_CLOSED;
-    if (credit && reserve_hand(c, capped(credit)))
+    if (reserve_some(c, credit))
         return TROUPE_NO_MEMORY;
     c->credit = capped(credit);
     trp_consumer_reorder(c);

@@ -37,13 +37,13 @@ static void fire_item(struct trp_queue_item *it, struct trp_when now) {
     struct trp_queue *q = it->queue;
     bool expired = it->expires <= now.mono_ns && (it->state == TRP_QUEUE_READY || it->expires <= it->due);
     trp_queue_unlink(q, it);
+    trp_queue_touch(q);
     if (expired) {
         trp_queue_expire(q, it, now);
         return;
     }
     it->state = TRP_QUEUE_READY;
     trp_queue_link(q, it);
-    trp_queue_touch(q);
 }
 
 /* False: nothing was due yet. */

@@ -34,6 +34,7 @@ struct trp_consumer {
     uint32_t holding, credit;
     uint32_t open_at; /* its place among those that want something, or TRP_NOT_OPEN */
     bool pulling;
+    bool starved; /* there was no memory for one more in hand */
     uint64_t pull_deadline;
     uint64_t served;              /* the queue's count when it was last given something */
     struct trp_queue_item **ring; /* in hand by token & mask; a token whose place is taken is skipped */

@@ -226,10 +226,14 @@ static void set_queue_timer(struct troupe_broker *b, uint64_t due) {
         uv_timer_start(&b->queue_timer, on_queue_timer, due > now ? (due - now + 999999) / 1000000 : 0, 0);
 }
 
-static void turn_queues(struct troupe_broker *b) {
+static void tell_wall(struct troupe_broker *b) {
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME_COARSE, &wall);
-    trp_core_wall(b->core, (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000);
+    trp_core_wall(b->core, trp_broker_now(b), (uint64_t)wall.tv_sec * 1000 + (uint64_t)wall.tv_nsec / 1000000);
+}
+
+static void turn_queues(struct troupe_broker *b) {
+    tell_wall(b);
     bool more = b->store && trp_store_turn(b->store, trp_broker_now(b));
     set_queue_timer(b, more ? trp_broker_now(b) : trp_core_deadline(b->core));
 }
@@ -287,7 +291,10 @@ static troupe_status open_core(struct troupe_broker *b) {
                             sink_close, sink_item, sink_answer, sink_ended,   b->opts.data ? sink_record : NULL};
     if (getrandom(&core.seed, sizeof core.seed, 0) != sizeof core.seed)
         return TROUPE_SYSTEM;
-    return trp_core_new(&b->core, &core, &sink, b);
+    troupe_status st = trp_core_new(&b->core, &core, &sink, b);
+    if (st == TROUPE_OK)
+        tell_wall(b);
+    return st;
 }
 
 static troupe_status open_store(struct troupe_broker *b, const char **why) {

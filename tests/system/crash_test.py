@@ -25,7 +25,7 @@ from array import array
 import crash_load
 from crash_load import ACKED, CONSUMED, NACKED, PRODUCED, RECEIVED, STALE
 from harness import SANITIZED, SLOW, Broker, Case, Program, environment, main, seconds, until
-from queue_peer import QueuePeer
+from queue_peer import SYNCED, QueuePeer, durable_broker
 
 PRODUCERS, CONSUMERS = 3, 3
 QUIET_SECONDS = 60  # for all that is left to be delivered at the end
@@ -243,6 +243,27 @@ class Crash(Case):
         }
         for name, figure in figures.items():
             print(f"  {name}: {figure}", flush=True)
+
+
+class Times(Case):
+    def test_a_delay_and_a_dedup_window_survive_an_idle_time_and_a_crash(self):
+        """They are written by the wall clock: as it is at the put, not as it was when the broker was last busy."""
+        broker = durable_broker(self, self.path("data"))
+        with QueuePeer(self, broker.url) as p:
+            p.declare("q", dedup_window=60000)
+            time.sleep(1)  # the idle time
+            began = time.monotonic()
+            self.assertEqual(p.put("q", "later", delay=1500, id="once"), SYNCED)
+        broker.kill()
+        broker = durable_broker(self, self.path("data"))
+        with QueuePeer(self, broker.url) as p:
+            self.assertEqual(p.put("q", "not twice", id="once"), SYNCED)
+            p.consume("q")
+            d = p.delivery()
+            self.assertGreater(time.monotonic() - began, 1.45)
+            self.assertEqual(d.payload, "later")
+            p.ack(d)
+            self.assertEqual((p.waiting("q"), p.stat("q")["total_duplicates"]), (0, 1))
 
 
 def consumed(path):

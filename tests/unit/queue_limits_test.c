@@ -304,6 +304,8 @@ START_TEST(queues_may_die_into_each_other) {
     rig_attach('a', 1); /* all have expired, nobody has looked yet */
     rig.q = rig_find("b");
     rig_attach('b', 1);
+    EXPECT("");
+    rig_pass(0);
     ck_assert_str_eq(rig_counts("a"), "999/1/0/0");
     ck_assert_str_eq(rig_counts("b"), "999/1/0/0");
     EXPECT("b:1=y!expired@a a:1=x!expired@b");
@@ -483,6 +485,27 @@ START_TEST(no_memory_changes_nothing) {
 }
 END_TEST
 
+/* Its hand grows with what comes. When it can't, the consumer gets no more until it has one less. */
+START_TEST(no_memory_for_a_hand) {
+    rig_attach('a', 100);
+    for (int i = 0; i < 16; i++)
+        rig_put("x");
+    ck_assert_int_eq(trp_queue_pause(rig.q, rig.now, true), TROUPE_OK);
+    rig_put("m1"), rig_put("m2"), rig_put("m3"), rig_put("m4");
+    rig_forget();
+    faults_fail_at(1);
+    ck_assert_int_eq(trp_queue_pause(rig.q, rig.now, false), TROUPE_OK);
+    EXPECT("");
+    faults_fail_at(1);
+    rig_ack('a', 1);
+    EXPECT("a:17=m1");
+    faults_off();
+    ck_assert_str_eq(rig_counts(NULL), "3/16/0/0");
+    rig_ack('a', 2);
+    EXPECT("a:18=m2 a:19=m3 a:20=m4");
+}
+END_TEST
+
 /* What can't be moved to its dead-letter queue is buried, not lost; and retried when there is memory. */
 START_TEST(no_memory_for_the_dead) {
     ck_assert_int_eq(declare_durable("d"), TROUPE_OK);
@@ -528,7 +551,8 @@ int main(void) {
         only_what_is_ready_makes_room, overflows_do_not_chain, queues_may_die_into_each_other};
     const TTest *const ids[] = {an_id_is_taken_once, ids_are_forgotten_in_time, a_refused_put_leaves_no_id,
                                 without_a_window_ids_mean_nothing, bad_puts};
-    const TTest *const memory[] = {large_messages_are_shared, no_memory_changes_nothing, no_memory_for_the_dead};
+    const TTest *const memory[] = {large_messages_are_shared, no_memory_changes_nothing, no_memory_for_a_hand,
+                                   no_memory_for_the_dead};
 #define CASE(name) tcase_add_checked_fixture(run_case(s, #name, name, sizeof name / sizeof *name), setup, rig_stop)
     CASE(dead), CASE(limits), CASE(ids), CASE(memory);
     return run_suite(s);

@@ -148,7 +148,8 @@ TROUPE_API const char *troupe_self_name(const troupe_self *self);
 TROUPE_API troupe_kind troupe_self_kind(const troupe_self *self);
 
 /* The next message, given: from actors, and from the broker for this actor's subscriptions, in the order of arrival. TIMEOUT; CLOSED: the actor was
- * closed and nothing is left, or killed: return from the body. Context: self; parks. */
+ * closed and nothing is left, or killed: return from the body. NOT_FOUND: a queue that it consumes (<troupe/actor_queue.h>) is gone, said once. Context:
+ * self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out);
 
 /* Sends to an actor. Order is kept between one sender and one receiver. A full mailbox does as its owner chose: parks until there is room, FULL, or OK.

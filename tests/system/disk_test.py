@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk is full, slow, or not ours: what is confirmed stays, what cannot be promised is refused, all else goes on."""
+
+import contextlib
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import time
+from itertools import count
+
+import namespaces
+from harness import ERR, MSG, OK, PUB, Case, for_each, main, run, seconds, until
+from queue_peer import MEMORY, SYNCED, QueuePeer, Refused, durable_broker, message
+
+MOUNTS = False
+PAYLOAD = 50_000
+EX_UNAVAILABLE, EX_OSERR = 69, 71
+
+
+class Tmpfs:
+    """A file system that is full, until it is made larger."""
+
+    sentence = "No space left on device"
+    acks_are_confirmed = True  # there is a reserve for them
+
+    def __init__(self, case):
+        self.path = case.path("disk")
+        os.mkdir(self.path)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "none", self.path], check=True)
+        case.addCleanup(subprocess.run, ["umount", "--lazy", self.path], check=True)
+
+    def start(self, case):
+        return durable_broker(case, os.path.join(self.path, "data"), listen=f"ipc://{case.path('sock')}")
+
+    def make_room(self, _broker):
+        subprocess.run(["mount", "-o", "remount,size=64m", self.path], check=True)
+
+
+class Limit:
+    """A file that may not grow, until it may."""
+
+    sentence = "File too large"
+    acks_are_confirmed = False  # their records would go into the same file: they are confirmed when there is room
+
+    def __init__(self, case):
+        self.path = case.folder
+
+    def start(self, case):
+        with file_limit(5 << 20):
+            return durable_broker(case, os.path.join(self.path, "data"), listen=f"ipc://{case.path('sock')}")
+
+    def make_room(self, broker):
+        resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@contextlib.contextmanager
+def file_limit(size):
+    """Files of what is started meanwhile end there."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class Full(Case):
+    def fill(self, p):
+        """Puts until the disk is full. Gives the payloads that were confirmed, and what was said to the first that was not."""
+        for n in count():
+            try:
+                self.assertEqual(p.put("q", self.payload(n)), SYNCED)
+            except Refused as refused:
+                return [self.payload(i) for i in range(n)], refused
+            self.assertLess(n, 1000, "the disk is never full")
+
+    @staticmethod
+    def payload(n):
+        return f"{n:06d} ".encode() + bytes([n & 255]) * PAYLOAD
+
+    @for_each(disk=(Tmpfs, Limit))
+    def test_puts_are_refused_and_nothing_else_is(self, disk):
+        if disk is Tmpfs and not MOUNTS:
+            self.skipTest("no file system can be mounted here")
+        disk = disk(self)
+        broker = disk.start(self)
+        with QueuePeer(self, broker.url) as p:
+            p.declare("q", ack_timeout=0)
+            confirmed, refused = self.fill(p)
+            self.assertFull(disk, refused)
+            p.consume("q", credit=5)
+            taken = [p.delivery() for _ in range(5)]
+            self.assertEqual([d.payload for d in taken], confirmed[:5])
+            p.nack(taken.pop())
+            self.assertEqual(p.delivery().payload, confirmed[4])
+            if disk.acks_are_confirmed:
+                for d in taken:
+                    self.assertEqual(p.ack(d)[2], SYNCED)
+                confirmed = confirmed[4:]
+        self.restart_while_full(disk, broker, confirmed)
+
+    def assertFull(self, disk, refused):
+        """With a sentence that says which file, and why."""
+        self.assertEqual(refused.code, "FULL")
+        self.assertIn(f"{disk.path}/data", refused.text)
+        self.assertIn(disk.sentence, refused.text)
+
+    def restart_while_full(self, disk, broker, confirmed):
+        broker.kill()
+        broker = disk.start(self)
+        with QueuePeer(self, broker.url) as p:
+            self.assertEqual(p.waiting("q"), len(confirmed))
+            sid = p.consume("q", credit=1000)
+            taken = [p.delivery() for _ in confirmed]
+            self.assertEqual([d.payload for d in taken], confirmed)
+            with self.assertRaises(Refused) as caught:
+                self.fill(p)
+                raise self.fill(p)[1]
+            self.assertFull(disk, caught.exception)
+            disk.make_room(broker)
+            level = until(lambda: self.try_put(p), 5, "there is room again: it heals without a restart")
+            self.assertEqual(level, SYNCED)
+            for d in taken:
+                self.assertEqual(p.ack(d)[2], SYNCED)
+            p.call(6, sid)
+
+    def try_put(self, p):
+        try:
+            return p.put("q", b"healed")
+        except Refused as refused:
+            self.assertEqual(refused.code, "FULL")
+            return None
+
+
+class Slow(Case):
+    """Each fdatasync takes 100 ms more. The loop must not notice."""
+
+    DELAY = 0.1
+    ROUNDS = 60
+
+    def setUp(self):
+        super().setUp()
+        self.broker = durable_broker(self, self.path("data"), f"--test-sync-delay={int(self.DELAY * 1000)}ms")
+        self.durable = QueuePeer(self, self.broker.url)
+        self.durable.declare("q")
+
+    def test_confirmations_come_in_groups(self):
+        p, n = self.durable, 200
+        began, times = time.monotonic(), []
+        for i in range(n):
+            p.send([PUB, 1000 + i, message("q", i, {})])
+        for i in range(n):
+            self.assertEqual(p.expect(OK)[1:3], [1000 + i, SYNCED])
+            times.append(time.monotonic() - began)
+        self.assertGreaterEqual(times[0], self.DELAY)
+        self.assertLess(times[-1], seconds(10 * self.DELAY), "200 confirmations share a few syncs")
+        groups = 1 + sum(later - sooner > self.DELAY / 2 for sooner, later in zip(times, times[1:]))
+        print(f"{n} confirmations in {groups} groups, {times[-1] * 1000:.0f} ms ", end="", flush=True)
+        self.assertLessEqual(groups, 9)
+
+    def test_what_is_not_durable_keeps_its_latency(self):
+        subscriber, publisher = QueuePeer(self, self.broker.url), QueuePeer(self, self.broker.url)
+        subscriber.subscribe("news", sid=7)
+        publisher.declare("m", durable=False)
+        published, put = [], []
+        for i in range(self.ROUNDS):
+            self.durable.send([PUB, 1000 + i, message("q", i, {})])  # a sync is always under way
+            published.append(self.timed(lambda: self.publish(publisher, subscriber, i)))
+            put.append(self.timed(lambda: self.assertEqual(publisher.put("m", i), MEMORY)))
+            time.sleep(0.005)
+        for what, times in (("publish to subscriber", published), ("memory queue, confirmed", put)):
+            print(f"{what}: median {statistics.median(times) * 1e3:.2f} ms, worst {max(times) * 1e3:.1f}; ", end="", flush=True)
+            self.assertLess(sorted(times)[self.ROUNDS * 9 // 10], seconds(self.DELAY / 5), what)
+
+    @staticmethod
+    def timed(do):
+        began = time.monotonic()
+        do()
+        return time.monotonic() - began
+
+    def publish(self, publisher, subscriber, i):
+        publisher.send([PUB, 0, ["news", None, None, i]])
+        self.assertEqual(subscriber.expect(MSG)[3][3], i)
+
+
+class Directory(Case):
+    def start(self, data):
+        return run("brokerd", f"--data={data}", f"--listen=ipc://{self.path('other.sock')}")
+
+    def test_two_brokers_do_not_share_one(self):
+        first = durable_broker(self, self.path("data"))
+        code, _, said = self.start(self.path("data"))
+        self.assertEqual(code, EX_UNAVAILABLE, said)
+        self.assertIn(f"{self.path('data')} is in use by another broker, process {first.pid}", said)
+        with QueuePeer(self, first.url) as p:
+            p.declare("q")
+            self.assertEqual(p.put("q", 1), SYNCED)
+
+    def test_one_that_cannot_be_made_or_read_is_a_sentence(self):
+        with open(self.path("file"), "w") as f:
+            f.write("not a directory")
+        for data in (self.path("file"), self.path("no/where"), "/proc/troupe"):
+            code, _, said = self.start(data)
+            self.assertEqual(code, EX_OSERR, said)
+            self.assertIn(data, said)
+            self.assertEqual(said.count("\n"), 1)
+
+    def test_one_that_was_emptied_meanwhile_is_noticed(self):
+        """Whoever deletes the log of a running broker: the next one starts empty, and says what it found."""
+        broker = durable_broker(self, self.path("data"))
+        with QueuePeer(self, broker.url) as p:
+            p.declare("q")
+            p.put("q", 1)
+            shutil.rmtree(self.path("data"))
+            self.assertEqual(p.take("q", 1), [1])
+
+
+if __name__ == "__main__":
+    MOUNTS = namespaces.enter("--mount")
+    main()
