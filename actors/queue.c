@@ -73,7 +73,7 @@ void trp_queueing_leave(troupe_self *self) {
     struct trp_queueing *q = self->queueing;
     if (!q)
         return;
-    (void)troupe_put_wait(self, LEAVE_MS);
+    (void)!troupe_put_wait(self, LEAVE_MS);
     trp_puts_abandon(q);
     trp_buf_fini(&q->packed);
     while (q->gets)

@@ -359,6 +359,10 @@ void trp_core_leave_dying(struct trp_core *c) {
     }
 }
 
+void trp_core_crashed(struct trp_peer *p) {
+    p->crashed = true;
+}
+
 void trp_core_detach(struct trp_core *c, uint64_t now_ns, struct trp_peer *p) {
     trp_core_at(c, now_ns);
     if (!p->closed) {

@@ -90,6 +90,8 @@ TROUPE_NODISCARD troupe_status trp_core_attach(struct trp_core *c, uint64_t now_
 /* It is gone: its subscriptions end, what it held goes back (WORKER_LOST for requests, groups: see below), its requests
  * that wait in backlogs are dropped when their turn comes (counted as abandoned). Frees the peer. */
 void trp_core_detach(struct trp_core *c, uint64_t now_ns, struct trp_peer *p);
+/* To be said before it is detached: its connection broke without a goodbye, as that of a process does that dies. */
+void trp_core_crashed(struct trp_peer *p);
 /* One envelope from it. Never fails towards the caller: what is wrong becomes an err or close effect. */
 void trp_core_feed(struct trp_core *c, uint64_t now_ns, struct trp_peer *p, const struct trp_envelope *e);
 

@@ -300,7 +300,7 @@ void trp_core_queue_sub(struct trp_core *c, struct trp_peer *p, const struct trp
 }
 
 void trp_core_queue_unsub(struct trp_core *c, struct trp_sub *s) {
-    trp_consumer_detach(&s->consumer, c->when, TRP_CONSUMER_LEFT, 0);
+    trp_consumer_detach(&s->consumer, c->when, s->peer->crashed ? TRP_CONSUMER_CRASHED : TRP_CONSUMER_LEFT, 0);
     if (s->pull)
         on_empty(c, s);
 }

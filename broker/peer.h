@@ -49,6 +49,7 @@ struct trp_peer {
     enum trp_peer_kind kind;
     bool closed; /* nothing is emitted for it any more, nothing taken from it */
     bool greeted;
+    bool crashed;                /* it ended without a goodbye: what it had of queues is told so */
     struct trp_peer *next_dying;
     struct trp_sub *first_sub, *last_sub;
     struct trp_table sids;

@@ -509,9 +509,10 @@ static void on_broken(void *user, struct trp_link *l, troupe_status st, const ch
 
 static void on_down(void *user, struct trp_link *l, troupe_status st, const char *why) {
     struct session *s = user;
-    (void)st;
     if (s->ep.peer)
         trp_log(TROUPE_LOG_DEBUG, "session.down", "%" PRIu64 " %s %s", trp_peer_session(s->ep.peer), trp_link_peer(l), why);
+    if (s->ep.peer && !s->ep.doomed && (st == TROUPE_CLOSED || st == TROUPE_DISCONNECTED || st == TROUPE_TRUNCATED))
+        trp_core_crashed(s->ep.peer); /* a network that was cut says TIMEOUT */
     trp_broker_detach(&s->ep);
     trp_gate_leave(&s->ep.broker->gate, &s->visitor);
     trp_broker_leave(&s->ep);

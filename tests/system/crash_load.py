@@ -235,8 +235,8 @@ class Producer(Worker):
     def _put_more(self, wire):
         puts = []
         while len(self.outstanding) < self.window and (self.next < self.top or (self.may_put and not self.stopping)):
-            n = self.next
-            self.next += 1
+            n = max(self.next, self.first)
+            self.next = n + 1
             self.top = max(self.top, self.next)
             if n in self.known:
                 continue

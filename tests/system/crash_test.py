@@ -156,7 +156,7 @@ class Crash(Case):
                 if self.random.random() < 0.2:
                     self.kill_while_recovering()
                 self.start_broker()
-                broker_at = time.monotonic() + self.random.uniform(0.2, 2.5) * SLOW
+                broker_at = time.monotonic() + self.life() * SLOW
             if now >= load_at:
                 self.strike(self.random.choice(self.loads), now)
                 load_at = time.monotonic() + self.random.uniform(0.1, 0.8) * SLOW
@@ -165,6 +165,10 @@ class Crash(Case):
                 load.look()
             time.sleep(max(0, min(broker_at, load_at, end) - time.monotonic()))
             now = time.monotonic()
+
+    def life(self):
+        """Seconds. Mostly short; some long enough for messages in hand to run out of time."""
+        return self.random.uniform(4, 6) if self.random.random() < 0.15 else self.random.uniform(0.2, 2.5)
 
     def strike(self, load, now):
         """Mostly it is killed; sometimes stopped for so long that its messages go to others, and it comes back too late."""
