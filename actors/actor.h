@@ -26,6 +26,7 @@
 #define TRP_ACTOR_H
 
 #include <pthread.h>
+
 #include "actors/birth.h"
 #include "actors/mailbox.h"
 
@@ -37,29 +38,29 @@ enum trp_wake { TRP_AWAKE, TRP_PARKED, TRP_NOTIFIED };
 
 /* (c) constant from spawn to the end, (m) under lock, (a) atomic, (o) whoever runs it, (q) the queue it is on */
 struct trp_actor {
-    _Atomic uint64_t id;         /* (a) 0: the slot is free */
-    atomic_uint refs;            /* (a) one is the life's own */
-    atomic_uint wake;            /* (a) enum trp_wake */
-    atomic_bool killed;          /* (a) set once, under lock */
-    uint32_t slot, generation;   /* (c) of the registry */
-    struct trp_actor *next;      /* (q) a worker's run queue or inbound list; the registry's free list */
+    _Atomic uint64_t id;               /* (a) 0: the slot is free */
+    atomic_uint refs;                  /* (a) one is the life's own */
+    atomic_uint wake;                  /* (a) enum trp_wake */
+    atomic_bool killed;                /* (a) set once, under lock */
+    uint32_t slot, generation;         /* (c) of the registry */
+    struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
     const struct trp_backend *backend; /* (c) */
-    troupe_system *sys;          /* (c) */
-    struct trp_worker *worker;   /* (c) */
-    struct trp_birth *birth;     /* (c) owned */
-    void *run;                   /* (o) the backend's own */
+    troupe_system *sys;                /* (c) */
+    struct trp_worker *worker;         /* (c) */
+    struct trp_birth *birth;           /* (c) owned */
+    void *run;                         /* (o) the backend's own */
 
     pthread_mutex_t lock;
-    enum trp_life life;          /* (m) */
-    bool wants_mail;             /* (m) a message that comes is worth a wake */
-    struct trp_mailbox mailbox;  /* (m) */
-    struct trp_waits asks;         /* (m) struct trp_ask: its own questions */
-    struct trp_waits joins;        /* (m) struct trp_join: who waits for its end */
+    enum trp_life life;                /* (m) */
+    bool wants_mail;                   /* (m) a message that comes is worth a wake */
+    struct trp_mailbox mailbox;        /* (m) */
+    struct trp_waits asks;             /* (m) struct trp_ask: its own questions */
+    struct trp_waits joins;            /* (m) struct trp_join: who waits for its end */
     struct trp_wait *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
 
-    unsigned lives;              /* (o) begun so far */
-    int64_t backoff_ms;          /* (o) before the latest restart */
-    int64_t born;                /* (o) when this life began */
+    unsigned lives;     /* (o) begun so far */
+    int64_t backoff_ms; /* (o) before the latest restart */
+    int64_t born;       /* (o) when this life began */
 };
 
 /* --- identity --- */
@@ -89,10 +90,11 @@ void trp_actor_unpark(struct trp_actor *a);
 
 /* --- mail --- */
 
-/* Puts s->msg into the mailbox and sets it to NULL; or leaves it: NOT_FOUND, CLOSED, FULL. AGAIN: it waits in line (only with may_wait, only
- * where the receiver wants that) and s completes with OK, CLOSED or NOT_FOUND. */
+/* Puts s->msg into the mailbox and sets it to NULL; or leaves it: NOT_FOUND, CLOSED, FULL. AGAIN: it waits in line (only with
+ * may_wait, only where the receiver wants that) and s completes with OK, CLOSED or NOT_FOUND. */
 TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait);
-/* A message of a subscription. Taken always: what there is no room or no ear for is dropped, and handed back to the broker if it counts it. */
+/* A message of a subscription. Taken always: what there is no room or no ear for is dropped, and handed back to the broker if
+ * it counts it. */
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited);
 /* The next message. EMPTY: none (with `want`, the next one wakes); CLOSED: none, and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
@@ -105,8 +107,8 @@ void trp_actor_forget_lent(struct trp_actor *a);
 
 /* --- questions --- */
 
-/* A question is a message whose `owner` is the asker (with a reference) and whose `ask` is the number. Whatever frees it without an answer
- * gives one, so that no asker waits for nothing. */
+/* A question is a message whose `owner` is the asker (with a reference) and whose `ask` is the number. Whatever frees it
+ * without an answer gives one, so that no asker waits for nothing. */
 void trp_question_make(struct troupe_msg *m, struct trp_actor *asker, uint64_t number);
 /* It was never sent: a message like any other. */
 void trp_question_unmake(struct troupe_msg *m);
@@ -116,8 +118,8 @@ TROUPE_NODISCARD troupe_status trp_question_answer(struct troupe_msg *m, troupe_
 void trp_question_settle(struct troupe_msg *m);
 /* That error, as an answer. NULL: no memory. */
 struct troupe_msg *trp_unanswered(void);
-/* Frees a list of messages that no body will see, or sees any longer: askers are told st, the broker that it may give them to others. How many. On
- * the thread of the actor that they were for, if any of them came from the broker. */
+/* Frees a list of messages that no body will see, or sees any longer: askers are told st, the broker that it may give them to
+ * others. How many. On the thread of the actor that they were for, if any of them came from the broker. */
 size_t trp_messages_bury(struct troupe_msg *all, troupe_status st);
 
 /* The asker's side: waits for `number` from now on. */
@@ -149,6 +151,6 @@ void trp_actor_abort(struct trp_actor *a);
 troupe_exit trp_exit_normal(void);
 troupe_exit trp_exit_killed(void);
 troupe_exit trp_exit_status(int wait_status); /* of waitpid(2) */
-troupe_exit trp_exit_unborn(const char *why);  /* a process that could not be forked */
+troupe_exit trp_exit_unborn(const char *why); /* a process that could not be forked */
 
 #endif

@@ -21,12 +21,13 @@ enum trp_ran {
 struct trp_backend {
     troupe_kind kind;
 
-    /* Takes what the actor needs and starts it. Faults: nothing is left behind but the actor itself, which the caller ends. After OK it is
-     * gone for the caller but for a reference. Called by: the spawner's thread (a system that is its own, or the steward for a process), no
-     * lock held. May block for a system call; calls nothing back. */
+    /* Takes what the actor needs and starts it. Faults: nothing is left behind but the actor itself, which the caller ends.
+     * After OK it is gone for the caller but for a reference. Called by: the spawner's thread (a system that is its own, or the
+     * steward for a process), no lock held. May block for a system call; calls nothing back. */
     troupe_status (*start)(struct trp_actor *a);
 
-    /* It was PARKED and is now NOTIFIED: see to it that it runs. Any thread, no lock held, with a reference held by the caller. Must not block. */
+    /* It was PARKED and is now NOTIFIED: see to it that it runs. Any thread, no lock held, with a reference held by the caller.
+     * Must not block. */
     void (*resume)(struct trp_actor *a);
 
     /* Runs it until it waits. The worker's thread, from the turn of its loop; no lock held. NULL: it has its own thread. */

@@ -6,6 +6,7 @@
 #include "actors/birth.h"
 
 #include <stdalign.h>
+
 #include "transports/alloc.h"
 
 enum { MAILBOX = 1024, BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 10000, ALIGN = alignof(max_align_t) };

@@ -26,8 +26,8 @@ struct trp_birth {
 };
 
 /* A copy of all of it. opts NULL: all defaults. INVALID; NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
-                                             size_t arg_size);
+TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body,
+                                             const void *arg, size_t arg_size);
 void trp_birth_free(struct trp_birth *b);
 
 /* The argument for a new life: fresh, whatever the life before has done to its copy. */

@@ -10,6 +10,7 @@
 #include "actors/bus.h"
 
 #include <stdio.h>
+
 #include "actors/queueing.h"
 #include "actors/self.h"
 #include "actors/system.h"
@@ -41,8 +42,8 @@ static void on_up(void *user, struct trp_conn *c) {
 static void on_lost(void *user, struct trp_conn *c, troupe_status st, const char *why, bool fatal) {
     struct trp_bus *bus = user;
     (void)c;
-    trp_log(fatal ? TROUPE_LOG_ERROR : TROUPE_LOG_WARN, "actors.disconnected", "%s: %s: %s", bus->worker->name, troupe_status_name(st),
-            why);
+    trp_log(fatal ? TROUPE_LOG_ERROR : TROUPE_LOG_WARN, "actors.disconnected", "%s: %s: %s", bus->worker->name,
+            troupe_status_name(st), why);
     if (fatal)
         wake_all(bus);
 }

@@ -7,6 +7,7 @@
 #define TRP_BUS_H
 
 #include <troupe/actor.h>
+
 #include "clients/conn.h"
 
 struct trp_bus_wait;
@@ -23,7 +24,7 @@ struct trp_bus_receipt {
 struct trp_bus_sub {
     struct trp_bus_sub *next, **link;
     struct trp_bus_sub *next_get; /* of those that are there for gets: its body's */
-    troupe_self *self; /* NULL: ended; messages may still come until the broker says so */
+    troupe_self *self;            /* NULL: ended; messages may still come until the broker says so */
     uint64_t sid;
     bool credited;
     bool queue;                      /* it consumes one, or is there for gets from one */
@@ -40,7 +41,8 @@ struct trp_bus {
 };
 
 void trp_bus_init(struct trp_bus *bus, struct trp_worker *w);
-/* Ends the connection; what has been said leaves first, within flush_ms. Not from inside a turn; its actors are gone, or in no call of it. */
+/* Ends the connection; what has been said leaves first, within flush_ms. Not from inside a turn; its actors are gone, or in no
+ * call of it. */
 void trp_bus_close(struct trp_bus *bus, int64_t flush_ms);
 
 /* Ends all subscriptions of a body. */

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -22,16 +23,16 @@ struct trp_channel {
     struct trp_buf in;  /* the beginning of a frame */
     struct trp_buf out; /* from `sent` on */
     size_t sent;
-    bool writing;       /* waits until it can write */
-    bool dead;          /* closed, or broken and told */
+    bool writing; /* waits until it can write */
+    bool dead;    /* closed, or broken and told */
 };
 
 static void on_event(uv_poll_t *poll, int status, int events);
 
 /* --- life --- */
 
-troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, int fd, const struct trp_channel_handler *handler,
-                              void *user) {
+troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, int fd,
+                              const struct trp_channel_handler *handler, void *user) {
     struct trp_channel *ch = trp_calloc(1, sizeof *ch);
     if (!ch) {
         close(fd);

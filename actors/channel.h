@@ -21,6 +21,7 @@
 #define TRP_CHANNEL_H
 
 #include <troupe/actor.h>
+
 #include "transports/loop.h"
 
 enum trp_frame_type {
@@ -48,7 +49,8 @@ struct trp_frame {
 };
 
 struct trp_channel_handler {
-    /* A whole frame; the body is borrowed until it returns. May close the channel. False: it makes no sense, and the channel is broken. */
+    /* A whole frame; the body is borrowed until it returns. May close the channel. False: it makes no sense, and the channel is
+     * broken. */
     bool (*frame)(void *user, const struct trp_frame *f, struct trp_slice body);
     /* The other end is gone, or makes no sense; the last call. */
     void (*broken)(void *user);
@@ -58,9 +60,10 @@ struct trp_channel_handler {
 
 struct trp_channel;
 
-/* On this loop from now on; takes the descriptor, also on failure. NO_MEMORY, SYSTEM. Context: the loop's thread, for all of these. */
-TROUPE_NODISCARD troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, int fd, const struct trp_channel_handler *handler,
-                                               void *user);
+/* On this loop from now on; takes the descriptor, also on failure. NO_MEMORY, SYSTEM. Context: the loop's thread, for all of
+ * these. */
+TROUPE_NODISCARD troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, int fd,
+                                               const struct trp_channel_handler *handler, void *user);
 /* Frees itself from the loop; calls nothing any more. Accepts NULL inside. */
 void trp_channel_close(struct trp_channel **ch);
 

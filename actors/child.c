@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
+
 #include "actors/channel.h"
 #include "actors/process.h"
 #include "actors/self.h"
@@ -168,7 +169,8 @@ static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_
     return st;
 }
 
-static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer) {
+static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
+                               struct troupe_msg **answer) {
     troupe_status st = call(self, (struct trp_frame){.type = TRP_FRAME_ASK, .ref = to.id}, (*m)->payload, deadline);
     if (st == TROUPE_OK)
         *answer = child.call.answer;

@@ -13,6 +13,7 @@
  * A body that computes holds up all that share its worker, and a body that overflows its stack dies with the process
  * at the guard page. Threads and processes are for those. */
 #include <stddef.h>
+
 #include "actors/self.h"
 #include "actors/system.h"
 

@@ -11,16 +11,16 @@
 enum { TRP_ENDS = 4096 };
 
 struct trp_end {
-    uint64_t id; /* 0: empty */
+    uint64_t id;   /* 0: empty */
     uint32_t next; /* of its bucket; index + 1 */
     troupe_exit exit;
 };
 
 struct trp_ends {
     pthread_mutex_t lock;
-    uint32_t count;             /* (m) ever; the next place is count % TRP_ENDS */
-    struct trp_end *ring;       /* (m) */
-    uint32_t *buckets;          /* (m) TRP_ENDS chains; index + 1, 0: empty */
+    uint32_t count;       /* (m) ever; the next place is count % TRP_ENDS */
+    struct trp_end *ring; /* (m) */
+    uint32_t *buckets;    /* (m) TRP_ENDS chains; index + 1, 0: empty */
 };
 
 TROUPE_NODISCARD troupe_status trp_ends_init(struct trp_ends *e);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+
 #include "actors/actor.h"
 
 troupe_exit trp_exit_normal(void) {

@@ -10,6 +10,7 @@
  *
  * A question has two operations: the send, which may wait for room, and the answer. */
 #include <stddef.h>
+
 #include "actors/process.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
@@ -19,11 +20,11 @@ struct trp_far {
     struct trp_far *next, **link; /* of the proxy's calls; link NULL: nobody wants its result */
     struct trp_proxy *proxy;
     uint64_t op;
-    struct trp_actor *on;         /* whom the send or the join hangs on; a reference */
+    struct trp_actor *on; /* whom the send or the join hangs on; a reference */
     struct trp_send send;
     struct trp_ask ask;
     struct trp_join join;
-    unsigned pending;             /* operations that hang somewhere, or are finished and not looked at */
+    unsigned pending; /* operations that hang somewhere, or are finished and not looked at */
     bool asks;
 };
 
@@ -122,7 +123,8 @@ static void finished(struct trp_wait *wait) {
     do {
         wait->next = head;
         /* Release pairs with the acquire in trp_far_finish. */
-    } while (!atomic_compare_exchange_weak_explicit(&wait->who->finished, &head, wait, memory_order_release, memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&wait->who->finished, &head, wait, memory_order_release, memory_order_relaxed));
 }
 
 static void send_finished(struct trp_far *far) {

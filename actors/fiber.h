@@ -10,12 +10,12 @@
 #include <stddef.h>
 
 struct trp_fiber {
-    void *context;      /* where it goes on; valid while it does not run */
+    void *context;        /* where it goes on; valid while it does not run */
     struct trp_fiber *to; /* whom it was left for */
-    const void *bottom; /* the low end of its stack, for the sanitizers; a thread's own stack: learnt at the first switch */
+    const void *bottom;   /* the low end of its stack, for the sanitizers; a thread's own stack: learnt at the first switch */
     size_t size;
-    void *fake;         /* AddressSanitizer's stack of its own */
-    void *tsan;         /* ThreadSanitizer's idea of it */
+    void *fake;              /* AddressSanitizer's stack of its own */
+    void *tsan;              /* ThreadSanitizer's idea of it */
     void (*main)(void *arg); /* must not return: its last switch goes away for good */
     void *arg;
 };

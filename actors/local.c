@@ -8,7 +8,8 @@
 #include "transports/assert.h"
 
 /* Waits until the operation, which hangs on `list` of `on`, is done; or takes it back. */
-static troupe_status await(troupe_self *self, struct trp_actor *on, struct trp_waits *list, struct trp_wait *wait, int64_t deadline) {
+static troupe_status await(troupe_self *self, struct trp_actor *on, struct trp_waits *list, struct trp_wait *wait,
+                           int64_t deadline) {
     troupe_status st = TROUPE_OK;
     while (!trp_wait_done(wait) && st == TROUPE_OK)
         st = trp_self_wait(self, deadline);
@@ -35,7 +36,8 @@ static troupe_status local_send(troupe_self *self, troupe_ref to, struct troupe_
     return post(self, to, m, TRP_NEVER, wait);
 }
 
-static troupe_status local_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer) {
+static troupe_status local_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
+                               struct troupe_msg **answer) {
     struct trp_actor *me = self->actor;
     struct trp_ask ask = {.wait = {.who = me, .role = TRP_WAIT_ASK}, .number = ++self->asked};
     trp_question_make(*m, me, ask.number);

@@ -31,8 +31,8 @@ struct trp_mailbox {
 
 void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow);
 
-/* Takes the message, or says FULL. With TROUPE_DROP_OLDEST it always takes it, and gives the messages that had to go as a list in *dropped. An
- * empty mailbox takes a message of any size. */
+/* Takes the message, or says FULL. With TROUPE_DROP_OLDEST it always takes it, and gives the messages that had to go as a list
+ * in *dropped. An empty mailbox takes a message of any size. */
 TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped);
 /* Beyond the bounds: for what another bound limits (the credit of a subscription). */
 void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m);

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
 #include "actors/sanitizer.h"
 #include "actors/system.h"
 #include "transports/assert.h"
@@ -101,8 +102,8 @@ static void nursery_gone(struct trp_nursery *n) {
     trp_process_nursery_gone(n->sys);
 }
 
-/* Whoever sent the order that is reported on wrote what it is about before, and holds the lock until it has been sent: to pass through the lock is
- * to see it. */
+/* Whoever sent the order that is reported on wrote what it is about before, and holds the lock until it has been sent: to pass
+ * through the lock is to see it. */
 static void see_orders(struct trp_nursery *n) {
     pthread_mutex_lock(&n->lock);
     pthread_mutex_unlock(&n->lock);

@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 #include <sys/types.h>
+
 #include "actors/birth.h"
 #include "transports/loop.h"
 
@@ -30,8 +31,8 @@ enum { TRP_ORDER_INLINE = 32 * 1024 }; /* argument bytes that travel in the pack
 struct trp_order {
     uint32_t what, life;
     uint64_t id;
-    bool far_arg;            /* the argument is in the second descriptor */
-    struct trp_birth birth;  /* pointers into itself mean nothing over there; the body's does */
+    bool far_arg;           /* the argument is in the second descriptor */
+    struct trp_birth birth; /* pointers into itself mean nothing over there; the body's does */
 };
 
 enum trp_report_what { TRP_REPORT_FORKED = 1, TRP_REPORT_FAILED, TRP_REPORT_ENDED };
@@ -64,8 +65,10 @@ void trp_nursery_close(struct trp_nursery *n);
 TROUPE_NODISCARD troupe_status trp_nursery_attach(struct trp_nursery *n, struct trp_loop *loop);
 void trp_nursery_detach(struct trp_nursery *n);
 
-/* Orders. NO_NURSERY: it is gone; UNSUPPORTED: there is none; SYSTEM, NO_MEMORY. The descriptor stays the caller's. Any thread. */
-TROUPE_NODISCARD troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t id, uint32_t life, const struct trp_birth *birth, int channel);
+/* Orders. NO_NURSERY: it is gone; UNSUPPORTED: there is none; SYSTEM, NO_MEMORY. The descriptor stays the
+ * caller's. Any thread. */
+TROUPE_NODISCARD troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t id, uint32_t life,
+                                                const struct trp_birth *birth, int channel);
 void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life);
 
 /* The nursery's own main: the process that was forked. */

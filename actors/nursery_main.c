@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
 #include "actors/nursery.h"
 #include "transports/alloc.h"
 
@@ -64,9 +65,10 @@ static void signals_mask(const int *which, size_t count) {
     sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
-/* Descriptors. libuv, if the program has used it before, closes two numbers in every forked child and opens others in their place (its signal pipe),
- * by a handler that runs inside fork(2). We have closed what was behind those numbers, like everything that was open before: so nothing of ours
- * may have a number that was in use then. Ours are moved above all of them, and a child closes ours by name. */
+/* Descriptors. libuv, if the program has used it before, closes two numbers in every forked child and opens others in their
+ * place (its signal pipe), by a handler that runs inside fork(2). We have closed what was behind those numbers, like everything
+ * that was open before: so nothing of ours may have a number that was in use then. Ours are moved above all of them, and a
+ * child closes ours by name. */
 static int highest_fd(void) {
     int most = STDERR_FILENO;
     DIR *dir = opendir("/proc/self/fd");

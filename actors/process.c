@@ -15,11 +15,12 @@
 #include "actors/process.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <stddef.h>
 #include <unistd.h>
+
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/log.h"
@@ -123,7 +124,8 @@ static void move_messages(struct trp_proxy *p) {
     }
     if (st == TROUPE_CLOSED && !p->close_sent)
         /* No memory: it will not know, and has to be killed when the patience of whoever closes it ends. */
-        p->close_sent = trp_channel_put(p->channel, (struct trp_frame){.type = TRP_FRAME_CLOSE}, (struct trp_slice){0}) == TROUPE_OK;
+        p->close_sent =
+            trp_channel_put(p->channel, (struct trp_frame){.type = TRP_FRAME_CLOSE}, (struct trp_slice){0}) == TROUPE_OK;
 }
 
 /* --- frames of the body --- */
@@ -189,7 +191,8 @@ static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice bod
     return ok;
 }
 
-/* The other end is closed: its process has ended or is about to, and the nursery will tell how. One that makes no sense is helped. */
+/* The other end is closed: its process has ended or is about to, and the nursery will tell how. One that makes no sense is
+ * helped. */
 static void on_broken(void *user) {
     struct trp_proxy *p = user;
     if (p->alive && !p->over)

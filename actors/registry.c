@@ -88,8 +88,8 @@ troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, t
 }
 
 void trp_registry_publish(struct trp_actor *a) {
-    /* Release pairs with the acquire of the id in trp_registry_get. The count comes last: until it is above 0, nobody touches it. Sequentially
-     * consistent against the end of the system, see kill_if_closing. */
+    /* Release pairs with the acquire of the id in trp_registry_get. The count comes last: until it is above 0, nobody touches
+     * it. Sequentially consistent against the end of the system, see kill_if_closing. */
     atomic_store_explicit(&a->id, id_of(a), memory_order_release);
     atomic_store(&a->refs, 1);
 }

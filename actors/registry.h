@@ -15,9 +15,9 @@ enum { TRP_SLAB = 256, TRP_SLABS = 65536 }; /* 16 M actors */
 
 struct trp_registry {
     pthread_mutex_t lock;
-    struct trp_actor *free;            /* (m) last freed first: warm memory */
-    uint32_t used;                     /* (m) slots that have been an actor at least once */
-    struct trp_actor *_Atomic *slabs;  /* TRP_SLABS pointers, NULL from some one on */
+    struct trp_actor *free;           /* (m) last freed first: warm memory */
+    uint32_t used;                    /* (m) slots that have been an actor at least once */
+    struct trp_actor *_Atomic *slabs; /* TRP_SLABS pointers, NULL from some one on */
 };
 
 TROUPE_NODISCARD troupe_status trp_registry_init(struct trp_registry *r);
@@ -25,7 +25,8 @@ TROUPE_NODISCARD troupe_status trp_registry_init(struct trp_registry *r);
 void trp_registry_fini(struct trp_registry *r);
 
 /* A new actor with one reference, found by nobody until trp_registry_publish. NO_MEMORY: the birth is still the caller's. */
-TROUPE_NODISCARD troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, troupe_system *sys, struct trp_birth *birth);
+TROUPE_NODISCARD troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, troupe_system *sys,
+                                                struct trp_birth *birth);
 void trp_registry_publish(struct trp_actor *a);
 /* Called when the last reference is gone. */
 void trp_registry_put(struct trp_registry *r, struct trp_actor *a);

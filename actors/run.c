@@ -8,6 +8,7 @@
  *
  * The signals are those of the opener's loop: the other threads of a system block them all. */
 #include <signal.h>
+
 #include "actors/system.h"
 #include "transports/log.h"
 

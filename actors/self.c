@@ -205,7 +205,7 @@ troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64
 /* A code of an error: [A-Z0-9_], as on the wire. */
 static bool code_valid(const char *code) {
     size_t n = strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-    return n > 0 && code[n] == 0 && n < sizeof ((struct troupe_msg *)0)->error;
+    return n > 0 && code[n] == 0 && n < sizeof((struct troupe_msg *)0)->error;
 }
 
 static troupe_status answer_actor(troupe_self *self, troupe_msg *m, const char *code, troupe_value v) {
@@ -242,8 +242,8 @@ troupe_status troupe_reply_error(troupe_self *self, troupe_msg *m, const char *c
 
 /* --- birth and death of others --- */
 
-troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg, size_t arg_size,
-                           troupe_ref *out) {
+troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
+                           size_t arg_size, troupe_ref *out) {
     struct trp_birth *birth;
     troupe_ref ref;
     troupe_status st = trp_birth_new(&birth, opts, body, arg, arg_size);

@@ -38,18 +38,19 @@ struct troupe_self {
     struct trp_worker *worker;
     const struct trp_backend *backend;
     const struct trp_reach *reach;
-    struct trp_timer timer;       /* its deadline, where the worker has others to run meanwhile */
-    struct troupe_msg *hand;      /* received, not freed, and somebody waits to hear of them */
-    uint64_t asked;               /* questions so far: their numbers */
-    unsigned subs;                /* its subscriptions on the worker's connection */
-    unsigned spent;               /* calls since the others of this worker had their turn */
+    struct trp_timer timer;        /* its deadline, where the worker has others to run meanwhile */
+    struct troupe_msg *hand;       /* received, not freed, and somebody waits to hear of them */
+    uint64_t asked;                /* questions so far: their numbers */
+    unsigned subs;                 /* its subscriptions on the worker's connection */
+    unsigned spent;                /* calls since the others of this worker had their turn */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
-    void *fiber;                  /* the backend's */
+    void *fiber;                   /* the backend's */
 };
 
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach);
 
-/* Runs the actor's lives, one after the other: what a thread or a coroutine does from its start to its end. How the last one ended. */
+/* Runs the actor's lives, one after the other: what a thread or a coroutine does from its start to its end. How the last one
+ * ended. */
 troupe_exit trp_self_live(troupe_self *self);
 /* After a body: gives up what it still holds. */
 void trp_self_leave(troupe_self *self);

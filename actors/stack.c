@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
 #include "actors/sanitizer.h"
 
 #ifndef MADV_GUARD_INSTALL

@@ -18,9 +18,9 @@ struct trp_stack {
 
 struct trp_stacks {
     pthread_mutex_t lock;
-    size_t usual;             /* (c) */
-    void *spare;              /* (m) linked through their highest word, which is warm */
-    unsigned spares;          /* (m) */
+    size_t usual;    /* (c) */
+    void *spare;     /* (m) linked through their highest word, which is warm */
+    unsigned spares; /* (m) */
 };
 
 void trp_stacks_init(struct trp_stacks *s);

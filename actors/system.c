@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/authkey.h"
@@ -230,8 +231,8 @@ static troupe_status actor_new(troupe_system *sys, struct trp_birth *birth, stru
     return TROUPE_OK;
 }
 
-/* Who closes sets `closing` and then looks at all actors there are; we have been published and then look at `closing`. All four are sequentially
- * consistent (see registry.c), so one of us sees the other. */
+/* Who closes sets `closing` and then looks at all actors there are; we have been published and then look at `closing`. All four
+ * are sequentially consistent (see registry.c), so one of us sees the other. */
 static void kill_if_closing(troupe_system *sys, uint64_t id) {
     struct trp_actor *a = atomic_load(&sys->closing) ? trp_registry_get(&sys->registry, id) : NULL;
     if (!a)

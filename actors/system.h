@@ -24,31 +24,31 @@ struct trp_thread {
 
 /* (c) constant from open to close, (m) under lock, (a) atomic, (o) the opener's thread */
 struct troupe_system {
-    char *broker, *authkey, *name;  /* (c) broker, authkey (a file) NULL: the environment's */
+    char *broker, *authkey, *name; /* (c) broker, authkey (a file) NULL: the environment's */
     struct trp_registry registry;
     struct trp_ends ends;
     struct trp_stacks stacks;
     struct trp_nursery nursery;
 
-    struct trp_actor *opener;       /* (c) */
-    struct troupe_self self;        /* (o) the opener's */
+    struct trp_actor *opener; /* (c) */
+    struct troupe_self self;  /* (o) the opener's */
 
     pthread_mutex_t lock;
-    pthread_cond_t threads_over;    /* with lock: a thread has come to `over` */
-    unsigned count;                 /* (c) of workers for coroutines */
-    struct trp_worker **workers;    /* (m) until they run, then (c) */
-    struct trp_worker *steward;     /* (m) until it runs, then (c) */
-    unsigned threads;               /* (m) thread actors' threads not joined yet */
-    struct trp_thread *over;        /* (m) those among them that have nothing more to do */
+    pthread_cond_t threads_over; /* with lock: a thread has come to `over` */
+    unsigned count;              /* (c) of workers for coroutines */
+    struct trp_worker **workers; /* (m) until they run, then (c) */
+    struct trp_worker *steward;  /* (m) until it runs, then (c) */
+    unsigned threads;            /* (m) thread actors' threads not joined yet */
+    struct trp_thread *over;     /* (m) those among them that have nothing more to do */
 
-    struct trp_worker **_Atomic ready;   /* (a) workers, once they run */
-    struct trp_worker *_Atomic steady;   /* (a) steward, once it runs */
-    atomic_uint placed;             /* (a) coroutines so far: round robin */
-    atomic_uint named;              /* (a) actors without a name so far */
-    atomic_size_t live;             /* (a) actors but the opener */
-    atomic_bool closing;            /* (a) */
-    atomic_bool crashed;            /* (a) somebody has ended by a crash, for good */
-    atomic_size_t dead_letters;     /* (a) */
+    struct trp_worker **_Atomic ready; /* (a) workers, once they run */
+    struct trp_worker *_Atomic steady; /* (a) steward, once it runs */
+    atomic_uint placed;                /* (a) coroutines so far: round robin */
+    atomic_uint named;                 /* (a) actors without a name so far */
+    atomic_size_t live;                /* (a) actors but the opener */
+    atomic_bool closing;               /* (a) */
+    atomic_bool crashed;               /* (a) somebody has ended by a crash, for good */
+    atomic_size_t dead_letters;        /* (a) */
 };
 
 /* Starts an actor; takes *birth with OK. CLOSED: the system is closing. */
@@ -59,7 +59,8 @@ TROUPE_NODISCARD troupe_status trp_system_worker(troupe_system *sys, struct trp_
 TROUPE_NODISCARD troupe_status trp_system_steward(troupe_system *sys, struct trp_worker **out);
 
 /* Threads of thread actors: started, and told of when they have nothing more to do but return. */
-TROUPE_NODISCARD troupe_status trp_system_thread_start(troupe_system *sys, struct trp_thread *t, void *(*fn)(void *), size_t stack);
+TROUPE_NODISCARD troupe_status trp_system_thread_start(troupe_system *sys, struct trp_thread *t, void *(*fn)(void *),
+                                                       size_t stack);
 void trp_system_thread_over(troupe_system *sys, struct trp_thread *t);
 
 /* No new actors from now on; all but the opener are closed, or killed. */

@@ -7,6 +7,7 @@
 #include "actors/timer.h"
 
 #include <stddef.h>
+
 #include "transports/assert.h"
 
 static void hang(struct trp_timer **where, struct trp_timer *t) {

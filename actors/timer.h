@@ -7,6 +7,7 @@
 #define TRP_TIMER_H
 
 #include <stdbool.h>
+
 #include "actors/deadline.h"
 
 /* Zero it first. */

@@ -23,12 +23,12 @@ enum trp_wait_role { TRP_WAIT_SEND, TRP_WAIT_ASK, TRP_WAIT_JOIN };
 
 /* (c) constant while it waits, (l) under the lock of the list it is on, (a) atomic */
 struct trp_wait {
-    struct trp_wait *next, **link;        /* (l) link NULL: on no list */
-    struct trp_actor *who;              /* (c) is woken when it is done */
-    enum trp_wait_role role;              /* (c) what it lies in, for who finishes several kinds */
-    void (*finish)(struct trp_wait *wait);  /* (c) NULL: sets done; else called under the lock instead, takes no lock */
-    troupe_status st;                   /* (l), then read by the waiter once it is done */
-    atomic_bool done;                   /* (a) */
+    struct trp_wait *next, **link;         /* (l) link NULL: on no list */
+    struct trp_actor *who;                 /* (c) is woken when it is done */
+    enum trp_wait_role role;               /* (c) what it lies in, for who finishes several kinds */
+    void (*finish)(struct trp_wait *wait); /* (c) NULL: sets done; else called under the lock instead, takes no lock */
+    troupe_status st;                      /* (l), then read by the waiter once it is done */
+    atomic_bool done;                      /* (a) */
 };
 
 struct trp_waits {
@@ -64,7 +64,7 @@ static inline bool trp_wait_done(struct trp_wait *wait) {
 
 /* A send that waits for room. */
 struct trp_send {
-    struct trp_wait wait;       /* first: a list of operations is a list of these */
+    struct trp_wait wait;   /* first: a list of operations is a list of these */
     struct troupe_msg *msg; /* NULL once the mailbox has taken it */
 };
 
@@ -78,7 +78,7 @@ struct trp_ask {
 /* Waits for an end. */
 struct trp_join {
     struct trp_wait wait; /* first */
-    troupe_exit exit; /* with OK */
+    troupe_exit exit;     /* with OK */
 };
 
 /* The actors to wake when the lock is dropped. */

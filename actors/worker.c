@@ -14,6 +14,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+
 #include "actors/backend.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"

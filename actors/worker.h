@@ -25,19 +25,19 @@ struct trp_queue {
 
 /* (o) the worker's thread, (c) constant, (a) any thread */
 struct trp_worker {
-    struct trp_loop loop;                /* (o) but for trp_loop_wake */
-    troupe_system *sys;                  /* (c) */
-    struct trp_queue ready;              /* (o) */
-    struct trp_timers timers;            /* (o) */
-    struct trp_bus bus;                  /* (o) the connection to the broker */
-    struct trp_fiber scheduler;          /* (o) what coroutines switch back to */
-    struct trp_actor *_Atomic inbound;   /* (a) last come first */
-    atomic_bool asleep;                  /* (a) */
-    atomic_bool stop;                    /* (a) */
-    pthread_t thread;                    /* (c) once started */
-    bool running;                        /* (c) it has a thread of its own */
-    bool alone;                          /* (c) one body, which parks by running the loop itself */
-    char name[16];                       /* (c) */
+    struct trp_loop loop;              /* (o) but for trp_loop_wake */
+    troupe_system *sys;                /* (c) */
+    struct trp_queue ready;            /* (o) */
+    struct trp_timers timers;          /* (o) */
+    struct trp_bus bus;                /* (o) the connection to the broker */
+    struct trp_fiber scheduler;        /* (o) what coroutines switch back to */
+    struct trp_actor *_Atomic inbound; /* (a) last come first */
+    atomic_bool asleep;                /* (a) */
+    atomic_bool stop;                  /* (a) */
+    pthread_t thread;                  /* (c) once started */
+    bool running;                      /* (c) it has a thread of its own */
+    bool alone;                        /* (c) one body, which parks by running the loop itself */
+    char name[16];                     /* (c) */
 };
 
 /* Makes one for whichever thread will run it. NO_MEMORY, SYSTEM. */

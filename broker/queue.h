@@ -114,7 +114,7 @@ struct trp_queue_sink {
     void (*ended)(void *ctx, void *user);
     /* Append `head` and `body` (which may be empty) as one record; says its position and segment as trp_journal_append
      * does: FULL, AGAIN (never to `must`), NO_MEMORY. May call trp_queues_catalog, when it begins a segment, before the
-     * record is placed. NULL: no queue can be durable. */
+     * record is placed. Segments are numbered from 1. NULL: no queue can be durable. */
     troupe_status (*record)(void *ctx, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn,
                             uint64_t *segment);
 };

@@ -118,7 +118,6 @@ START_TEST(what_is_in_hand_is_given_back) {
 }
 END_TEST
 
-
 static void publishes(troupe_self *self, void *arg) {
     troupe_ref to = *(troupe_ref *)arg;
     for (int i = 0; i < 300; i++) {
@@ -294,7 +293,8 @@ int main(void) {
                                  kinds_meet_at_the_broker,
                                  a_lost_connection_comes_back_with_its_subscriptions,
                                  a_flood_is_bounded_by_the_mailbox};
-    const TTest *const without[] = {without_a_broker_it_is_said_in_time, a_broker_may_come_later, a_kill_ends_the_wait_for_a_broker};
+    const TTest *const without[] = {without_a_broker_it_is_said_in_time, a_broker_may_come_later,
+                                    a_kill_ends_the_wait_for_a_broker};
     Suite *s = suite_create("actor_broker");
     TCase *c = tcase_create("with a broker");
     tcase_add_checked_fixture(c, up, down);

@@ -232,7 +232,8 @@ static void dies_at_once(troupe_self *self, void *arg) {
 }
 
 START_TEST(a_crash_loop_backs_off) {
-    troupe_spawn_opts opts = {.kind = TROUPE_PROCESS, .restart = TROUPE_TRANSIENT, .backoff_min_ms = 20, .backoff_max_ms = 10000};
+    troupe_spawn_opts opts = {
+        .kind = TROUPE_PROCESS, .restart = TROUPE_TRANSIENT, .backoff_min_ms = 20, .backoff_max_ms = 10000};
     struct timespec a, b;
     troupe_ref ref;
     clock_gettime(CLOCK_MONOTONIC, &a);
@@ -257,7 +258,8 @@ START_TEST(a_process_inherits_no_descriptors) {
     ends(spawn(TROUPE_PROCESS, counts_its_descriptors, &to, sizeof to), TROUPE_END_NORMAL);
     int64_t fds = hear();
     ck_assert_int_eq(hear(), nursery());
-    /* 0, 1, 2; the channel; of its loop: epoll, the wake, and the signal pipe, that of libuv itself; the directory that is read, . and .. */
+    /* 0, 1, 2; the channel; of its loop: epoll, the wake, and the signal pipe, that of libuv itself; the directory that is
+     * read, . and .. */
     ck_assert_int_le(fds, 3 + 1 + 2 + 2 + 2 + 1 + 2);
 }
 END_TEST
@@ -516,7 +518,8 @@ START_TEST(without_processes) {
     troupe_ref to;
     system_up_with(&(troupe_system_opts){.no_processes = true});
     to = troupe_self_ref(me);
-    ck_assert_int_eq(troupe_spawn(me, &(troupe_spawn_opts){.kind = TROUPE_PROCESS}, waits, &to, sizeof to, NULL), TROUPE_UNSUPPORTED);
+    ck_assert_int_eq(troupe_spawn(me, &(troupe_spawn_opts){.kind = TROUPE_PROCESS}, waits, &to, sizeof to, NULL),
+                     TROUPE_UNSUPPORTED);
     troupe_ref ref = spawn(TROUPE_THREAD, waits, &to, sizeof to);
     (void)hear();
     stop(ref);

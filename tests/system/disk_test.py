@@ -19,7 +19,7 @@ EX_UNAVAILABLE, EX_OSERR = 69, 71
 
 
 class Tmpfs:
-    """A file system that is full, until it is made larger."""
+    """A small file system, in which something else takes most of the space, until it is deleted."""
 
     sentence = "No space left on device"
     acks_are_confirmed = True  # there is a reserve for them
@@ -27,14 +27,19 @@ class Tmpfs:
     def __init__(self, case):
         self.path = case.path("disk")
         os.mkdir(self.path)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "none", self.path], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", self.path], check=True)
         case.addCleanup(subprocess.run, ["umount", "--lazy", self.path], check=True)
+        with open(self.ballast(), "wb") as f:
+            os.posix_fallocate(f.fileno(), 0, 54 << 20)
+
+    def ballast(self):
+        return os.path.join(self.path, "ballast")
 
     def start(self, case):
         return durable_broker(case, os.path.join(self.path, "data"), listen=f"ipc://{case.path('sock')}")
 
     def make_room(self, _broker):
-        subprocess.run(["mount", "-o", "remount,size=64m", self.path], check=True)
+        os.unlink(self.ballast())
 
 
 class Limit:

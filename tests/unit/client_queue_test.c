@@ -27,6 +27,7 @@ static troupe_client *c;
 
 /* The broker thread's. */
 static struct {
+    const char *reply;  /* messages ask for an answer there */
     const char *code;   /* every put, verb and acknowledgement is refused with it */
     bool missing;       /* there is no queue */
     bool silent;        /* gets are not answered */
@@ -73,7 +74,8 @@ static void deliver(struct trp_buf *b, uint64_t sid, uint64_t token, int64_t n, 
     p = pair(pair(p, "t-deliveries", q.deliveries ? q.deliveries : 1), "t-first-seen", 1000);
     if (get)
         p = pair(p, "t-get", get);
-    OK(trp_put_message(&message, trp_slice_str("_q.mail"), (struct trp_slice){0}, (struct trp_slice){0}, troupe_int(n)));
+    OK(trp_put_message(&message, trp_slice_str("_q.mail"), trp_slice_str(q.reply ? q.reply : ""), (struct trp_slice){0},
+                       troupe_int(n)));
     OK(trp_put_msg_raw(b, sid, token, (struct trp_slice){message.p, message.n}));
     b->p[at]++; /* one more field */
     OK(trp_buf_put(b, info, (size_t)(p - info)));
@@ -221,6 +223,10 @@ static void assign(struct fake_broker *b, void *arg) {
 
 static void refuse_with(const char *code) {
     fake_thread_do(&t, assign, &(struct assignment){&q.code, &code, sizeof code});
+}
+
+static void ask_for_answers(const char *topic) {
+    fake_thread_do(&t, assign, &(struct assignment){&q.reply, &topic, sizeof topic});
 }
 
 static void set_missing(bool missing) {
@@ -730,15 +736,22 @@ START_TEST(touching) {
 END_TEST
 
 START_TEST(an_answer_acknowledges) {
-    struct trp_buf out = {0};
     troupe_msg *m;
+    ask_for_answers("answers");
     OK(troupe_queue_consume(c, "mail", 64, NULL));
-    push_messages(1);
+    push_messages(3);
     m = receive();
-    STATUS(troupe_client_reply(c, m, troupe_nil()), NOT_FOUND); /* it asks for none */
+    OK(troupe_client_reply(c, m, troupe_int(1)));
     troupe_msg_free(&m);
-    fake_thread_saw(&t, "NACK 1 1\n");
-    trp_buf_fini(&out);
+    fake_thread_saw(&t, "PUB 0 answers = 1\nACK 1 1\n");
+    m = receive();
+    OK(troupe_client_reply(c, m, troupe_int(2)));
+    OK(troupe_queue_ack(c, &m)); /* it is already */
+    m = receive();
+    OK(troupe_client_reply(c, m, troupe_int(3)));
+    OK(troupe_queue_ack_confirm(c, &m, 0));
+    fake_thread_saw(&t, "ACK 1 1\nPUB 0 answers = 2\nACK 1 2\nPUB 0 answers = 3\nACK 1 3\n");
+    ck_assert_ptr_null(strstr(t.seen, "NACK"));
 }
 END_TEST
 

@@ -113,7 +113,7 @@ END_TEST
 static bool refuse_hello(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e) {
     (void)b;
     if (e->op == TRP_HELLO)
-        fake_err(s, 0, "AUTH", "show your key");
+        fake_err(s, 0, "VERSION", "you are from the future");
     return true;
 }
 
@@ -121,7 +121,7 @@ START_TEST(turned_away_for_good) {
     troupe_client *none = NULL;
     hook(refuse_hello);
     STATUS(troupe_client_open(&none, &(troupe_client_opts){.url = t.broker.url}), REFUSED);
-    ck_assert_str_eq(troupe_client_why(NULL), "AUTH: show your key");
+    ck_assert_str_eq(troupe_client_why(NULL), "VERSION: you are from the future");
     fake_thread_do(&t, cut, NULL); /* the open one finds out when it comes back, and says so for ever */
     troupe_msg *m;
     STATUS(troupe_client_receive(c, 5000, &m), REFUSED);

@@ -319,8 +319,8 @@ static const struct refusal {
     uint64_t version;
     bool fatal;
 } refusals[] = {
-    {TRP_ERR, "AUTH", 0, true},     {TRP_ERR, "VERSION", 0, true}, {TRP_ERR, "LIMIT", 0, false},
-    {TRP_CHALLENGE, NULL, 0, true}, {TRP_WELCOME, NULL, 2, true},  {TRP_CLOSE, "SHUTDOWN", 0, false},
+    {TRP_ERR, "AUTH_FAILED", 0, true}, {TRP_ERR, "VERSION", 0, true}, {TRP_ERR, "LIMIT", 0, false},
+    {TRP_CHALLENGE, NULL, 0, true},    {TRP_WELCOME, NULL, 2, true},  {TRP_CLOSE, "SHUTDOWN", 0, false},
 };
 
 static bool refuse(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e) {

@@ -59,9 +59,7 @@ static struct record *records;
 static size_t n_records, cap_records;
 static uint64_t lsns, segment, oldest_segment;
 static bool begins, dying;
-static struct {
-    uint64_t events, deliveries, lapsed, dead, restarts, duplicates, full, drops, rewritten, dug, stale, overflowed;
-} seen;
+static struct { uint64_t events, deliveries, lapsed, restarts, duplicates, full, drops, dug, stale; } seen;
 
 static void say(const char *fmt, ...) {
     va_list args;
@@ -307,7 +305,7 @@ static struct trp_queue_config some_config(const char *name) {
     c.ack_timeout_ms = PICK(0, 20, 100, 200);
     c.max_deliveries = (uint32_t)PICK(0, 1, 2, 5);
     c.max_crashes = (uint32_t)PICK(0, 1, 2);
-    c.dedup_ms = PICK(0, 50, 1000);
+    c.dedup_ms = PICK(0, 50, 1000, 5000);
     if (below(2))
         c.dead_letter = trp_slice_str(dead[below(4)]);
     return c;
@@ -376,8 +374,8 @@ static struct trp_queue_put some_put(char *text, char *id) {
     memset(text, 'x', n);
     p.raw = (struct trp_slice){(uint8_t *)text, n};
     p.ttl_ms = PICK(0, 0, 0, 5, 100, TRP_QUEUE_NEVER);
-    if (below(4) == 0)
-        p.dedup = (struct trp_slice){(uint8_t *)id, (size_t)snprintf(id, 16, "id%u", (unsigned)below(12))};
+    if (below(3) == 0)
+        p.dedup = (struct trp_slice){(uint8_t *)id, (size_t)snprintf(id, 16, "id%u", (unsigned)below(8))};
     return p;
 }
 
@@ -530,7 +528,6 @@ static void event_segment(void) {
     troupe_status st = trp_queues_rewrite(set, model_now, oldest_segment, most, &done);
     compare_traces("rewrite", st, model_rewrite(oldest_segment, most, &want));
     ck_assert_int_eq(done, want);
-    seen.rewritten++;
     if (done)
         drop_oldest_segment();
 }
@@ -578,7 +575,7 @@ static void event(void) {
     else if (x < 57)
         event_retry();
     else if (x < 60)
-        model_log_full = below(3) == 0;
+        model_log_full = below(5) == 0;
     else if (x < 85)
         event_segment();
     else if (x < 88)
@@ -624,9 +621,9 @@ START_TEST(the_queues_do_what_the_model_does) {
            seen.events, seen.deliveries, seen.lapsed, seen.duplicates, seen.full, seen.dug, seen.stale, seen.drops,
            seen.restarts);
     /* The events are worth their name: everything has happened, and often. */
-    ck_assert(seen.deliveries > seen.events / 20 && seen.lapsed > seen.events / 200 && seen.restarts > seen.events / 1000);
-    ck_assert(seen.duplicates > seen.events / 1000 && seen.full > seen.events / 200 && seen.drops > seen.events / 1000);
-    ck_assert(seen.dug > seen.events / 1000 && seen.stale > seen.events / 200);
+    ck_assert(seen.deliveries > seen.events / 20 && seen.lapsed > seen.events / 200 && seen.full > seen.events / 200);
+    ck_assert(seen.stale > seen.events / 200 && seen.dug > seen.events / 1000 && seen.drops > seen.events / 1000);
+    ck_assert(seen.restarts > seen.events / 1000 && seen.duplicates > seen.events / 2000);
 }
 END_TEST
 
