@@ -208,11 +208,20 @@ static void advance(struct troupe_broker *b) {
 
 enum { TICK_MOST = 1000 };
 
+/* First what has come in is read, in this turn that is made not to wait: after a stop of the whole process, or a long turn, an
+ * ack that was sent in time is already in a socket, and must count. */
 static void on_queue_timer(uv_timer_t *t) {
     struct troupe_broker *b = t->data;
     b->queue_due = TRP_QUEUE_NEVER;
-    trp_core_tick(b->core, trp_broker_now(b), TICK_MOST);
+    b->tick_is_due = true;
     trp_loop_wake(&b->loop);
+}
+
+static void tick_queues(struct troupe_broker *b) {
+    if (!b->tick_is_due)
+        return;
+    b->tick_is_due = false;
+    trp_core_tick(b->core, trp_broker_now(b), TICK_MOST);
 }
 
 static void set_queue_timer(struct troupe_broker *b, uint64_t due) {
@@ -242,6 +251,7 @@ static void turn_queues(struct troupe_broker *b) {
 static void turn(void *ctx) {
     struct troupe_broker *b = ctx;
     advance(b);
+    tick_queues(b);
     do {
         trp_gateway_work(b);
         while (b->doomed) {

@@ -50,6 +50,7 @@ struct troupe_broker {
     struct trp_store *store;   /* NULL: no --data */
     uv_timer_t queue_timer;    /* to the queues' next deadline */
     uint64_t queue_due;        /* what it is set to, ns; TRP_QUEUE_NEVER: it is not */
+    bool tick_is_due;          /* it has gone off in this turn */
     struct trp_core *core;
     struct trp_bound *bound;
     struct trp_gate gate;         /* where sessions wait until they have proved the authkey, if there is one */

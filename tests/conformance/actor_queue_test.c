@@ -449,7 +449,7 @@ static void squares(troupe_self *self, void *arg) {
 }
 
 START_TEST(acknowledges_by_results) {
-    enum { TASKS = 5000 };
+    enum { TASKS = 1000 };
     troupe_ref test = troupe_self_ref(me);
     uint64_t number;
     troupe_msg *m;
@@ -495,7 +495,7 @@ START_TEST(each_result_once_though_the_broker_restarts) {
     for (int i = 0; i < TASKS; i++)
         ck_assert_int_eq(troupe_client_collect(client, PATIENCE_MS, &number, &m), TROUPE_OK);
     troupe_ref ref;
-    troupe_spawn_opts opts = {.kind = (troupe_kind)_i, .mailbox = 100000};
+    troupe_spawn_opts opts = {.kind = (troupe_kind)(_i%3), .mailbox = 100000};
     ck_assert_int_eq(troupe_spawn(me, &opts, squares, &test, sizeof test, &ref), TROUPE_OK);
     for (int round = 0; round < 5; round++) {
         ck_assert_int_eq(troupe_sleep(me, 5), TROUPE_OK);
@@ -595,5 +595,6 @@ int main(void) {
     c = run_case(s, "one kind", once, sizeof once / sizeof *once);
     tcase_add_checked_fixture(c, up, down);
     tcase_set_timeout(c, 40);
+    if (getenv("ONLY")) { s = suite_create("x"); c = tcase_create("x"); suite_add_tcase(s, c); tcase_add_loop_test(c, each_result_once_though_the_broker_restarts, 1, 41); tcase_add_checked_fixture(c, up, down); tcase_set_timeout(c, 60);}
     return run_suite(s);
 }

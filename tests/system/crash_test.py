@@ -24,7 +24,7 @@ from array import array
 
 import crash_load
 from crash_load import ACKED, CONSUMED, NACKED, PRODUCED, RECEIVED, STALE
-from harness import SANITIZED, SLOW, Broker, Case, Program, environment, main, seconds, until
+from harness import ACK, OK, SANITIZED, SLOW, Broker, Case, Program, environment, main, seconds, until
 from queue_peer import SYNCED, QueuePeer, durable_broker
 
 PRODUCERS, CONSUMERS = 3, 3
@@ -268,6 +268,22 @@ class Times(Case):
             self.assertEqual(d.payload, "later")
             p.ack(d)
             self.assertEqual((p.waiting("q"), p.stat("q")["total_duplicates"]), (0, 1))
+
+    def test_an_ack_that_came_while_the_broker_was_stopped_counts(self):
+        """A suspended machine, or one that swaps: what had arrived in time is read before time-outs are looked at."""
+        broker = durable_broker(self, self.path("data"))
+        with QueuePeer(self, broker.url) as p, QueuePeer(self, broker.url) as other:
+            p.declare("q", ack_timeout=500)
+            p.put_all("q", list(range(100)))
+            p.consume("q", credit=100)
+            taken = [p.delivery() for _ in range(100)]
+            other.consume("q", credit=100)
+            broker.signal(signal.SIGSTOP)
+            p.send(*([ACK, d.sid, d.token, 1000 + i] for i, d in enumerate(taken)))
+            time.sleep(1)  # the stop
+            broker.signal(signal.SIGCONT)
+            self.assertEqual([p.receive()[:2] for _ in taken], [[OK, 1000 + i] for i in range(100)])
+            self.assertEqual((p.waiting("q"), p.stat("q")["total_returned"]), (0, 0))
 
 
 def consumed(path):

@@ -147,7 +147,11 @@ START_TEST(a_reconnect_proves_anew) {
     OK(troupe_broker_new(&broker, &(troupe_broker_opts){.authkey_file = right}));
     OK(troupe_broker_listen(broker, address, &why));
     ck_assert_int_eq(pthread_create(&thread, NULL, run_broker, NULL), 0);
-    OK(troupe_client_publish(c, "a", troupe_int(1), &(troupe_pub_opts){.confirm = true, .timeout_ms = 10000}));
+    troupe_pub_opts opts = {.confirm = true, .timeout_ms = 10000};
+    troupe_status st = troupe_client_publish(c, "a", troupe_int(1), &opts);
+    if (st == TROUPE_DISCONNECTED) /* it has found out by that */
+        st = troupe_client_publish(c, "a", troupe_int(1), &opts);
+    OK(st);
     troupe_client_close(&c);
 }
 END_TEST
@@ -185,21 +189,32 @@ static void send_entry(int fd, enum trp_op op, const char *name, const uint8_t b
     trp_buf_fini(&b);
 }
 
-/* The next frame's first envelope, in a buffer that the next call uses again. False: the end. */
-static bool next(int fd, struct trp_envelope *e) {
+static struct trp_slice rest; /* of the last frame */
+
+static bool next_frame(int fd) {
     static uint8_t body[4096];
     uint8_t head[8];
-    size_t used, n = 0;
-    const char *why;
+    size_t n = 0;
     ssize_t got = recv(fd, head, sizeof head, MSG_WAITALL);
     ck_assert_msg(got == (ssize_t)sizeof head || got == 0, "silence");
-    if (got == 0)
-        return false;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < got; i++)
         n = n << 8 | head[i];
     ck_assert_uint_le(n, sizeof body);
-    ck_assert_int_eq(recv(fd, body, n, MSG_WAITALL), (ssize_t)n);
-    OK(trp_envelope_read(body, n, e, &used, &why));
+    if (n)
+        ck_assert_int_eq(recv(fd, body, n, MSG_WAITALL), (ssize_t)n);
+    rest = (struct trp_slice){body, n};
+    return got > 0;
+}
+
+/* The next envelope, good until the frame after it is read. False: the end. */
+static bool next(int fd, struct trp_envelope *e) {
+    size_t used;
+    const char *why;
+    if (rest.n == 0 && !next_frame(fd))
+        return false;
+    OK(trp_envelope_read(rest.p, rest.n, e, &used, &why));
+    rest.p += used;
+    rest.n -= used;
     return true;
 }
 
@@ -273,10 +288,10 @@ START_TEST(strangers_speak_briefly) {
     OK(trp_put_pub(&b, 7, trp_slice_str("a"), (struct trp_slice){0}, (struct trp_slice){0}, troupe_bytes(large, sizeof large)));
     send_frame(fd, b.p, b.n);
     trp_buf_fini(&b);
-    for (e.op = TRP_HELLO; e.op != TRP_OK;) {
-        ck_assert(next(fd, &e));
-        ck_assert(e.op == TRP_WELCOME || e.op == TRP_OK);
-    }
+    ck_assert(next(fd, &e));
+    ck_assert_int_eq(e.op, TRP_WELCOME);
+    ck_assert(next(fd, &e));
+    ck_assert_int_eq(e.op, TRP_OK);
     close(fd);
 }
 END_TEST
@@ -295,7 +310,9 @@ START_TEST(all_in_one_frame) {
     OK(trp_buf_put(&b, ping, sizeof ping));
     send_frame(fd, b.p, b.n);
     ck_assert(next(fd, &e));
-    ck_assert_int_eq(e.op, TRP_WELCOME); /* the PONG is behind it in the same frame */
+    ck_assert_int_eq(e.op, TRP_WELCOME);
+    ck_assert(next(fd, &e));
+    ck_assert_int_eq(e.op, TRP_PONG);
     trp_buf_fini(&b);
     close(fd);
 }
