@@ -118,13 +118,21 @@ int cli_fail(troupe_status st, const char *why) {
     return theirs ? EXIT_FAILURE : exit_code(st);
 }
 
-void cli_flush(void) {
+bool cli_flushed(int *code) {
+    *code = EX_OK;
     if (fflush(stdout) == 0 && !ferror(stdout))
-        return;
+        return true;
     if (errno == EPIPE)
-        _Exit(EX_OK); /* the reader has what it wanted; exit(3) would try to flush again */
+        return false; /* the reader has what it wanted */
     (void)fprintf(stderr, "troupe: standard output: %s\n", strerror(errno));
-    _Exit(EX_IOERR);
+    *code = EX_IOERR;
+    return false;
+}
+
+void cli_flush(void) {
+    int code;
+    if (!cli_flushed(&code))
+        _Exit(code); /* exit(3) would try to flush again */
 }
 
 /* --- arguments --- */

@@ -47,6 +47,8 @@ troupe_client *cli_open(const struct cli *cli);
 
 /* Everything printed has gone where it should, or ends the command: quietly when the reader has gone, else with 74. */
 void cli_flush(void);
+/* The same for a command with something to put in order first. False: it has not; the command ends, by _Exit, with *code. */
+bool cli_flushed(int *code);
 
 int cli_pub(struct cli *cli, int argc, char **argv);
 int cli_sub(struct cli *cli, int argc, char **argv);

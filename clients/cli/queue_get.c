@@ -58,13 +58,29 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
 }
 
-static void print(const troupe_msg *m) {
-    char *json = troupe_msg_json(m);
+/* Messages that have not been acknowledged go back, and we leave with a goodbye: else it would look like a crash that they caused. */
+static void leave(struct get *g) {
+    troupe_msg *m;
+    for (size_t at = 0; at < g->kept.n; at += sizeof m) {
+        memcpy(&m, g->kept.p + at, sizeof m);
+        troupe_msg_free(&m);
+    }
+    trp_buf_fini(&g->kept);
+    troupe_client_close(&g->c);
+}
+
+static troupe_status print(struct get *g, troupe_msg **m) {
+    char *json = troupe_msg_json(*m);
+    int code;
     if (!json)
-        exit(cli_fail(TROUPE_NO_MEMORY, troupe_status_text(TROUPE_NO_MEMORY)));
+        return TROUPE_NO_MEMORY;
     (void)puts(json);
     free(json);
-    cli_flush(); /* ends the command when it can't */
+    if (cli_flushed(&code))
+        return TROUPE_OK;
+    troupe_msg_free(m);
+    leave(g);
+    _Exit(code);
 }
 
 static troupe_status get_one(struct get *g) {
@@ -72,17 +88,12 @@ static troupe_status get_one(struct get *g) {
     troupe_status st = troupe_queue_get(g->c, g->name, g->timeout_ms, &m);
     if (st != TROUPE_OK)
         return st;
-    print(m);
-    return g->no_ack ? trp_buf_put(&g->kept, &m, sizeof m) : troupe_queue_ack(g->c, &m);
-}
-
-static void give_back(struct get *g) {
-    troupe_msg *m;
-    for (size_t at = 0; at < g->kept.n; at += sizeof m) {
-        memcpy(&m, g->kept.p + at, sizeof m);
+    st = print(g, &m);
+    if (st == TROUPE_OK)
+        st = g->no_ack ? trp_buf_put(&g->kept, &m, sizeof m) : troupe_queue_ack(g->c, &m);
+    if (st != TROUPE_OK)
         troupe_msg_free(&m);
-    }
-    trp_buf_fini(&g->kept);
+    return st;
 }
 
 int cli_queue_get(struct cli *cli, int argc, char **argv) {
@@ -98,7 +109,6 @@ int cli_queue_get(struct cli *cli, int argc, char **argv) {
     int code = EX_OK;
     if (st != TROUPE_OK && !(st == TROUPE_TIMEOUT && g.all))
         code = cli_fail(st, st == TROUPE_TIMEOUT ? "no message in time" : troupe_client_why(g.c));
-    give_back(&g);
-    troupe_client_close(&g.c);
+    leave(&g);
     return code;
 }

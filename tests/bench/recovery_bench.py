@@ -20,7 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 
 import msgpack  # noqa: E402
-from harness import OK, PUB, Case, program, rss  # noqa: E402
+from harness import OK, PUB, Case, cpu_seconds, program, rss  # noqa: E402
 from queue_peer import QueuePeer  # noqa: E402
 
 BATCH, AHEAD = 1000, 16  # messages of a frame, of which the last is confirmed; frames under way
@@ -36,12 +36,12 @@ class Bench(Case):
 class Brokerd:
     def __init__(self, folder):
         url = f"ipc://{folder}/sock"
+        args = [program("brokerd"), f"--data={folder}/data", f"--listen={url}", "--log-level=warn"]
         began = time.monotonic()
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", program("brokerd"), f"--data={folder}/data", f"--listen={url}", "--log-level=warn"],
-                                        stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *args], stdout=subprocess.PIPE)
         if not any(line.startswith(b"listening") for line in self.process.stdout):
             sys.exit("brokerd does not come up")
-        self.took = time.monotonic() - began
+        self.took, self.cpu = time.monotonic() - began, cpu_seconds(self.process.pid)
         self.peer = QueuePeer(Bench(), url)
 
     def rss(self):
@@ -82,18 +82,20 @@ def measure(folder, o):
     filled_in = fill(broker.peer, o.messages, o.size)
     figures = {"messages": o.messages, "size": o.size, "put_per_s": round(o.messages / filled_in),
                "bytes_each": round((broker.rss() - empty) / o.messages, 1), "log_bytes_each": round(log_bytes(folder) / o.messages, 1)}
-    times = []
+    times, cpu = [], []
     for _ in range(o.repeat):
         broker.kill()
         if o.cold:
             subprocess.run(["sh", "-c", "sync; echo 3 > /proc/sys/vm/drop_caches"], check=True)
         broker = Brokerd(folder)
         times.append(broker.took)
+        cpu.append(broker.cpu)
         if broker.peer.waiting("bench") != o.messages:
             sys.exit(f"{broker.peer.waiting('bench')} of {o.messages} came back")
     figures["bytes_each_recovered"] = round((broker.rss() - empty) / o.messages, 1)
     broker.kill()
-    return figures | {"recovery_s": round(statistics.median(times), 3), "recovery_worst_s": round(max(times), 3), "cold": o.cold}
+    return figures | {"recovery_s": round(statistics.median(times), 3), "recovery_worst_s": round(max(times), 3),
+                      "recovery_cpu_s": round(statistics.median(cpu), 3), "cold": o.cold}
 
 
 def main():
@@ -117,7 +119,7 @@ def main():
     else:
         print(f"{f['messages']} messages of {f['size']} bytes, put at {f['put_per_s']}/s, {f['log_bytes_each']} bytes of log each")
         print(f"memory: {f['bytes_each']} bytes each; after recovery {f['bytes_each_recovered']}")
-        print(f"recovery after kill -9: median {f['recovery_s']} s, worst {f['recovery_worst_s']} s{', cold' if o.cold else ''}")
+        print(f"recovery after kill -9: median {f['recovery_s']} s, worst {f['recovery_worst_s']} s, of which {f['recovery_cpu_s']} s of CPU{', cold' if o.cold else ''}")
 
 
 if __name__ == "__main__":

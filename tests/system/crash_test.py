@@ -98,7 +98,8 @@ class Load:
 class Crash(Case):
     def test_nothing_confirmed_is_lost_and_nothing_acknowledged_comes_again(self):
         self.random = random.Random(SEED)
-        self.number, self.kills, self.recoveries, self.started_in = 0, {"broker": 0, "recovering": 0, "produce": 0, "consume": 0, "stop": 0}, [], []
+        self.kills = {"broker": 0, "recovering": 0, "produce": 0, "consume": 0, "stop": 0}
+        self.number, self.recoveries, self.started_in = 0, [], []
         print(f"seed {SEED}, {SECONDS:g} s", flush=True)
         self.start_broker()
         with self.peer() as p:
@@ -233,8 +234,8 @@ class Crash(Case):
         figures = {
             "kills": ", ".join(f"{n} {what}" for what, n in self.kills.items()),
             "messages": f"{total(lambda b: b.confirmed_count)} confirmed ({total(lambda b: b.kept_count)} written or synced), "
-                        f"{received} deliveries of {distinct}, {acked} acknowledgements confirmed, {total(lambda b: b.kinds[STALE])} refused, "
-                        f"{total(lambda b: b.kinds[NACKED])} given back",
+                        f"{received} deliveries of {distinct}, {acked} acknowledgements confirmed, "
+                        f"{total(lambda b: b.kinds[STALE])} refused, {total(lambda b: b.kinds[NACKED])} given back",
             "rate": f"{total(lambda b: b.confirmed_count) / took:.0f} msg/s through all of it",
             "lost": lost,
             "delivered again after a confirmed acknowledgement": total(lambda b: b.again),

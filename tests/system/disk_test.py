@@ -11,7 +11,7 @@ from itertools import count
 
 import namespaces
 from harness import ERR, MSG, OK, PUB, Case, for_each, main, run, seconds, until
-from queue_peer import MEMORY, SYNCED, QueuePeer, Refused, durable_broker, message
+from queue_peer import MEMORY, SYNCED, WRITTEN, QueuePeer, Refused, durable_broker, message
 
 MOUNTS = False
 PAYLOAD = 50_000
@@ -210,6 +210,22 @@ class Slow(Case):
     def publish(self, publisher, subscriber, i):
         publisher.send([PUB, 0, ["news", None, None, i]])
         self.assertEqual(subscriber.expect(MSG)[3][3], i)
+
+
+class Levels(Case):
+    def test_a_put_gets_the_level_it_asks_for_or_a_refusal(self):
+        broker = durable_broker(self, self.path("data"))
+        with QueuePeer(self, broker.url) as p:
+            p.declare("q")
+            p.declare("m", durable=False)
+            for level in (MEMORY, WRITTEN, SYNCED):
+                self.assertEqual(p.put("q", level, level=level), level)
+            self.assertEqual((p.put("q", "as it is"), p.put("m", "as it is")), (SYNCED, MEMORY))
+            for level in (WRITTEN, SYNCED):
+                with self.assertRaises(Refused) as caught:
+                    p.put("m", level, level=level)
+                self.assertEqual(caught.exception.code, "LEVEL")
+            self.assertEqual((p.waiting("q"), p.waiting("m")), (4, 1))
 
 
 class Directory(Case):

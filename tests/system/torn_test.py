@@ -75,7 +75,8 @@ class Torn(Case):
     def start_on(self, data):
         """What becomes of a brokerd that is started there."""
         url = f"ipc://{self.path('torn.sock')}"
-        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", program("brokerd"), f"--data={data}", f"--listen={url}", "--log-level=warn", "--max-pending=256M"],
+        args = [program("brokerd"), f"--data={data}", f"--listen={url}", "--log-level=warn", "--max-pending=256M"]
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *args],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
         try:
             runs = any(line.startswith(b"listening") for line in process.stdout)

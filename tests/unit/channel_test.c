@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Both ends of a channel on one loop, or one end and bare bytes. */
+#include "actors/channel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/support/run.h"
+
+enum { REFUSED = 77 };
+
+struct end {
+    struct trp_channel *ch;
+    unsigned frames, broken, drained;
+    uint64_t next; /* frames come numbered */
+    uint64_t bytes;
+    bool closes; /* itself, in the first frame */
+};
+
+static struct trp_loop loop;
+static struct end a, b;
+static int raw; /* the far end of b, when that is bare */
+
+static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice body) {
+    struct end *e = user;
+    if (f->type == REFUSED)
+        return false;
+    ck_assert_uint_eq(f->op, e->next++);
+    ck_assert_uint_eq(f->size, body.n);
+    for (size_t i = 0; i < body.n; i++)
+        ck_assert_uint_eq(body.p[i], (uint8_t)(f->op + i));
+    e->frames++;
+    e->bytes += body.n;
+    if (e->closes)
+        trp_channel_close(&e->ch);
+    return true;
+}
+
+static void on_broken(void *user) {
+    ((struct end *)user)->broken++;
+}
+
+static void on_drained(void *user) {
+    ((struct end *)user)->drained++;
+}
+
+static const struct trp_channel_handler handler = {.frame = on_frame, .broken = on_broken, .drained = on_drained};
+
+static void up(void) {
+    int fds[2];
+    ck_assert_int_eq(trp_loop_init(&loop), TROUPE_OK);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    ck_assert_int_eq(trp_channel_new(&b.ch, &loop, fds[1], &handler, &b), TROUPE_OK);
+    raw = fds[0];
+}
+
+static void up_both(void) {
+    up();
+    ck_assert_int_eq(trp_channel_new(&a.ch, &loop, raw, &handler, &a), TROUPE_OK);
+}
+
+static void down(void) {
+    trp_channel_close(&a.ch);
+    trp_channel_close(&b.ch);
+    trp_loop_fini(&loop);
+}
+
+/* Frame number n with n + i in its bytes. */
+static void put(struct trp_channel *ch, uint64_t n, size_t size) {
+    static uint8_t bytes[1 << 20];
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(n + i);
+    ck_assert_int_eq(trp_channel_put(ch, (struct trp_frame){.type = 1, .op = n}, (struct trp_slice){bytes, size}), TROUPE_OK);
+}
+
+static void turn_until(const unsigned *count, unsigned n) {
+    for (int i = 0; i < 100000 && *count < n; i++)
+        trp_loop_once(&loop, 100);
+    ck_assert_uint_eq(*count, n);
+}
+
+START_TEST(frames_of_all_sizes_arrive_in_order) {
+    static const size_t sizes[] = {0, 1, 7, 100, 65536, 262144, 1 << 20, 3};
+    up_both();
+    for (uint64_t n = 0; n < 64; n++) {
+        put(a.ch, n, sizes[n % 8]);
+        if (n % 3 == 0)
+            trp_channel_flush(a.ch);
+    }
+    trp_channel_flush(a.ch);
+    ck_assert_uint_gt(trp_channel_pending(a.ch), 0);
+    turn_until(&b.frames, 64);
+    ck_assert_uint_eq(trp_channel_pending(a.ch), 0);
+    ck_assert_uint_ge(a.drained, 1);
+    /* And the other way. */
+    put(b.ch, 0, 10);
+    trp_channel_flush_all(b.ch);
+    turn_until(&a.frames, 1);
+    down();
+}
+END_TEST
+
+/* A frame that comes a byte at a time. */
+START_TEST(a_frame_in_pieces) {
+    struct trp_frame f = {.size = 5, .type = 1};
+    uint8_t bytes[sizeof f + 5], body[] = {0, 1, 2, 3, 4};
+    up();
+    memcpy(bytes, &f, sizeof f);
+    memcpy(bytes + sizeof f, body, 5);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        ck_assert_uint_eq(b.frames, 0);
+        ck_assert_int_eq(write(raw, bytes + i, 1), 1);
+        trp_loop_once(&loop, 0);
+    }
+    turn_until(&b.frames, 1);
+    close(raw);
+    turn_until(&b.broken, 1);
+    down();
+}
+END_TEST
+
+START_TEST(what_makes_no_sense_breaks_it_once) {
+    struct trp_frame f = {.type = REFUSED};
+    up();
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(write(raw, &f, sizeof f), sizeof f);
+    turn_until(&b.broken, 1);
+    trp_loop_once(&loop, 0);
+    ck_assert_uint_eq(b.broken, 1);
+    close(raw);
+    down();
+}
+END_TEST
+
+/* 4 GiB are claimed and a few bytes come: memory is for those. */
+START_TEST(a_claimed_length_takes_no_memory) {
+    struct trp_frame f = {.size = UINT32_MAX, .type = 1};
+    up();
+    ck_assert_int_eq(write(raw, &f, sizeof f), sizeof f);
+    ck_assert_int_eq(write(raw, &f, sizeof f), sizeof f);
+    for (int i = 0; i < 10; i++)
+        trp_loop_once(&loop, 0);
+    ck_assert_uint_eq(b.frames + b.broken, 0);
+    close(raw);
+    turn_until(&b.broken, 1);
+    down();
+}
+END_TEST
+
+START_TEST(the_last_words_are_heard) {
+    up_both();
+    for (uint64_t n = 0; n < 5; n++)
+        put(a.ch, n, 1000);
+    trp_channel_flush_all(a.ch);
+    trp_channel_close(&a.ch);
+    trp_channel_read(b.ch);
+    ck_assert_uint_eq(b.frames, 5);
+    ck_assert_uint_le(b.broken, 1);
+    down();
+}
+END_TEST
+
+START_TEST(closing_inside_a_frame) {
+    up_both();
+    b.closes = true;
+    for (uint64_t n = 0; n < 5; n++)
+        put(a.ch, n, 10);
+    trp_channel_flush(a.ch);
+    turn_until(&b.frames, 1);
+    turn_until(&a.broken, 1);
+    ck_assert_uint_eq(b.frames, 1);
+    ck_assert_uint_eq(b.broken, 0);
+    down();
+}
+END_TEST
+
+START_TEST(writing_to_nobody) {
+    up_both();
+    trp_channel_close(&b.ch);
+    trp_loop_once(&loop, 0);
+    put(a.ch, 0, 100);
+    trp_channel_flush(a.ch);
+    trp_channel_flush_all(a.ch);
+    turn_until(&a.broken, 1);
+    down();
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = {frames_of_all_sizes_arrive_in_order,
+                                  a_frame_in_pieces,
+                                  what_makes_no_sense_breaks_it_once,
+                                  a_claimed_length_takes_no_memory,
+                                  the_last_words_are_heard,
+                                  closing_inside_a_frame,
+                                  writing_to_nobody};
+    Suite *s = suite_create("channel");
+    TCase *c = run_case(s, "channel", tests, sizeof tests / sizeof *tests);
+    tcase_set_timeout(c, 60);
+    return run_suite(s);
+}

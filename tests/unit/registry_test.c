@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Numbers and slots, the look-up that takes no lock while slots change hands, and what is remembered of the dead. */
+#include "actors/registry.h"
+
+#include "actors/system.h"
+#include "tests/support/run.h"
+#include "transports/alloc.h"
+
+static troupe_system *sys;
+
+static void body(troupe_self *self, void *arg) {
+    (void)self, (void)arg;
+}
+
+static struct trp_actor *born(void) {
+    struct trp_birth *birth;
+    struct trp_actor *a;
+    ck_assert_int_eq(trp_birth_new(&birth, NULL, body, NULL, 0), TROUPE_OK);
+    ck_assert_int_eq(trp_registry_new(&sys->registry, &a, sys, birth), TROUPE_OK);
+    trp_registry_publish(a);
+    return a;
+}
+
+static void up(void) {
+    sys = trp_calloc(1, sizeof *sys);
+    ck_assert_int_eq(trp_registry_init(&sys->registry), TROUPE_OK);
+    ck_assert_int_eq(trp_ends_init(&sys->ends), TROUPE_OK);
+}
+
+static void down(void) {
+    trp_registry_fini(&sys->registry);
+    trp_ends_fini(&sys->ends);
+    trp_free(sys);
+}
+
+START_TEST(a_number_names_one_actor_for_ever) {
+    struct trp_actor *a = born();
+    uint64_t id = trp_actor_id(a);
+    ck_assert_uint_ne(id, 0);
+    ck_assert_ptr_eq(trp_registry_get(&sys->registry, id), a);
+    trp_actor_unref(a);
+    trp_actor_unref(a);
+    ck_assert_ptr_null(trp_registry_get(&sys->registry, id));
+    struct trp_actor *b = born();
+    ck_assert_ptr_eq(b, a); /* the slot is used again, the number is not */
+    ck_assert_uint_ne(trp_actor_id(b), id);
+    ck_assert_ptr_null(trp_registry_get(&sys->registry, id));
+    trp_actor_unref(b);
+}
+END_TEST
+
+START_TEST(numbers_that_are_none) {
+    struct trp_actor *a = born();
+    const uint64_t none[] = {0, 1, UINT64_MAX, UINT32_MAX, trp_actor_id(a) + 1, trp_actor_id(a) ^ (uint64_t)1 << 40};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ck_assert_ptr_null(trp_registry_get(&sys->registry, none[i]));
+    trp_actor_unref(a);
+}
+END_TEST
+
+static void count(struct trp_actor *a, void *ctx) {
+    (void)a;
+    ++*(size_t *)ctx;
+}
+
+START_TEST(many_at_once) {
+    enum { MANY = 3 * TRP_SLAB + 7 };
+    static struct trp_actor *all[MANY];
+    size_t n = 0;
+    for (int i = 0; i < MANY; i++)
+        all[i] = born();
+    for (int i = 0; i < MANY; i += 2)
+        trp_actor_unref(all[i]);
+    trp_registry_each(&sys->registry, count, &n);
+    ck_assert_uint_eq(n, MANY / 2);
+    for (int i = 1; i < MANY; i += 2) {
+        ck_assert_ptr_eq(trp_registry_get(&sys->registry, trp_actor_id(all[i])), all[i]);
+        trp_actor_unref(all[i]);
+        trp_actor_unref(all[i]);
+    }
+}
+END_TEST
+
+/* One thread gives actors life and death, others look up the numbers it has told: they find that very actor, or none. */
+static _Atomic uint64_t told;
+static atomic_bool over;
+
+static void *looks_up(void *arg) {
+    size_t *found = arg;
+    while (!atomic_load(&over)) {
+        uint64_t id = atomic_load(&told);
+        struct trp_actor *a = id ? trp_registry_get(&sys->registry, id) : NULL;
+        if (!a)
+            continue;
+        if (trp_actor_id(a) != id)
+            return &told; /* an actor with another number */
+        ++*found;
+        trp_actor_unref(a);
+    }
+    return NULL;
+}
+
+START_TEST(looking_up_while_slots_change_hands) {
+    pthread_t threads[2];
+    size_t found[2] = {0};
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, looks_up, &found[i]), 0);
+    for (int i = 0; i < 200000; i++) {
+        struct trp_actor *a = born();
+        atomic_store(&told, trp_actor_id(a));
+        if (i % 64 == 0)
+            sched_yield();
+        trp_actor_unref(a);
+    }
+    atomic_store(&over, true);
+    for (int i = 0; i < 2; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        ck_assert_ptr_null(wrong);
+    }
+}
+END_TEST
+
+START_TEST(the_last_ends_are_remembered) {
+    troupe_exit exit = trp_exit_normal(), got;
+    ck_assert(!trp_ends_find(&sys->ends, 1, &got));
+    for (uint64_t id = 1; id <= 3 * TRP_ENDS; id++) {
+        exit.code = (int)id;
+        trp_ends_add(&sys->ends, id << 32 | id % 100, &exit);
+    }
+    for (uint64_t id = 1; id <= 3 * TRP_ENDS; id++) {
+        bool known = trp_ends_find(&sys->ends, id << 32 | id % 100, &got);
+        ck_assert_int_eq(known, id > 2 * TRP_ENDS);
+        if (known)
+            ck_assert_int_eq(got.code, (int)id);
+    }
+}
+END_TEST
+
+START_TEST(ends_in_words) {
+    ck_assert_str_eq(trp_exit_status(0).text, "normal");
+    ck_assert_str_eq(trp_exit_status(3 << 8).text, "exit status 3");
+    ck_assert_str_eq(trp_exit_status(11).text, "SIGSEGV");
+    ck_assert_str_eq(trp_exit_status(6 | 0x80).text, "SIGABRT (core dumped)");
+    ck_assert_str_eq(trp_exit_status(40).text, "signal 40");
+    ck_assert_str_eq(trp_exit_unborn("no room").text, "cannot be started: no room");
+    ck_assert_str_eq(trp_exit_killed().text, "killed");
+}
+END_TEST
+
+START_TEST(a_birth_is_a_copy) {
+    char name[100], arg[] = "argument";
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    troupe_spawn_opts opts = {.name = name, .restart = TROUPE_PERMANENT, .backoff_min_ms = 50, .backoff_max_ms = 20};
+    struct trp_birth *b;
+    ck_assert_int_eq(trp_birth_new(&b, &opts, body, arg, sizeof arg), TROUPE_OK);
+    ck_assert_uint_eq(strlen(b->name), TRP_NAME_MAX);
+    ck_assert_int_eq(b->backoff_max_ms, 50);
+    memset(arg, 0, sizeof arg);
+    /* Each life is given it fresh. */
+    for (int i = 0; i < 3; i++) {
+        char *copy = trp_birth_arg(b);
+        ck_assert_str_eq(copy, "argument");
+        memset(copy, 0, sizeof arg);
+    }
+    trp_birth_free(b);
+    ck_assert_int_eq(trp_birth_new(&b, NULL, body, NULL, 0), TROUPE_OK);
+    ck_assert_ptr_null(trp_birth_arg(b));
+    ck_assert_uint_eq(b->mailbox, 1024);
+    trp_birth_free(b);
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = {a_number_names_one_actor_for_ever,
+                                  numbers_that_are_none,
+                                  many_at_once,
+                                  looking_up_while_slots_change_hands,
+                                  the_last_ends_are_remembered,
+                                  ends_in_words,
+                                  a_birth_is_a_copy};
+    Suite *s = suite_create("registry");
+    TCase *c = run_case(s, "registry", tests, sizeof tests / sizeof *tests);
+    tcase_add_checked_fixture(c, up, down);
+    tcase_set_timeout(c, 60);
+    return run_suite(s);
+}
