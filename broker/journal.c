@@ -26,6 +26,8 @@
 
 static const uint64_t default_segment = 64ull << 20;
 static const size_t default_buffer = (size_t)64 << 20;
+/* A disk slower than this is waited for asleep: being woken is little beside it. */
+static const unsigned spin_pays_us = 500;
 
 int64_t trp_journal_now(void) {
     struct timespec t;
@@ -381,7 +383,7 @@ static void bell_ring(struct trp_journal *j) {
 static bool want(atomic_ullong *wanted, uint64_t position) {
     if (atomic_load_explicit(wanted, memory_order_relaxed) >= position)
         return false;
-    atomic_store_explicit(wanted, position, memory_order_relaxed);
+    atomic_store_explicit(wanted, position, memory_order_release); /* pairs with read_position() of the sync thread */
     return true;
 }
 
@@ -401,7 +403,7 @@ void trp_journal_commit(struct trp_journal *j, unsigned levels) {
 bool trp_journal_spin(const struct trp_journal *j, uint64_t lsn, unsigned at_most_us) {
     if (trp_journal_synced(j) >= lsn)
         return true;
-    if (!j->may_spin || atomic_load_explicit(&j->sync_us, memory_order_relaxed) > at_most_us)
+    if (!j->may_spin || atomic_load_explicit(&j->sync_us, memory_order_relaxed) > spin_pays_us)
         return false;
     int64_t until = trp_journal_now() + (int64_t)at_most_us * 1000;
     do {

@@ -95,8 +95,9 @@ TROUPE_NODISCARD troupe_status trp_journal_appendv(struct trp_journal *j, const 
  * nobody waits for is written now all the same, and synced within a second. Context: owner's thread; never blocks. */
 void trp_journal_commit(struct trp_journal *j, unsigned levels);
 /* For an owner with nothing else to do while one commit is in flight: looks at `synced` for up to at_most_us, which saves
- * being woken; true: it has reached lsn. Returns at once where spinning does not pay: on one processor, or when the disk
- * lately takes longer than that. Context: owner's thread. */
+ * being woken; true: it has reached lsn. May be called in slices, with a look at other work between them. Returns at once
+ * where spinning does not pay: on one processor, or when the disk lately takes longer than half a millisecond. Context:
+ * owner's thread. */
 bool trp_journal_spin(const struct trp_journal *j, uint64_t lsn, unsigned at_most_us);
 
 /* Any thread. */
@@ -112,7 +113,9 @@ uint64_t trp_journal_oldest(const struct trp_journal *j);
 uint64_t trp_journal_newest(const struct trp_journal *j);
 uint64_t trp_journal_bytes(const struct trp_journal *j);
 /* The oldest, which is not the newest, holds nothing that lives any more: it is deleted by the sync thread once all that
- * is appended by now is committed and synced. NO_MEMORY: nothing has changed. Context: owner's thread; never blocks. */
+ * is appended by now is committed and synced. Segments dropped before they were written share a file: if the process ends
+ * before it is deleted, their records are replayed under one number, and numbers have a gap. NO_MEMORY: nothing has
+ * changed. Context: owner's thread; never blocks. */
 TROUPE_NODISCARD troupe_status trp_journal_drop_oldest(struct trp_journal *j);
 
 /* Commits, writes and syncs all, ends the thread, frees, and zeroes *j. Accepts NULL inside. Blocks. SYSTEM: something

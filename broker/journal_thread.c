@@ -24,7 +24,7 @@ static const uint64_t unsynced_most = 8 << 20;
 static const uint64_t step_most = 4 << 20;
 
 static uint64_t read_position(const atomic_ullong *position) {
-    return atomic_load_explicit(position, memory_order_relaxed); /* ordered by the bell */
+    return atomic_load_explicit(position, memory_order_acquire); /* pairs with want(): it may be newer than the bell heard */
 }
 
 /* ---- telling ---- */

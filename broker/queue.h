@@ -156,7 +156,7 @@ struct trp_queue *trp_queues_next(const struct trp_queues *s, const struct trp_q
 /* NULL: no such queue. A queue is there until it is deleted. */
 struct trp_queue *trp_queues_find(const struct trp_queues *s, struct trp_slice name);
 
-/* Puts are CLOSED from now on; all else goes on. */
+/* Puts are CLOSED from now on, and nothing is delivered any more: what a consumer would make of it could not be put. All else goes on. */
 void trp_queues_drain(struct trp_queues *s);
 
 /* Does what the time asks for, in the order it fell due, at most so many events; says how many. If it is `most`, more may be

@@ -186,7 +186,7 @@ static bool has_room(struct trp_consumer *c) {
 
 /* A million that expired at once are not this event's work: their timers are due, and tick comes back here. */
 static void dispatch(struct trp_queue *q, struct trp_when now, unsigned *expired) {
-    for (struct trp_queue_item *it; !q->paused && q->n_open > 0 && (it = trp_queue_first_ready(q));) {
+    for (struct trp_queue_item *it; !q->paused && !q->set->draining && q->n_open > 0 && (it = trp_queue_first_ready(q));) {
         if (it->expires <= now.mono_ns) {
             if (*expired == EXPIRED_MOST)
                 return;

@@ -66,7 +66,7 @@ static size_t window_has(const struct window *w) {
 }
 
 static struct trp_slice window_slice(const struct window *w) {
-    return (struct trp_slice){w->p + w->at, window_has(w)};
+    return (struct trp_slice){w->p ? w->p + w->at : NULL, window_has(w)};
 }
 
 static void window_skip(struct window *w, size_t n) {

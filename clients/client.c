@@ -261,7 +261,8 @@ static struct troupe_client *client_alloc(const troupe_client_opts *opts) {
 
 static troupe_status client_connect(struct troupe_client *c, const troupe_client_opts *opts) {
     int64_t ms = opts->connect_timeout_ms ? opts->connect_timeout_ms : CONNECT_MS;
-    struct trp_conn_opts conn = {.url = opts->url, .name = opts->name, .max_payload = opts->max_payload, .authkey_file = opts->authkey_file};
+    struct trp_conn_opts conn = {
+        .url = opts->url, .name = opts->name, .max_payload = opts->max_payload, .authkey_file = opts->authkey_file};
     const char *why = "";
     troupe_status st = trp_loop_init(&c->loop);
     if (st != TROUPE_OK)

@@ -71,7 +71,7 @@ static void why_set(struct trp_conn *c, const char *why) {
 /* --- dialling --- */
 
 static troupe_status dial(struct trp_conn *c, const char **why) {
-    struct trp_link_opts opts = {.max_frame = c->max_payload + TRP_FRAME_EXTRA, .protocol = TRP_SP_PAIR0};
+    struct trp_link_opts opts = {.max_frame = c->max_payload + TRP_FRAME_EXTRA + TRP_FRAME_INFO, .protocol = TRP_SP_PAIR0};
     c->cause = TROUPE_OK;
     c->fatal = false;
     return trp_link_dial(&c->link, c->loop, c->url, &opts, &link_handler, c, why);

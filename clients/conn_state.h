@@ -14,6 +14,7 @@
 
 enum {
     TRP_FRAME_EXTRA = 64 * 1024,        /* a frame's body: at most the largest payload and so much (PROTOCOL.md) */
+    TRP_FRAME_INFO = 4 * 1024,          /* and what a queue knows of a message comes on top of what was put */
     TRP_INBOX_MAX = TRP_TOPIC_MAX - 20, /* leaves room for the longest number behind it */
     TRP_WHY_MAX = 256,
 };

@@ -200,8 +200,12 @@ static troupe_status status_of(struct trp_slice code) {
     static const struct {
         const char *code;
         troupe_status st;
-    } codes[] = {{"NO_RESPONDERS", TROUPE_NO_RESPONDERS}, {"WORKER_LOST", TROUPE_WORKER_LOST}, {"BUSY", TROUPE_BUSY},
-                 {"FULL", TROUPE_FULL},                   {"EMPTY", TROUPE_EMPTY},             {"NOT_FOUND", TROUPE_NOT_FOUND},
+    } codes[] = {{"NO_RESPONDERS", TROUPE_NO_RESPONDERS},
+                 {"WORKER_LOST", TROUPE_WORKER_LOST},
+                 {"BUSY", TROUPE_BUSY},
+                 {"FULL", TROUPE_FULL},
+                 {"EMPTY", TROUPE_EMPTY},
+                 {"NOT_FOUND", TROUPE_NOT_FOUND},
                  {"INVALID", TROUPE_INVALID}};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (is(code, codes[i].code))
@@ -238,7 +242,8 @@ static void on_err(struct trp_conn *c, const struct trp_envelope *e) {
         session_refused(c, e, sentence(e, why));
         return;
     }
-    struct trp_request *r = trp_requests_take(&c->requests, e->id, TRP_AWAIT_ANSWER | TRP_AWAIT_OK | TRP_AWAIT_PONG | TRP_AWAIT_GET);
+    struct trp_request *r =
+        trp_requests_take(&c->requests, e->id, TRP_AWAIT_ANSWER | TRP_AWAIT_OK | TRP_AWAIT_PONG | TRP_AWAIT_GET);
     if (r)
         r->done(r, status_of(e->code), NULL, sentence(e, why));
 }

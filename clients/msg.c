@@ -175,7 +175,8 @@ void troupe_msg_free(troupe_msg **m) {
         return;
     *m = NULL;
     if (gone->origin.settle)
-        gone->origin.settle(gone, gone->info.n > 0); /* a queue's message is done when it is acknowledged, not when it is forgotten */
+        gone->origin.settle(gone,
+                            gone->info.n > 0); /* a queue's message is done when it is acknowledged, not when it is forgotten */
     trp_msg_drop(gone);
 }
 

@@ -212,7 +212,8 @@ static void settle_write(const struct trp_debt *d, bool nack) {
     struct trp_buf b;
     if (trp_conn_out(d->conn, 0, &b) != TROUPE_OK)
         return; /* the session ends, and the debt with it */
-    trp_conn_out_end(d->conn, &b, nack ? trp_put_nack(&b, d->sid, d->token, (struct trp_slice){0}) : trp_put_ack(&b, d->sid, d->token));
+    trp_conn_out_end(d->conn, &b,
+                     nack ? trp_put_nack(&b, d->sid, d->token, (struct trp_slice){0}) : trp_put_ack(&b, d->sid, d->token));
 }
 
 void trp_conn_settle(struct troupe_msg *m, bool nack) {

@@ -89,9 +89,13 @@ enum { NUMBERS = 7 };
 
 static void numbers_of(const troupe_queue_opts *o, struct number out[NUMBERS]) {
     const struct number all[NUMBERS] = {
-        {"max_messages", o->max_messages, false},     {"max_bytes", o->max_bytes, false},     {"ttl", o->ttl_ms, true},
-        {"ack_timeout", o->ack_timeout_ms, true},     {"max_deliveries", o->max_deliveries, true},
-        {"max_crashes", o->max_crashes, true},        {"dedup_window", o->dedup_window_ms, true},
+        {"max_messages", o->max_messages, false},
+        {"max_bytes", o->max_bytes, false},
+        {"ttl", o->ttl_ms, true},
+        {"ack_timeout", o->ack_timeout_ms, true},
+        {"max_deliveries", o->max_deliveries, true},
+        {"max_crashes", o->max_crashes, true},
+        {"dedup_window", o->dedup_window_ms, true},
     };
     memcpy(out, all, sizeof all);
 }

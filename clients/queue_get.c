@@ -4,8 +4,8 @@
  * Taking messages out of queues, by consuming (they come) or by getting (they are fetched), and settling them.
  *
  * A get goes over a subscription with no credit, made at the first get of that queue and kept (`struct trp_pull`). The broker
- * watches the time-out and has the last word; only when there is none for long do we give up, and the subscription with it, for on
- * that one the broker might still be at the old get. */
+ * watches the time-out and has the last word; only when there is none for long do we give up, and the subscription with it, for
+ * on that one the broker might still be at the old get. */
 #include <troupe/queue.h>
 
 #include "clients/client_state.h"
@@ -18,8 +18,8 @@ enum { CREDIT_MOST = 65535, REASON_MOST = 255, OPTIONS_MOST = 300 };
 
 struct trp_pull {
     struct trp_pull *next;
-    uint64_t sid;           /* 0: none now */
-    troupe_status lost;     /* why */
+    uint64_t sid;       /* 0: none now */
+    troupe_status lost; /* why */
     size_t n;
     char queue[];
 };
@@ -104,7 +104,7 @@ static uint64_t left_ms(int64_t deadline) {
 /* The broker's word comes when the time is over, and takes a moment. */
 static int64_t patience(int64_t deadline) {
     return deadline > INT64_MAX - TRP_CLIENT_RECEIPT_MS || deadline == TROUPE_FOREVER ? TROUPE_FOREVER
-                                                                                       : deadline + TRP_CLIENT_RECEIPT_MS;
+                                                                                      : deadline + TRP_CLIENT_RECEIPT_MS;
 }
 
 /* One get in one session. */

@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * A put is a publish to "_q.NAME" under an id; what it asks for travels as headers. Without options there are none, and
- * what is written is written once, straight into the open frame; with options they are packed into the client's own buffer first. */
+ * what is written is written once, straight into the open frame; with options they are packed into the client's own buffer
+ * first. */
 #include <troupe/queue.h>
 
 #include "clients/client_state.h"
@@ -98,8 +99,8 @@ troupe_status troupe_queue_put(troupe_client *c, const char *queue, troupe_value
     return st;
 }
 
-troupe_status troupe_queue_submit(troupe_client *c, const char *queue, troupe_value payload, const troupe_put_opts *opts, bool more,
-                                  uint64_t *number) {
+troupe_status troupe_queue_submit(troupe_client *c, const char *queue, troupe_value payload, const troupe_put_opts *opts,
+                                  bool more, uint64_t *number) {
     struct trp_request *r;
     if (!trp_client_here(c))
         return TROUPE_INVALID;

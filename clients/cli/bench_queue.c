@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Mode queue: the producer here, each consumer a process. A message's way is put, confirmed; delivered, acknowledged. The producer
- * has --in-flight puts unconfirmed at most. When all are confirmed it puts as many last words as there are consumers, behind
- * everything by their priority, and a consumer ends with the first that it gets; those that it has got besides go back to the others. */
+ * Mode queue: the producer here, each consumer a process. A message's way is put, confirmed; delivered, acknowledged. The
+ * producer has --in-flight puts unconfirmed at most. When all are confirmed it puts as many last words as there are consumers,
+ * behind everything by their priority, and a consumer ends with the first that it gets; those that it has got besides go back
+ * to the others. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>

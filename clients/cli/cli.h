@@ -20,7 +20,10 @@ struct cli {
     bool quiet, verbose;
 };
 
-enum { CLI_CONNECT_MS = 5000 };
+enum {
+    CLI_CONNECT_MS = 5000,
+    CLI_MAX_PAYLOAD = 64 << 20, /* whatever a broker can be told to take */
+};
 
 /* --broker, --quiet, --verbose: also after the subcommand's name. */
 extern const struct argp cli_common;

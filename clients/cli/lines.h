@@ -17,9 +17,9 @@
 
 /* Zero-initialise, but for the command. */
 struct cli_lines {
-    const char *command;  /* for messages */
+    const char *command; /* for messages */
     struct trp_buf in;
-    size_t at;            /* what lies before it has been taken */
+    size_t at; /* what lies before it has been taken */
     bool ended;
     unsigned long number; /* of the line taken last, from 1 */
 };

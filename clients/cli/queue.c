@@ -30,9 +30,9 @@ static const struct {
     const char *name;
     int (*run)(struct cli *cli, int argc, char **argv);
 } commands[] = {
-    {"declare", cli_queue_declare}, {"list", cli_queue_list},     {"stat", cli_queue_stat},     {"put", cli_queue_put},
-    {"get", cli_queue_get},         {"peek", cli_queue_peek},     {"purge", cli_queue_purge},   {"delete", cli_queue_delete},
-    {"pause", cli_queue_pause},     {"resume", cli_queue_resume}, {"retry", cli_queue_retry},   {"export", cli_queue_export},
+    {"declare", cli_queue_declare}, {"list", cli_queue_list},     {"stat", cli_queue_stat},   {"put", cli_queue_put},
+    {"get", cli_queue_get},         {"peek", cli_queue_peek},     {"purge", cli_queue_purge}, {"delete", cli_queue_delete},
+    {"pause", cli_queue_pause},     {"resume", cli_queue_resume}, {"retry", cli_queue_retry}, {"export", cli_queue_export},
     {"import", cli_queue_import},
 };
 

@@ -31,8 +31,8 @@ enum { CLI_PUTS_MOST = 256, CLI_CONFIRM_MS = 30000 };
 TROUPE_NODISCARD troupe_status cli_puts_add(struct cli_puts *p, troupe_value v, const troupe_put_opts *opts);
 TROUPE_NODISCARD troupe_status cli_puts_finish(struct cli_puts *p);
 
-/* A message as peek and export write it: one line of JSON, without the newline, made from what the broker says to a peek. PROTOCOL: it
- * makes no sense. NO_MEMORY. */
+/* A message as peek and export write it: one line of JSON, without the newline, made from what the broker says to a peek.
+ * PROTOCOL: it makes no sense. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status cli_record_write(struct trp_buf *line, const troupe_msg *peeked);
 
 /* And the way back. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * troupe queue purge, delete, pause, resume, retry: one word to the broker each, and where it says how many, that is printed. */
+ * troupe queue purge, delete, pause, resume, retry: one word to the broker each, and where it says how many, that is printed.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -56,7 +57,8 @@ int cli_queue_purge(struct cli *cli, int argc, char **argv) {
     static const struct argp_option options[] = {
         {"all", OPT_ALL, NULL, 0, "What consumers have in hand and what is buried, too", 0}, {0}};
     static const struct argp argp = {
-        options, parse, "NAME", "Throws away the messages that are ready or delayed, and prints how many they were.", children, NULL, NULL};
+        options,  parse, "NAME", "Throws away the messages that are ready or delayed, and prints how many they were.",
+        children, NULL,  NULL};
     struct admin a = {.cli = cli};
     uint64_t count = 0;
     troupe_client *c = begin(&a, &argp, argc, argv);
@@ -65,10 +67,15 @@ int cli_queue_purge(struct cli *cli, int argc, char **argv) {
 
 int cli_queue_retry(struct cli *cli, int argc, char **argv) {
     static const struct argp_option options[] = {{"count", OPT_COUNT, "N", 0, "So many at most (default: all)", 0}, {0}};
-    static const struct argp argp = {options, parse, "NAME",
-                                     "Gives dead messages another life: those in NAME that died elsewhere go back to where they came from, "
-                                     "those buried in NAME are ready again. Prints how many.",
-                                     children, NULL, NULL};
+    static const struct argp argp = {
+        options,
+        parse,
+        "NAME",
+        "Gives dead messages another life: those in NAME that died elsewhere go back to where they came from, "
+        "those buried in NAME are ready again. Prints how many.",
+        children,
+        NULL,
+        NULL};
     struct admin a = {.cli = cli};
     uint64_t count = 0;
     troupe_client *c = begin(&a, &argp, argc, argv);
@@ -89,7 +96,8 @@ static int set_paused(struct cli *cli, const struct argp *argp, bool paused, int
 }
 
 int cli_queue_pause(struct cli *cli, int argc, char **argv) {
-    static const struct argp argp = {NULL, parse, "NAME", "Pauses a queue: it takes messages and gives none.", children, NULL, NULL};
+    static const struct argp argp = {NULL,     parse, "NAME", "Pauses a queue: it takes messages and gives none.",
+                                     children, NULL,  NULL};
     return set_paused(cli, &argp, true, argc, argv);
 }
 

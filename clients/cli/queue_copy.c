@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * troupe queue peek, export and import: messages as JSON lines (queue_record.c). Peek and export look and take nothing; they ask for one
- * message after the other by its place, so of a queue at work a message that moves meanwhile may be seen twice or not at all. */
+ * troupe queue peek, export and import: messages as JSON lines (queue_record.c). Peek and export look and take nothing; they
+ * ask for one message after the other by its place, so of a queue at work a message that moves meanwhile may be seen twice or
+ * not at all. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,10 +100,15 @@ int cli_queue_peek(struct cli *cli, int argc, char **argv) {
         {"count", OPT_COUNT, "N", 0, "So many (default 1)", 0},
         {0},
     };
-    static const struct argp argp = {options, parse, "NAME",
-                                     "Prints messages of a queue, a line of JSON each, and leaves them where they are. If there are not so "
-                                     "many, those that there are; if there is none, the exit status is 75.",
-                                     children, NULL, NULL};
+    static const struct argp argp = {
+        options,
+        parse,
+        "NAME",
+        "Prints messages of a queue, a line of JSON each, and leaves them where they are. If there are not so "
+        "many, those that there are; if there is none, the exit status is 75.",
+        children,
+        NULL,
+        NULL};
     struct copy x = {.cli = cli, .state = states[0], .count = 1};
     begin(&x, &argp, argc, argv);
     troupe_status st = TROUPE_OK;
@@ -118,11 +124,16 @@ int cli_queue_peek(struct cli *cli, int argc, char **argv) {
 
 int cli_queue_export(struct cli *cli, int argc, char **argv) {
     static const struct argp argp = {
-        NULL, parse, "NAME",
+        NULL,
+        parse,
+        "NAME",
         "Prints all messages of a queue, a line of JSON each, as `troupe queue import` reads them; they stay where they are.\v"
-        "Messages that come, go or are delivered meanwhile may be missed or seen twice: pause the queue and its producers for a copy that is exact.\n\n"
+        "Messages that come, go or are delivered meanwhile may be missed or seen twice: pause the queue and its producers for "
+        "a copy that is exact.\n\n"
         "  troupe queue export mail > mail.jsonl",
-        children, NULL, NULL};
+        children,
+        NULL,
+        NULL};
     struct copy x = {.cli = cli};
     troupe_status st = TROUPE_OK;
     begin(&x, &argp, argc, argv);
@@ -145,8 +156,8 @@ static _Noreturn void bad_line(struct copy *x, struct cli_puts *puts, const stru
     exit(EX_DATAERR);
 }
 
-static troupe_status line_put(struct copy *x, struct cli_puts *puts, struct cli_record *r, const struct cli_lines *in, const char *text,
-                              size_t n) {
+static troupe_status line_put(struct copy *x, struct cli_puts *puts, struct cli_record *r, const struct cli_lines *in,
+                              const char *text, size_t n) {
     const char *why = "";
     troupe_status st = cli_record_read(r, text, n, &why);
     if (st != TROUPE_OK)
@@ -173,12 +184,18 @@ int cli_queue_import(struct cli *cli, int argc, char **argv) {
     static const struct argp_option options[] = {
         {"no-ids", OPT_NO_IDS, NULL, 0, "Put messages whose ids the queue remembers, too", 0}, {0}};
     static const struct argp argp = {
-        options, parse, "NAME",
-        "Puts messages from standard input, a line of JSON each, as `troupe queue export` prints them, and prints how many were confirmed.\v"
-        "Read are: payload (or packed), headers, priority, id, due_ms of a delayed one, and expires_ms. A message with an id that the queue "
+        options,
+        parse,
+        "NAME",
+        "Puts messages from standard input, a line of JSON each, as `troupe queue export` prints them, and prints how many "
+        "were confirmed.\v"
+        "Read are: payload (or packed), headers, priority, id, due_ms of a delayed one, and expires_ms. A message with an id "
+        "that the queue "
         "remembers is confirmed and not put again, so that an import that failed can be repeated.\n\n"
         "  troupe queue import mail < mail.jsonl",
-        children, NULL, NULL};
+        children,
+        NULL,
+        NULL};
     struct copy x = {.cli = cli};
     struct cli_record r = {0};
     troupe_status st = TROUPE_OK;

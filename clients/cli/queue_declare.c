@@ -10,7 +10,8 @@
 #include "transports/url.h"
 
 static const char doc[] =
-    "Makes a queue. One that is there already and declared just so is left alone; if it differs, the difference is said and the exit "
+    "Makes a queue. One that is there already and declared just so is left alone; if it differs, the difference is said and "
+    "the exit "
     "status is 1.\v"
     "`none` as the value of an option means: no such limit, time or queue.\n\n"
     "  troupe queue declare mail --durable --ack-timeout=1m\n"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * troupe queue get: a message is acknowledged when it has been printed and standard output has taken it, not before; so one that
- * could not be printed goes back. With --no-ack all go back, at the end: else the same one would be next again. */
+ * troupe queue get: a message is acknowledged when it has been printed and standard output has taken it, not before; so one
+ * that could not be printed goes back. With --no-ack all go back, at the end: else the same one would be next again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -58,7 +58,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     }
 }
 
-/* Messages that have not been acknowledged go back, and we leave with a goodbye: else it would look like a crash that they caused. */
+/* Messages that have not been acknowledged go back, and we leave with a goodbye: else it would look like a crash that they
+ * caused. */
 static void leave(struct get *g) {
     troupe_msg *m;
     for (size_t at = 0; at < g->kept.n; at += sizeof m) {

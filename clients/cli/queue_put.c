@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * troupe queue put: done when the broker has confirmed. Of a file of lines, what one read brought is confirmed before the next. */
+ * troupe queue put: done when the broker has confirmed. Of a file of lines, what one read brought is confirmed before the next.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,12 @@
 #include "clients/cli/payload.h"
 #include "clients/cli/queue.h"
 
-static const char doc[] =
-    "Puts a message into a queue, and waits until that is confirmed.\v"
-    "TEXT is read as by `troupe pub`. A message put again with the same --id within the queue's window is confirmed and not put.\n\n"
-    "  troupe queue put mail 'dear all' --priority=0\n"
-    "  troupe queue put jobs --json '{\"page\": 7}' --id=page-7 --delay=10m\n"
-    "  find . -name '*.c' | troupe queue put files - --lines";
+static const char doc[] = "Puts a message into a queue, and waits until that is confirmed.\v"
+                          "TEXT is read as by `troupe pub`. A message put again with the same --id within the queue's window "
+                          "is confirmed and not put.\n\n"
+                          "  troupe queue put mail 'dear all' --priority=0\n"
+                          "  troupe queue put jobs --json '{\"page\": 7}' --id=page-7 --delay=10m\n"
+                          "  find . -name '*.c' | troupe queue put files - --lines";
 
 enum { OPT_DELAY = 256, OPT_PRIORITY, OPT_TTL, OPT_ID, OPT_LEVEL };
 
@@ -39,7 +40,8 @@ struct put {
 };
 
 troupe_level cli_queue_level(const struct cli *cli, const char *arg) {
-    static const char *const names[] = {[TROUPE_LEVEL_MEMORY] = "memory", [TROUPE_LEVEL_WRITTEN] = "written", [TROUPE_LEVEL_SYNCED] = "synced"};
+    static const char *const names[] = {
+        [TROUPE_LEVEL_MEMORY] = "memory", [TROUPE_LEVEL_WRITTEN] = "written", [TROUPE_LEVEL_SYNCED] = "synced"};
     for (int i = TROUPE_LEVEL_MEMORY; i <= TROUPE_LEVEL_SYNCED; i++)
         if (strcmp(arg, names[i]) == 0)
             return (troupe_level)i;

@@ -8,8 +8,8 @@
  *     {"seq":7,"state":"ready","priority":4,"deliveries":0,"first_seen":1732150000000,"headers":{"a":1},"payload":"x"}
  *     {..., "payload":"base64:AAE=","packed":"base64:xAIAAQ=="}
  *
- * What a put said in headers (t-delay and the like) is written as the fields that import reads: id, priority, and the rest of the
- * delay and of the time to live in due_ms and expires_ms. */
+ * What a put said in headers (t-delay and the like) is written as the fields that import reads: id, priority, and the rest of
+ * the delay and of the time to live in due_ms and expires_ms. */
 #include "clients/cli/queue.h"
 #include "clients/topic.h"
 #include "transports/envelope.h"
@@ -54,22 +54,22 @@ static troupe_status whole(const struct map *m, struct trp_buf *out) {
     return trp_buf_put(out, m->pairs.p, m->pairs.n);
 }
 
-/* Does it come back from JSON as it is? */
-static bool survives_json(struct trp_slice packed) {
+/* As JSON, and as bytes if it would not come back from that as it is. What would not come back at all (2^63, say) is shown as
+ * text. */
+static void add_readably(struct map *m, const char *key, const char *packed_key, struct trp_slice packed) {
     struct trp_buf json = {0}, back = {0};
     const char *why;
-    bool same = trp_json_from_pack(&json, packed.p, packed.n) == TROUPE_OK &&
-                trp_json_to_pack(&back, (const char *)json.p, json.n, &why) == TROUPE_OK && back.n == packed.n &&
-                memcmp(back.p, packed.p, back.n) == 0;
+    if (m->st == TROUPE_OK)
+        m->st = trp_json_from_pack(&json, packed.p, packed.n);
+    troupe_status st = m->st == TROUPE_OK ? trp_json_to_pack(&back, (const char *)json.p, json.n, &why) : m->st;
+    if (st == TROUPE_OK)
+        add(m, key, packed);
+    else
+        add_value(m, key, troupe_textn((const char *)json.p, json.n));
+    if (st != TROUPE_OK || !trp_slice_eq(packed, (struct trp_slice){back.p, back.n}))
+        add_value(m, packed_key, troupe_bytes(packed.p, packed.n));
     trp_buf_fini(&json);
     trp_buf_fini(&back);
-    return same;
-}
-
-static void add_readably(struct map *m, const char *key, const char *packed_key, struct trp_slice packed) {
-    add(m, key, packed);
-    if (!survives_json(packed))
-        add_value(m, packed_key, troupe_bytes(packed.p, packed.n));
 }
 
 /* The broker's names, and ours. */
@@ -207,7 +207,8 @@ static troupe_status unbase64(struct trp_buf *out, struct trp_slice text) {
 }
 
 /* The value of `key`, or the bytes of `packed_key`, packed into out. *v NIL with no bytes: neither is there. */
-static troupe_status read_either(struct trp_slice map, const char *key, const char *packed_key, struct trp_buf *out, bool *there) {
+static troupe_status read_either(struct trp_slice map, const char *key, const char *packed_key, struct trp_buf *out,
+                                 bool *there) {
     struct trp_slice text;
     troupe_value v;
     out->n = 0;

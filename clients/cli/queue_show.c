@@ -61,7 +61,8 @@ static bool next(struct trp_slice *rest, struct trp_slice *v) {
     return true;
 }
 
-static bool inside(const troupe_msg *m, bool (*head)(const uint8_t **p, const uint8_t *end, uint32_t *n), struct trp_slice *rest) {
+static bool inside(const troupe_msg *m, bool (*head)(const uint8_t **p, const uint8_t *end, uint32_t *n),
+                   struct trp_slice *rest) {
     size_t size;
     const uint8_t *p = troupe_msg_packed(m, &size), *end = p + size;
     uint32_t n;
@@ -75,9 +76,9 @@ static bool inside(const troupe_msg *m, bool (*head)(const uint8_t **p, const ui
 
 static const struct {
     const char *title, *key;
-} columns[] = {{"READY", "ready"},   {"HELD", "held"},           {"DELAYED", "delayed"}, {"BURIED", "buried"},
-               {"BYTES", "bytes"},   {"CONSUMERS", "consumers"}, {"WAITING", "waiting"}, {"TOTAL PUT", "total_put"},
-               {"ACKED", "total_acked"}};
+} columns[] = {{"READY", "ready"},     {"HELD", "held"},           {"DELAYED", "delayed"},
+               {"BURIED", "buried"},   {"BYTES", "bytes"},         {"CONSUMERS", "consumers"},
+               {"WAITING", "waiting"}, {"TOTAL PUT", "total_put"}, {"ACKED", "total_acked"}};
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
 static int digits(uint64_t n) {
@@ -131,7 +132,8 @@ static void print_row(const struct widths *w, struct trp_slice row) {
     (void)printf("%-*.*s", w->name, (int)name.n, (const char *)name.p);
     for (int i = 0; i < COLUMNS; i++)
         (void)printf("  %*" PRIu64, w->cells[i], cell(row, i));
-    (void)printf("%s%s%s\n", durable || paused ? "  " : "", durable ? "durable" : "", paused ? durable ? ", paused" : "paused" : "");
+    (void)printf("%s%s%s\n", durable || paused ? "  " : "", durable ? "durable" : "",
+                 paused ? durable ? ", paused" : "paused" : "");
 }
 
 static void print_table(struct trp_slice rows) {
@@ -216,8 +218,9 @@ static int end(troupe_client *c, troupe_status st, troupe_status printed, troupe
 }
 
 int cli_queue_list(struct cli *cli, int argc, char **argv) {
-    static const struct argp argp = {options, parse, "[NAME]", "Lists all queues, or NAME and those whose names go on behind it and a dot.",
-                                     children, NULL, NULL};
+    static const struct argp argp = {
+        options,  parse, "[NAME]", "Lists all queues, or NAME and those whose names go on behind it and a dot.",
+        children, NULL,  NULL};
     struct show s = {.cli = cli};
     troupe_msg *m = NULL;
     cli_parse(&argp, cli, argc, argv, &s);
@@ -230,7 +233,8 @@ int cli_queue_list(struct cli *cli, int argc, char **argv) {
 
 int cli_queue_stat(struct cli *cli, int argc, char **argv) {
     static const struct argp argp = {
-        options, parse, "NAME", "Prints how a queue is declared, what is in it, and what it has done since the broker began.", children, NULL, NULL};
+        options,  parse, "NAME", "Prints how a queue is declared, what is in it, and what it has done since the broker began.",
+        children, NULL,  NULL};
     struct show s = {.cli = cli};
     troupe_msg *m = NULL;
     cli_parse(&argp, cli, argc, argv, &s);

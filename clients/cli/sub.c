@@ -104,7 +104,10 @@ static int signals_open(void) {
 
 /* Waits for a broker as long as it takes, and says so when it does take time. */
 static void connect_patiently(struct sub *s) {
-    troupe_client_opts opts = {.url = s->cli->broker, .authkey_file = s->cli->authkey, .connect_timeout_ms = PATIENCE_MS};
+    troupe_client_opts opts = {.url = s->cli->broker,
+                               .authkey_file = s->cli->authkey,
+                               .connect_timeout_ms = PATIENCE_MS,
+                               .max_payload = CLI_MAX_PAYLOAD};
     troupe_status st = troupe_client_open(&s->c, &opts);
     if (st == TROUPE_TIMEOUT && !s->cli->quiet)
         (void)fprintf(stderr, "waiting for %s (%s)\n", cli_address(s->cli), troupe_client_why(NULL));

@@ -72,9 +72,7 @@ static void put(const char *queue, int64_t n) {
 static int64_t take_with(const char *queue, uint32_t *deliveries) {
     troupe_msg *m;
     int64_t n;
-    troupe_status st = troupe_queue_get(client, queue, PATIENCE_MS, &m);
-    if (st != TROUPE_OK) { troupe_msg *x; for (int i = 0; i < 3; i++) if (!troupe_queue_stat(client, i == 0 ? "task" : i == 1 ? "task.dead" : "result", &x)) {puts(troupe_msg_json(x)); fflush(stdout);} }
-    ck_assert_int_eq(st, TROUPE_OK);
+    ck_assert_int_eq(troupe_queue_get(client, queue, PATIENCE_MS, &m), TROUPE_OK);
     ck_assert(troupe_msg_int(m, &n));
     if (deliveries)
         *deliveries = troupe_msg_deliveries(m);
@@ -495,10 +493,10 @@ START_TEST(each_result_once_though_the_broker_restarts) {
     for (int i = 0; i < TASKS; i++)
         ck_assert_int_eq(troupe_client_collect(client, PATIENCE_MS, &number, &m), TROUPE_OK);
     troupe_ref ref;
-    troupe_spawn_opts opts = {.kind = (troupe_kind)(_i%3), .mailbox = 100000};
+    troupe_spawn_opts opts = {.kind = (troupe_kind)_i, .mailbox = 100000};
     ck_assert_int_eq(troupe_spawn(me, &opts, squares, &test, sizeof test, &ref), TROUPE_OK);
     for (int round = 0; round < 5; round++) {
-        ck_assert_int_eq(troupe_sleep(me, 5), TROUPE_OK);
+        ck_assert_int_eq(troupe_sleep(me, round), TROUPE_OK); /* somewhere in the work */
         broker_down();
         broker_up();
     }
@@ -595,6 +593,5 @@ int main(void) {
     c = run_case(s, "one kind", once, sizeof once / sizeof *once);
     tcase_add_checked_fixture(c, up, down);
     tcase_set_timeout(c, 40);
-    if (getenv("ONLY")) { s = suite_create("x"); c = tcase_create("x"); suite_add_tcase(s, c); tcase_add_loop_test(c, each_result_once_though_the_broker_restarts, 2, 3); tcase_add_checked_fixture(c, up, down); tcase_set_timeout(c, 60);}
     return run_suite(s);
 }

@@ -65,7 +65,7 @@ def program(name):
 
 def environment(more=None):
     """What programs are started with. AddressSanitizer's quarantine would look like growth: it is kept small."""
-    env = {key: value for key, value in os.environ.items() if key != "TROUPE_BROKER"} | (more or {})
+    env = {key: value for key, value in os.environ.items() if key not in ("TROUPE_BROKER", "TROUPE_AUTHKEY_FILE")} | (more or {})
     if SANITIZED:
         env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8:malloc_context_size=8"
     return env

@@ -114,6 +114,20 @@ class Shell(QueueCase):
         self.assertEqual(len(starts), 1, "columns are aligned")
         self.assertIn("ack_timeout        30000 ms\n", self.queue("stat", "mail"))
 
+    def test_many_queues_and_large_messages(self):
+        """Answers larger than what a client takes by default."""
+        peer = self.peer()
+        for i in range(3000):
+            peer.send([12, 1000 + i, "declare", f"q.{i}", {}])
+        for i in range(3000):
+            peer.receive()
+        self.assertEqual(len(self.queue("list").splitlines()), 3001)
+        self.assertEqual(len(self.lines("list", "--json")), 3000)
+        text = "x" * (1 << 20)
+        self.queue("put", "q.0", "-", data=text[:-5].encode())
+        self.assertEqual(self.lines("get", "q.0", "--no-ack"), [text[:-5]])
+        self.assertEqual(self.lines("peek", "q.0")[0]["payload"], text[:-5])
+
     def test_a_paused_queue_gives_nothing(self):
         self.queue("declare", "mail")
         self.queue("put", "mail", "a")

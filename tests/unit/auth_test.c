@@ -50,8 +50,11 @@ static struct trp_envelope wire(enum trp_op op, const char *name, const uint8_t 
     return e;
 }
 
+/* Whatever the verdict, it is over then, unless it is a CHALLENGE. */
 static enum trp_auth_verdict say(struct trp_envelope e) {
-    return trp_auth_feed(&auth, key, &e, &out);
+    enum trp_auth_verdict v = trp_auth_feed(&auth, key, &e, &out);
+    ck_assert_int_eq(auth.state, v == TRP_AUTH_CHALLENGE ? TRP_AUTH_PROOF : TRP_AUTH_OVER);
+    return v;
 }
 
 static enum trp_auth_verdict hello(void) {
@@ -193,6 +196,14 @@ START_TEST(nothing_else_is_heard_before) {
 }
 END_TEST
 
+START_TEST(a_nonce_in_another_envelope_is_no_hello) {
+    for (int op = TRP_CHALLENGE; op <= TRP_WELCOME; op++) {
+        begin();
+        ck_assert_int_eq(say(wire((enum trp_op)op, "nonce", client_nonce)), TRP_AUTH_MISSING);
+    }
+}
+END_TEST
+
 START_TEST(an_auth_without_a_hello_is_nothing) {
     struct trp_nonces n = {0};
     uint8_t proof[TRP_AUTH_BYTES];
@@ -245,6 +256,13 @@ static void gate_down(void) {
     ck_assert_int_eq(uv_loop_close(&loop), 0);
 }
 
+/* The time since then is at least what a deadline was set to from now on: the loop's clock is the same, or ahead. */
+static uint64_t stopwatch(void) {
+    uint64_t began = uv_hrtime();
+    uv_update_time(&loop);
+    return began;
+}
+
 static struct trp_visitor *enter(void *user) {
     struct trp_visitor *v = trp_gate_enter(&gate, user);
     ck_assert_ptr_nonnull(v);
@@ -254,9 +272,9 @@ static struct trp_visitor *enter(void *user) {
 START_TEST(each_has_a_deadline_and_a_nonce) {
     int a, b;
     gate_up(20);
+    uint64_t began = stopwatch();
     struct trp_visitor *first = enter(&a), *second = enter(&b);
     ck_assert_mem_ne(first->auth.nonces.broker, second->auth.nonces.broker, TRP_AUTH_BYTES);
-    uint64_t began = uv_hrtime();
     while (waited < 2)
         uv_run(&loop, UV_RUN_ONCE);
     ck_assert_uint_ge(uv_hrtime() - began, 18 * 1000000u);
@@ -274,8 +292,8 @@ START_TEST(a_hold_ends_before_longer_deadlines) {
     int a, b;
     gate_up(60000);
     struct trp_visitor *first = enter(&a), *second = enter(&b);
+    uint64_t began = stopwatch();
     ck_assert(trp_gate_hold(&gate, second));
-    uint64_t began = uv_hrtime();
     while (!held)
         uv_run(&loop, UV_RUN_ONCE);
     ck_assert_uint_ge(uv_hrtime() - began, (TRP_GATE_HOLD_MS - 5) * 1000000u);
@@ -327,6 +345,7 @@ int main(void) {
     tcase_add_test(steps, a_proof_that_was_right_once_is_wrong);
     tcase_add_test(steps, a_proof_of_another_form_is_wrong);
     tcase_add_test(steps, nothing_else_is_heard_before);
+    tcase_add_test(steps, a_nonce_in_another_envelope_is_no_hello);
     tcase_add_test(steps, an_auth_without_a_hello_is_nothing);
     tcase_add_test(steps, out_of_memory);
     suite_add_tcase(s, steps);

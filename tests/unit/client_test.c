@@ -466,8 +466,8 @@ END_TEST
 START_TEST(freeing_acknowledges_and_nack_gives_back) {
     troupe_msg *m;
     OK(troupe_client_subscribe(c, "work", &(troupe_sub_opts){.group = "g", .credit = 4}, NULL));
-    for (int i = 0; i < 4; i++)
-        OK(troupe_client_publish(c, "work", troupe_int(i), NULL));
+    for (int i = 0; i < 4; i++) /* with the receipt of the last all are here */
+        OK(troupe_client_publish(c, "work", troupe_int(i), &(troupe_pub_opts){.confirm = i == 3}));
     OK(troupe_client_receive(c, 5000, &m));
     troupe_msg_free(&m);
     OK(troupe_client_receive(c, 5000, &m));

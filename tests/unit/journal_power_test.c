@@ -79,8 +79,8 @@ static void check(struct chain *c) {
     ck_assert_msg(!l->wrong, "something replayed was not appended");
     ck_assert_msg(l->replayed >= c->survives, "records from %llu on are lost, %llu were confirmed",
                   (unsigned long long)l->replayed, (unsigned long long)c->survives);
-    ck_assert_msg(l->first == l->replayed || l->first <= c->dropped, "it begins with %llu, below %llu was dropped", (unsigned long long)l->first,
-                  (unsigned long long)c->dropped);
+    ck_assert_msg(l->first == l->replayed || l->first <= c->dropped, "it begins with %llu, below %llu was dropped",
+                  (unsigned long long)l->first, (unsigned long long)c->dropped);
 }
 
 static void round_run(struct chain *c) {

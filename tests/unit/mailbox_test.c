@@ -193,14 +193,9 @@ START_TEST(what_is_lent_counts) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {first_in_first_out,
-                                  bounded_in_number,
-                                  bounded_in_bytes,
-                                  the_oldest_may_have_to_go,
-                                  what_is_owed_is_not_dropped,
-                                  senders_come_in_in_their_order,
-                                  the_last_in_line_may_leave,
-                                  what_is_lent_counts};
+    const TTest *const tests[] = {first_in_first_out,         bounded_in_number,           bounded_in_bytes,
+                                  the_oldest_may_have_to_go,  what_is_owed_is_not_dropped, senders_come_in_in_their_order,
+                                  the_last_in_line_may_leave, what_is_lent_counts};
     Suite *s = suite_create("mailbox");
     (void)run_case(s, "mailbox", tests, sizeof tests / sizeof *tests);
     return run_suite(s);

@@ -384,10 +384,12 @@ START_TEST(bad_puts) {
     ck_assert_int_eq(rig_try_put("x", (struct trp_queue_put){.priority = 10}, &lsn), TROUPE_INVALID);
     ck_assert_int_eq(rig_try_put("x", (struct trp_queue_put){.dedup = {(uint8_t *)id, 256}}, &lsn), TROUPE_INVALID);
     ck_assert_int_eq(rig_try_put("x", (struct trp_queue_put){.dedup = {(uint8_t *)id, 255}}, &lsn), TROUPE_OK);
+    ck_assert_int_eq(rig_try_put("y", (struct trp_queue_put){.priority = 4}, &lsn), TROUPE_OK);
+    rig_attach('a', 1);
     trp_queues_drain(rig.set);
     ck_assert_int_eq(rig_try_put("x", (struct trp_queue_put){.priority = 4}, &lsn), TROUPE_CLOSED);
-    rig_attach('a', 1);
     rig_ack('a', 1);
+    ck_assert_str_eq(rig_counts(NULL), "1/0/0/0"); /* the other stays: nothing is delivered any more */
 }
 END_TEST
 

@@ -175,13 +175,9 @@ START_TEST(a_birth_is_a_copy) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {a_number_names_one_actor_for_ever,
-                                  numbers_that_are_none,
-                                  many_at_once,
-                                  looking_up_while_slots_change_hands,
-                                  the_last_ends_are_remembered,
-                                  ends_in_words,
-                                  a_birth_is_a_copy};
+    const TTest *const tests[] = {
+        a_number_names_one_actor_for_ever, numbers_that_are_none, many_at_once,     looking_up_while_slots_change_hands,
+        the_last_ends_are_remembered,      ends_in_words,         a_birth_is_a_copy};
     Suite *s = suite_create("registry");
     TCase *c = run_case(s, "registry", tests, sizeof tests / sizeof *tests);
     tcase_add_checked_fixture(c, up, down);

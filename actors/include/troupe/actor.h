@@ -31,7 +31,8 @@
  *     starting --> running --> closing --> ended        closing: what is queued is handed out first, then
  *         |           |           |          ^          troupe_receive says CLOSED and the body should return
  *         +-----------+-----------+----------+          any --> ended: killed, crashed
- *                      ended --> starting               only with .restart, after the back-off
+ *                      ended --> starting               only with .restart, after the back-off; its mailbox goes on filling
+ *                                                       meanwhile, and a close then ends it at once
  *
  * Messages are owned by who received them; payloads are copied on the way in, so that nothing is shared. Time-outs are
  * milliseconds from now, TROUPE_FOREVER and 0 as in client.h.
@@ -84,7 +85,8 @@ TROUPE_API troupe_self *troupe_system_self(troupe_system *sys);
  * one of them, not restarted, by a crash. Context: the opener's thread; blocks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_system_run(troupe_system *sys, int64_t drain_ms);
 
-/* Kills what still lives (threads and coroutines: closed, and waited for), ends the nursery, frees. Accepts NULL inside.
+/* Kills what still lives (threads and coroutines: told so, and waited for), ends the nursery, frees; the opener has freed its messages before. Accepts
+ * NULL inside.
  * Context: the opener's thread; blocks until bodies have returned. */
 TROUPE_API void troupe_system_close(troupe_system **sys);
 
@@ -116,7 +118,7 @@ typedef struct troupe_spawn_opts {
 
 /* Starts an actor; the call returns when it is known to the system, not when it runs. The arg_size bytes at arg are copied (0: the body gets
  * NULL). A process's body must be a function of this program or of a library loaded when the system was opened. out may be NULL.
- * Faults: INVALID, UNSUPPORTED, NO_MEMORY, SYSTEM, NO_NURSERY. Context: self. */
+ * CLOSED: the system is closing. Faults: INVALID, UNSUPPORTED, NO_MEMORY, SYSTEM, NO_NURSERY. Context: self. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
                                                        size_t arg_size, troupe_ref *out);
 
@@ -137,7 +139,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_close(troupe_self *self, troupe
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_kill(troupe_self *self, troupe_ref ref);
 
 /* Waits for its end; out (may be NULL) says how. OK also when it has ended long ago, if the system still remembers (the last 4,096 ends);
- * NOT_FOUND: never heard of. TIMEOUT. With .restart: waits for the last end. Context: self; parks. */
+ * NOT_FOUND: never heard of. TIMEOUT. CLOSED: this actor was killed. INVALID: it is this actor. With .restart: waits for the last end.
+ * Context: self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_join(troupe_self *self, troupe_ref ref, int64_t timeout_ms, troupe_exit *out);
 
 /* --- inside a body --- */
@@ -163,11 +166,12 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_try_send(troupe_self *self, tro
 TROUPE_API troupe_ref troupe_msg_sender(const troupe_msg *m);
 
 /* Sends and waits for the answer, given. Other messages that come meanwhile stay in the mailbox, in order. TIMEOUT; NOT_FOUND; DIED: it ended with the
- * question in hand; FULL; CLOSED: this actor was killed. An answer may be an error: troupe_msg_error. Context: self; parks. */
+ * question in hand; FULL; CLOSED: it is closing, or this actor was killed. An answer may be an error: troupe_msg_error, which is "UNANSWERED" when the
+ * question was freed without an answer. Context: self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64_t timeout_ms, troupe_msg **answer);
 
-/* Answers a message from an actor or from the broker alike; once. NOT_FOUND: the sender waits for none, or is gone; DISCONNECTED. Does not free it.
- * Context: self; does not park. */
+/* Answers a message from an actor or from the broker alike; once. NOT_FOUND: the sender waits for none, or is gone (a process can't know the latter
+ * and says OK); DISCONNECTED. Does not free it. Context: self; does not park. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_reply(troupe_self *self, troupe_msg *m, troupe_value v);
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_reply_error(troupe_self *self, troupe_msg *m, const char *code, const char *text);
 
