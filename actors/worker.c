@@ -173,6 +173,7 @@ void trp_thread_name(const char *name) {
 }
 
 troupe_status trp_thread_start(pthread_t *out, void *(*fn)(void *), void *arg, size_t stack) {
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPROF};
     pthread_attr_t attr;
     sigset_t all, before;
     if (pthread_attr_init(&attr) != 0)
@@ -181,8 +182,11 @@ troupe_status trp_thread_start(pthread_t *out, void *(*fn)(void *), void *arg, s
         pthread_attr_destroy(&attr);
         return TROUPE_INVALID;
     }
-    /* A new thread inherits the mask. */
+    /* A new thread inherits the mask. What a thread does to itself stays open: blocked, it would end the process past any
+     * handler of the program. */
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int err = pthread_create(out, &attr, fn, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

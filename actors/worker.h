@@ -45,7 +45,7 @@ TROUPE_NODISCARD troupe_status trp_worker_new(struct trp_worker **out, troupe_sy
 /* The connection has been closed (trp_bus_close) and nothing is queued. Accepts NULL. */
 void trp_worker_free(struct trp_worker *w);
 
-/* Gives it a thread, with all signals blocked: they are for the program's own threads. SYSTEM. */
+/* Gives it a thread, with signals blocked: they are for the program's own threads. SYSTEM. */
 TROUPE_NODISCARD troupe_status trp_worker_start(struct trp_worker *w);
 /* Ends its thread and waits for it. No actor is on it. Accepts NULL. */
 void trp_worker_join(struct trp_worker *w);
@@ -60,7 +60,7 @@ void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
 /* One turn: waits until there is something to do, or until the deadline. Owner thread, not from inside a turn. */
 void trp_worker_turn(struct trp_worker *w, int64_t deadline);
 
-/* Starts a thread with all signals blocked and this name. SYSTEM, NO_MEMORY. stack 0: the default. */
+/* Starts a thread with all signals blocked but those that a thread raises itself. SYSTEM, NO_MEMORY. stack 0: the default. */
 TROUPE_NODISCARD troupe_status trp_thread_start(pthread_t *out, void *(*fn)(void *), void *arg, size_t stack);
 void trp_thread_name(const char *name);
 

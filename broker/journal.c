@@ -379,7 +379,7 @@ static void bell_ring(struct trp_journal *j) {
     pthread_cond_signal(&j->wake);
 }
 
-/* The bell publishes these: relaxed. */
+/* Release pairs with the acquire in read_position (journal_thread.c): the bytes up to the position are there. */
 static bool want(atomic_ullong *wanted, uint64_t position) {
     if (atomic_load_explicit(wanted, memory_order_relaxed) >= position)
         return false;
