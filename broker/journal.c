@@ -21,6 +21,7 @@
 
 #include "broker/journal_state.h"
 #include "broker/recovery.h"
+#include "broker/spin.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -28,6 +29,8 @@ static const uint64_t default_segment = 64ull << 20;
 static const size_t default_buffer = (size_t)64 << 20;
 /* A disk slower than this is waited for asleep: being woken is little beside it. */
 static const unsigned spin_pays_us = 500;
+/* What being woken costs, on top of the sync. */
+static const unsigned wake_us = 20;
 
 int64_t trp_journal_now(void) {
     struct timespec t;
@@ -396,21 +399,39 @@ void trp_journal_commit(struct trp_journal *j, unsigned levels) {
     if (levels & TRP_JOURNAL_SYNCED)
         news |= want(&j->want_synced, head);
     j->told = head;
-    if (news)
-        bell_ring(j);
+    if (!news)
+        return;
+    atomic_store_explicit(&j->spinning, false, memory_order_relaxed);
+    bell_ring(j);
 }
 
-bool trp_journal_spin(const struct trp_journal *j, uint64_t lsn, unsigned at_most_us) {
+static unsigned sync_us(const struct trp_journal *j, bool spun) {
+    return atomic_load_explicit(&j->sync_us[spun], memory_order_relaxed); /* a hint */
+}
+
+/* Chosen once for each commit, however often it is asked. Being woken is counted for sleeping. */
+static bool spin_chosen(struct trp_journal *j) {
+    if (!j->may_spin)
+        return false;
+    if (j->spin_at != j->told) {
+        j->spin_at = j->told;
+        bool spin = trp_spin_choose(sync_us(j, false) + wake_us, sync_us(j, true), spin_pays_us, &j->spins);
+        atomic_store_explicit(&j->spinning, spin, memory_order_relaxed); /* a hint, too */
+    }
+    return atomic_load_explicit(&j->spinning, memory_order_relaxed);
+}
+
+bool trp_journal_spin(struct trp_journal *j, uint64_t lsn, unsigned at_most_us) {
     if (trp_journal_synced(j) >= lsn)
         return true;
-    if (!j->may_spin || atomic_load_explicit(&j->sync_us, memory_order_relaxed) > spin_pays_us)
+    if (!spin_chosen(j))
         return false;
     int64_t until = trp_journal_now() + (int64_t)at_most_us * 1000;
     do {
         for (int i = 0; i < 32; i++) {
             if (trp_journal_synced(j) >= lsn)
                 return true;
-            trp_journal_relax();
+            trp_spin_relax();
         }
     } while (trp_journal_now() < until);
     return false;

@@ -96,9 +96,8 @@ TROUPE_NODISCARD troupe_status trp_journal_appendv(struct trp_journal *j, const 
 void trp_journal_commit(struct trp_journal *j, unsigned levels);
 /* For an owner with nothing else to do while one commit is in flight: looks at `synced` for up to at_most_us, which saves
  * being woken; true: it has reached lsn. May be called in slices, with a look at other work between them. Returns at once
- * where spinning does not pay: on one processor, or when the disk lately takes longer than half a millisecond. Context:
- * owner's thread. */
-bool trp_journal_spin(const struct trp_journal *j, uint64_t lsn, unsigned at_most_us);
+ * where it was learnt that spinning does not pay: the disk is slow, or processors are scarce. Context: owner's thread. */
+bool trp_journal_spin(struct trp_journal *j, uint64_t lsn, unsigned at_most_us);
 
 /* Any thread. */
 uint64_t trp_journal_written(const struct trp_journal *j);

@@ -37,6 +37,8 @@ struct trp_journal {
     uint64_t first;    /* (o) where it begins */
     uint64_t declared; /* (o) where its catalog ends */
     uint64_t told;     /* (o) `committed`, as stored last */
+    uint64_t spin_at;  /* (o) `told` when it was last chosen whether to spin */
+    unsigned spins;    /* (o) such choices */
     char said[256];    /* (o) for trp_journal_why */
 
     char apart[64];             /* what two threads write is kept in different cache lines */
@@ -45,13 +47,14 @@ struct trp_journal {
     atomic_ullong want_written; /* (a) o -> s: somebody waits for this position */
     atomic_ullong want_synced;  /* (a) o -> s */
     atomic_bool closing;        /* (a) o -> s */
+    atomic_bool spinning;       /* (a) o -> s: the owner looks for the end of this commit */
 
     char apart_too[64];
-    atomic_ullong written; /* (a) s -> o */
-    atomic_ullong synced;  /* (a) s -> o */
-    atomic_uint state;     /* (a) s -> o */
-    atomic_uint sync_us;   /* (a) s -> o: what a write and its sync lately take */
-    atomic_bool sleeping;  /* (a) s -> o */
+    atomic_ullong written;  /* (a) s -> o */
+    atomic_ullong synced;   /* (a) s -> o */
+    atomic_uint state;      /* (a) s -> o */
+    atomic_uint sync_us[2]; /* (a) s -> o: what a write and its sync lately take; [1] while the owner spins */
+    atomic_bool sleeping;   /* (a) s -> o */
 
     char apart_again[64];
     pthread_mutex_t lock;
@@ -68,21 +71,14 @@ struct trp_journal {
     bool undropped;             /* (s) a file could not be deleted */
     int64_t retry_at;           /* (s) when to try again what failed */
     int64_t lazy_at;            /* (s) when to sync what nobody asked for */
-    int64_t gap;                /* (s) how long the bell lately is silent */
+    unsigned gap_us[2];         /* (s) how long the bell lately is silent; [1] while we spin */
+    unsigned rests;             /* (s) such choices */
     uint64_t marked;            /* (s) where a mark lies behind the end */
     pthread_t thread;           /* (o) */
 };
 
 /* Nanoseconds that never go back. */
 int64_t trp_journal_now(void);
-/* Between two looks at a variable that another thread will change. */
-static inline void trp_journal_relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 void *trp_journal_thread(void *j);
 
 #endif

@@ -11,13 +11,14 @@
 #include <stdio.h>
 
 #include "broker/journal_state.h"
+#include "broker/spin.h"
 #include "transports/assert.h"
 
 static const int64_t millisecond = 1000000;
-/* Longest look for the next bell before sleeping; a bell that lately takes longer is not looked for. */
-static const int64_t spin_most = 50000;
+/* Longest look for the next bell before sleeping. */
+static const unsigned spin_most_us = 50;
 /* A silence is remembered as no longer than this, so that a few short ones tell that times have changed. */
-static const int64_t gap_most = 200000;
+static const unsigned gap_most_us = 200;
 /* Syncs in between, when much is written at once: what is synced leaves memory. */
 static const uint64_t unsynced_most = 8 << 20;
 /* What is written in one go, before `written` is told. */
@@ -209,9 +210,10 @@ static void drop_step(struct trp_journal *j) {
 static void measure(struct trp_journal *j, int64_t began, uint64_t synced) {
     if (j->writer.synced == synced)
         return;
-    uint64_t us = (uint64_t)(trp_journal_now() - began) / 1000;
-    uint64_t old = atomic_load_explicit(&j->sync_us, memory_order_relaxed);
-    atomic_store_explicit(&j->sync_us, (unsigned)least((3 * old + us) / 4, 1000000), memory_order_relaxed); /* a hint */
+    bool spun = atomic_load_explicit(&j->spinning, memory_order_relaxed); /* hints, all of them */
+    unsigned us = (unsigned)least((uint64_t)(trp_journal_now() - began) / 1000, 1000000);
+    unsigned old = atomic_load_explicit(&j->sync_us[spun], memory_order_relaxed);
+    atomic_store_explicit(&j->sync_us[spun], trp_spin_learn(old, us), memory_order_relaxed);
 }
 
 static void serve(struct trp_journal *j) {
@@ -246,14 +248,12 @@ static uint64_t bell_look(const struct trp_journal *j) {
 }
 
 static bool bell_spin(const struct trp_journal *j, uint64_t heard) {
-    if (!j->may_spin || j->gap > spin_most)
-        return false;
-    int64_t until = trp_journal_now() + spin_most;
+    int64_t until = trp_journal_now() + spin_most_us * 1000;
     do {
         for (int i = 0; i < 32; i++) {
             if (bell_look(j) != heard)
                 return true;
-            trp_journal_relax();
+            trp_spin_relax();
         }
     } while (trp_journal_now() < until);
     return false;
@@ -281,13 +281,16 @@ static void mark_leave(struct trp_journal *j) {
 }
 
 static void rest(struct trp_journal *j, uint64_t heard) {
+    if (bell_look(j) != heard)
+        return;
     int64_t began = trp_journal_now();
-    if (bell_look(j) == heard && !bell_spin(j, heard)) {
+    bool spin = j->may_spin && trp_spin_choose(j->gap_us[0], j->gap_us[1], spin_most_us, &j->rests);
+    if (!spin || !bell_spin(j, heard)) {
         mark_leave(j);
         bell_wait(j, heard, deadline(j));
     }
-    int64_t gap = trp_journal_now() - began;
-    j->gap = (3 * j->gap + (gap < gap_most ? gap : gap_most)) / 4;
+    uint64_t us = (uint64_t)(trp_journal_now() - began) / 1000;
+    j->gap_us[spin] = trp_spin_learn(j->gap_us[spin], (unsigned)least(us, gap_most_us));
 }
 
 void *trp_journal_thread(void *arg) {
@@ -301,7 +304,9 @@ void *trp_journal_thread(void *arg) {
             j->retry_at = 0;
         serve(j);
         if (closing)
-            return NULL;
+            break;
         rest(j, heard);
     }
+    trp_writer_finish(&j->writer);
+    return NULL;
 }

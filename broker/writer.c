@@ -313,15 +313,15 @@ troupe_status trp_writer_drop(struct trp_writer *w, uint64_t number) {
     return st;
 }
 
-static void finish(struct trp_writer *w) {
+void trp_writer_finish(struct trp_writer *w) {
+    if (w->fd < 0 || w->synced != w->at)
+        return;
     trim(w);
     if (mark_put(w))
         (void)w->sys->fdatasync(w->sys->ctx, w->fd);
 }
 
 void trp_writer_fini(struct trp_writer *w) {
-    if (w->files && w->fd >= 0 && w->synced == w->at)
-        finish(w);
     if (w->files)
         file_close(w);
     trp_free(w->files);

@@ -52,7 +52,8 @@ TROUPE_NODISCARD troupe_status trp_writer_turn(struct trp_writer *w, uint64_t ne
 void trp_writer_mark(struct trp_writer *w);
 /* Deletes the files of segments up to `number`. SYSTEM: not all of them. */
 TROUPE_NODISCARD troupe_status trp_writer_drop(struct trp_writer *w, uint64_t number);
-/* Closes the file with a synced mark at its end, if all is synced, and frees. Accepts zeroes. */
-void trp_writer_fini(struct trp_writer *w);
+/* The log ends here for now: gives zeros back and leaves a synced mark at the end, if all is synced. Best effort. */
+void trp_writer_finish(struct trp_writer *w);
+void trp_writer_fini(struct trp_writer *w); /* accepts zeroes */
 
 #endif

@@ -8,7 +8,8 @@
  *     result     a line of text: "9 * 9 = 81"              the task's     workers         the master
  *     task.run   the run under way, see task_run.c                        the master      the master
  *
- * The id is what makes each result appear once: a queue takes a message with an id that it has seen within its window, and drops it. */
+ * The id is what makes each result appear once: a queue takes a message with an id that it has seen within its window, and
+ * drops it. */
 #ifndef EXAMPLES_TASK_H
 #define EXAMPLES_TASK_H
 
@@ -19,10 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TASK_QUEUE "task"
+#define TASK_QUEUE   "task"
 #define RESULT_QUEUE "result"
-#define RUN_QUEUE "task.run"
-#define TASK_URL "tcp://127.0.0.1:5000"
+#define RUN_QUEUE    "task.run"
+#define TASK_URL     "tcp://127.0.0.1:5000"
 
 enum { TASK_ID_MAX = 64 };
 
@@ -54,6 +55,15 @@ static inline bool task_number(const char *text, uint64_t least, uint64_t most, 
         return false;
     *out = n;
     return true;
+}
+
+/* A number of what the broker tells of a queue, as JSON: "ready":3. 0: it is not there. */
+static inline int64_t task_field(const char *json, const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = json; (at = strstr(at, name)); at += n)
+        if (at > json && at[-1] == '"' && strncmp(at + n, "\":", 2) == 0)
+            return strtoll(at + n + 2, NULL, 10);
+    return 0;
 }
 
 #endif

@@ -2,11 +2,12 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * A master may die as well as a worker. What it would have to remember lies in a queue, too: `task.run` holds one message, the
- * record of the run (its id, the seed of its numbers, how many, and whether all have been put). The master has the record in hand
- * while it works, so that no second master begins beside it; when it dies the record goes back, and the next master goes on:
+ * record of the run (its id, the seed of its numbers, how many, and whether all have been put). The master has the record in
+ * hand while it works, so that no second master begins beside it; when it dies the record goes back, and the next master goes
+ * on:
  *
- *     no record -> put one, take it in hand -> put the tasks -> record "all put" -> gather the results -> acknowledge the record
- *       a record -> take it in hand ------------^ (not all put)       ^ (all put)
+ *     no record -> put one, take it in hand -> put the tasks -> record "all put" -> gather the results -> acknowledge the
+ * record a record -> take it in hand ------------^ (not all put)       ^ (all put)
  *
  * Putting a task a second time does no harm: its id is known, and it is dropped. Results that an earlier master has printed do
  * not come again; so a master that goes on can't count to the end, and looks whether both queues are empty instead. A worker
@@ -30,10 +31,10 @@ enum {
     UNCONFIRMED_MOST = 4096, /* tasks on their way to the queue */
     LOOK_FOR_SIGNALS = 256,  /* puts between two looks */
     RESULTS_IN_HAND = 4096,
-    IDLE_MS = 100,           /* without a result: look how things stand */
+    IDLE_MS = 100, /* without a result: look how things stand */
     PROGRESS_MS = 100,
     LAST_ACKS_MS = 1000,
-    NUMBERS = 10000,         /* 0 to 9,999 */
+    NUMBERS = 10000, /* 0 to 9,999 */
     TASK_MOST = 4096,
 };
 
@@ -85,15 +86,11 @@ static bool late(const struct task_run *r) {
 
 /* How many messages a queue has that are not done with; -1: it cannot be told now. */
 static int64_t waiting_in(struct task_run *r, const char *queue) {
-    static const char *const states[] = {"\"ready\":", "\"held\":", "\"delayed\":"};
     troupe_msg *m;
     if (troupe_queue_stat(r->client, queue, &m) != TROUPE_OK)
         return -1;
-    char *json = troupe_msg_json(m), *at;
-    int64_t n = json ? 0 : -1;
-    for (size_t i = 0; json && i < sizeof states / sizeof *states; i++)
-        if ((at = strstr(json, states[i])))
-            n += strtoll(at + strlen(states[i]), NULL, 10);
+    char *json = troupe_msg_json(m);
+    int64_t n = json ? task_field(json, "ready") + task_field(json, "held") + task_field(json, "delayed") : -1;
     free(json);
     troupe_msg_free(&m);
     return n;
@@ -112,7 +109,8 @@ static void progress_show(struct task_run *r) {
     if (!isatty(STDERR_FILENO) || now - r->shown < PROGRESS_MS)
         return;
     double s = (double)(now - r->began) / 1000;
-    fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " results, %.0f a second", r->done, r->tasks, s > 0 ? (double)r->done / s : 0.0);
+    fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " results, %.0f a second", r->done, r->tasks,
+            s > 0 ? (double)r->done / s : 0.0);
     r->shown = now;
 }
 
@@ -120,7 +118,8 @@ static void progress_show(struct task_run *r) {
 
 static troupe_status record_put(struct task_run *r) {
     char text[128];
-    snprintf(text, sizeof text, "run=%s seed=%" PRIu64 " tasks=%" PRIu64 " files=%d put=%d", r->id, r->seed, r->tasks, r->files != NULL, r->put);
+    snprintf(text, sizeof text, "run=%s seed=%" PRIu64 " tasks=%" PRIu64 " files=%d put=%d", r->id, r->seed, r->tasks,
+             r->files != NULL, r->put);
     return troupe_queue_put(r->client, RUN_QUEUE, troupe_text(text), NULL, NULL);
 }
 
@@ -129,7 +128,8 @@ static enum task_end record_read(struct task_run *r) {
     uint64_t seed, tasks;
     int files, put;
     troupe_value v = troupe_msg_value(r->record);
-    snprintf(text, sizeof text, "%.*s", v.kind == TROUPE_TEXT ? (int)(v.size < sizeof text ? v.size : 0) : 0, (const char *)v.data);
+    snprintf(text, sizeof text, "%.*s", v.kind == TROUPE_TEXT ? (int)(v.size < sizeof text ? v.size : 0) : 0,
+             (const char *)v.data);
     if (sscanf(text, "run=%19s seed=%" SCNu64 " tasks=%" SCNu64 " files=%d put=%d", id, &seed, &tasks, &files, &put) != 5)
         return refuse(r, "the record of an earlier run, in the queue " RUN_QUEUE ", cannot be read");
     if (!put && (files != 0) != (r->files != NULL))
@@ -137,7 +137,9 @@ static enum task_end record_read(struct task_run *r) {
                                : "an earlier run of numbers was not all put: run it to its end first, without --file-list");
     if (!put && files && tasks != r->tasks)
         return refuse(r, "an earlier run was not all put, and its --file-list had another number of files");
-    r->resumed = r->id[0] == 0 || strcmp(r->id, id) != 0 || r->resumed;
+    if (r->id[0] && strcmp(r->id, id) != 0)
+        return TASK_TAKEN;
+    r->resumed |= r->id[0] == 0;
     memcpy(r->id, id, sizeof id);
     r->seed = seed;
     r->put = put;
@@ -152,10 +154,8 @@ static enum task_end record_take(struct task_run *r) {
     while ((st = troupe_queue_get(r->client, RUN_QUEUE, 0, &m)) == TROUPE_OK) {
         troupe_msg *older = r->record;
         r->record = m;
-        if (older && (st = troupe_queue_ack(r->client, &older)) != TROUPE_OK) {
+        if (older && troupe_queue_ack(r->client, &older) != TROUPE_OK)
             troupe_msg_free(&older);
-            return ended_by(r, st);
-        }
     }
     if (st != TROUPE_TIMEOUT)
         return ended_by(r, st);
@@ -163,6 +163,7 @@ static enum task_end record_take(struct task_run *r) {
 }
 
 static enum task_end record_begin(struct task_run *r) {
+    troupe_msg_free(&r->record); /* of an earlier connection: it is in the queue, if that has been kept */
     enum task_end end = record_take(r);
     if (end != TASK_DONE || r->record)
         return end;
@@ -179,12 +180,9 @@ static enum task_end record_begin(struct task_run *r) {
 
 /* All tasks are in the queue: a new record says so, and replaces the old one. */
 static enum task_end record_all_put(struct task_run *r) {
-    bool resumed = r->resumed;
     r->put = true;
     troupe_status st = record_put(r);
-    enum task_end end = st == TROUPE_OK ? record_take(r) : ended_by(r, st);
-    r->resumed = resumed;
-    return end;
+    return st == TROUPE_OK ? record_take(r) : ended_by(r, st);
 }
 
 /* The run is over. The record may have been lost with a connection: then it is taken once more. */
@@ -200,9 +198,13 @@ static enum task_end record_end(struct task_run *r) {
 /* --- queues --- */
 
 static enum task_end declare(struct task_run *r) {
-    const troupe_queue_opts work = {.durable = r->durable, .dedup_window_ms = DEDUP_MS, .ack_timeout_ms = (uint64_t)r->ack_timeout_ms};
-    const troupe_queue_opts results = {.durable = r->durable, .dedup_window_ms = DEDUP_MS, .ack_timeout_ms = TROUPE_NONE,
-                                       .max_deliveries = TROUPE_NONE, .max_crashes = TROUPE_NONE};
+    const troupe_queue_opts work = {
+        .durable = r->durable, .dedup_window_ms = DEDUP_MS, .ack_timeout_ms = (uint64_t)r->ack_timeout_ms};
+    const troupe_queue_opts results = {.durable = r->durable,
+                                       .dedup_window_ms = DEDUP_MS,
+                                       .ack_timeout_ms = TROUPE_NONE,
+                                       .max_deliveries = TROUPE_NONE,
+                                       .max_crashes = TROUPE_NONE};
     troupe_status st = troupe_queue_declare(r->client, RUN_QUEUE, &results);
     if (st == TROUPE_OK)
         st = troupe_queue_declare(r->client, RESULT_QUEUE, &results);
@@ -227,7 +229,8 @@ static troupe_status submit(struct task_run *r, uint64_t i) {
         printf("Put task %s...\n", r->files[i]);
     else if (!r->quiet)
         printf("Put task %" PRId64 "...\n", n);
-    return troupe_queue_submit(r->client, TASK_QUEUE, r->files ? troupe_text(r->files[i]) : troupe_int(n), &opts, true, &unused);
+    return troupe_queue_submit(r->client, TASK_QUEUE, r->files ? troupe_text(r->files[i]) : troupe_int(n), &opts, true,
+                               &unused);
 }
 
 /* The confirmations, until at most so many are missing. */
@@ -292,15 +295,8 @@ static void show(struct task_run *r, const char *what, troupe_value v) {
         printf("%s: %.*s", what, v.kind == TROUPE_TEXT ? (int)v.size : 1, v.kind == TROUPE_TEXT ? (const char *)v.data : "?");
 }
 
-/* A task that nobody could do; its message stays in our hand, and so goes back to the dead letters when we leave. */
-static void on_dead(struct task_run *r, const troupe_msg *m) {
-    troupe_value why;
-    show(r, "Lost", troupe_msg_value(m));
-    if (!r->quiet && troupe_msg_header(m, "t-reason", &why) && why.kind == TROUPE_TEXT)
-        printf(" (%.*s)", (int)why.size, (const char *)why.data);
-    if (!r->quiet)
-        putchar('\n');
-    r->lost++;
+static void mark(struct task_run *r, uint64_t i) {
+    r->seen[i / 8] |= (unsigned char)(1 << i % 8);
 }
 
 static troupe_status on_result(struct task_run *r, troupe_msg **m) {
@@ -308,7 +304,7 @@ static troupe_status on_result(struct task_run *r, troupe_msg **m) {
     if (!index_of(r, *m, &i))
         return troupe_queue_bury(r->client, m, "not of the run that is under way");
     if (!was_seen(r, i)) {
-        r->seen[i / 8] |= (unsigned char)(1 << i % 8);
+        mark(r, i);
         r->done++;
         show(r, "Result", troupe_msg_value(*m));
         if (!r->quiet)
@@ -334,14 +330,34 @@ static bool all_empty(struct task_run *r) {
     return waiting_in(r, TASK_QUEUE) == 0 && waiting_in(r, RESULT_QUEUE) == 0;
 }
 
-/* The dead letters of the tasks that nobody could do: looked at now and then, for a queue of them need not be there. */
+static void on_dead(struct task_run *r, const troupe_msg *m, uint64_t i) {
+    troupe_value why;
+    mark(r, i);
+    r->lost++;
+    show(r, "Lost", troupe_msg_value(m));
+    if (!r->quiet && troupe_msg_header(m, "t-reason", &why) && why.kind == TROUPE_TEXT)
+        printf(" (%.*s)", (int)why.size, (const char *)why.data);
+    if (!r->quiet)
+        putchar('\n');
+}
+
+/* Tasks that nobody could do. Their messages stay in our hand, and so are back among the dead letters when we leave. A queue of
+ * them is only there when there is one. */
 static void look_for_dead(struct task_run *r) {
     troupe_msg *m;
     uint64_t i;
-    while (troupe_queue_peek(r->client, TASK_QUEUE ".dead", "ready", r->lost, &m) == TROUPE_OK) {
-        if (index_of(r, m, &i))
-            on_dead(r, m);
-        troupe_msg_free(&m);
+    while (troupe_queue_get(r->client, TASK_QUEUE ".dead", 0, &m) == TROUPE_OK) {
+        troupe_msg **dead = realloc(r->dead, (r->dead_n + 1) * sizeof(*dead));
+        bool ours = index_of(r, m, &i);
+        if (!dead || (ours && was_seen(r, i))) { /* seen: it was too long in our hand, and has come again */
+            r->dead = dead ? dead : r->dead;
+            troupe_msg_free(&m);
+            return;
+        }
+        r->dead = dead;
+        r->dead[r->dead_n++] = m;
+        if (ours)
+            on_dead(r, m, i);
     }
 }
 
@@ -357,7 +373,7 @@ static enum task_end gather(struct task_run *r) {
             continue;
         }
         if (st != TROUPE_TIMEOUT)
-            return ended_by(r, st);
+            return st == TROUPE_NOT_FOUND ? TASK_AGAIN : ended_by(r, st);
         end = wait_a_while(r);
         if (now_ms() - looked < IDLE_MS)
             continue;
@@ -406,14 +422,20 @@ static enum task_end once(struct task_run *r) {
 enum task_end task_run(struct task_run *r) {
     r->began = now_ms();
     r->until = r->timeout_ms ? r->began + r->timeout_ms : 0;
-    enum task_end end = once(r);
+    enum task_end end;
+    do
+        end = once(r);
+    while (end == TASK_AGAIN && !late(r));
     if (end != TASK_DONE)
-        return end;
+        return end == TASK_AGAIN ? TASK_LATE : end;
     wait_for_acks(r);
     return record_end(r);
 }
 
 void task_run_free(struct task_run *r) {
+    while (r->dead_n)
+        troupe_msg_free(&r->dead[--r->dead_n]);
     troupe_msg_free(&r->record);
+    free(r->dead);
     free(r->seen);
 }

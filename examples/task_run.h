@@ -15,24 +15,27 @@ enum task_end {
     TASK_TAKEN,   /* another master is at work there */
     TASK_NO_BROKER,
     TASK_REFUSED, /* the broker said no, or this run does not fit what was left: `why` */
+    TASK_AGAIN,   /* (within) the broker has forgotten it all */
 };
 
 struct task_run {
     /* Given. */
     troupe_client *client;
-    char **files;           /* their names are the tasks; NULL: numbers */
+    char **files; /* their names are the tasks; NULL: numbers */
     uint64_t tasks;
-    uint64_t seed;          /* of the numbers */
+    uint64_t seed; /* of the numbers */
     bool durable, quiet;
     int signals;            /* a signalfd */
     int64_t ack_timeout_ms; /* 0: the queue's default */
     int64_t timeout_ms;     /* for all of it; 0: none */
     /* Its own. Zero-initialise. */
-    char id[20];            /* "": not begun */
+    char id[20]; /* "": not begun */
     bool resumed, put;
-    troupe_msg *record;     /* in hand as long as we are at work */
-    unsigned char *seen;    /* results, by task */
-    uint64_t done, lost;    /* results seen here; tasks that nobody could do */
+    troupe_msg *record;  /* in hand as long as we are at work */
+    unsigned char *seen; /* results, by task */
+    uint64_t done, lost; /* results seen here; tasks that nobody could do */
+    troupe_msg **dead;   /* dead letters, in hand */
+    size_t dead_n;
     int64_t until, began, shown;
     char why[512];
 };

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * taskworker: takes tasks from a taskmaster's queue, on any machine, works on them, and puts the results. Any number of them may
- * come and go. One that dies loses nothing: what it had in hand goes back to the queue when its connection breaks.
+ * taskworker: takes tasks from a taskmaster's queue, on any machine, works on them, and puts the results. Any number of them
+ * may come and go. One that dies loses nothing: what it had in hand goes back to the queue when its connection breaks.
  *
- * A task is acknowledged when its result is safe with the broker, and not before (troupe_ack_with). So it may be worked on twice,
- * when a worker or the broker dies between the two; its result carries the task's id, and is kept once.
+ * A task is acknowledged when its result is safe with the broker, and not before (troupe_ack_with). So it may be worked on
+ * twice, when a worker or the broker dies between the two; its result carries the task's id, and is kept once.
  *
- * A second of work each, as by default, is taken one at a time. Work that takes no time is taken by the hundred, with results and
- * acknowledgements on their way while the next one is done: --credit says how many a worker has in hand. */
+ * A second of work each, as by default, is taken one at a time. Work that takes no time is taken by the hundred, with results
+ * and acknowledgements on their way while the next one is done: --credit says how many a worker has in hand. */
 #include <argp.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,8 +22,7 @@
 #include "examples/task.h"
 
 enum {
-    TOUCH_EVERY_MS = 10000, /* a third of the usual ack time-out */
-    LOOK_AGAIN_MS = 50,     /* for a queue that is not there yet */
+    LOOK_AGAIN_MS = 50, /* for a queue that is not there yet */
     LAST_WORDS_MS = 5000,
     FILE_CHUNK = 16384,
     CREDIT_FAST = 256,
@@ -31,6 +30,7 @@ enum {
 
 struct config {
     int64_t sleep_ms, idle_ms, connect_ms;
+    int64_t touch_ms; /* a third of the queue's ack time-out */
     uint32_t credit;
     bool quiet;
     troupe_ref boss; /* is told how a worker ended */
@@ -38,6 +38,12 @@ struct config {
 
 /* How a worker ends: what it tells the main actor. */
 enum ending { NO_MORE_TASKS, STOPPED, MASTER_GONE };
+
+static int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 /* --- what a worker prints --- */
 
@@ -115,15 +121,15 @@ static void count_file(troupe_self *self, troupe_value name, struct work *w) {
 }
 
 /* As long as a real one would take. The broker is told that we are still at it, else it would give the task to another. */
-static troupe_status take_time(troupe_self *self, troupe_msg *task, int64_t ms) {
+static troupe_status take_time(troupe_self *self, const struct config *c, troupe_msg *task) {
     troupe_status st = TROUPE_OK;
-    while (st == TROUPE_OK && ms > TOUCH_EVERY_MS) {
-        st = troupe_sleep(self, TOUCH_EVERY_MS);
-        ms -= TOUCH_EVERY_MS;
+    int64_t ms = c->sleep_ms;
+    for (; st == TROUPE_OK && ms > c->touch_ms; ms -= c->touch_ms) {
+        st = troupe_sleep(self, c->touch_ms);
         if (st == TROUPE_OK && troupe_touch(self, task) == TROUPE_CLOSED)
             st = TROUPE_CLOSED;
     }
-    return st == TROUPE_OK && ms > 0 ? troupe_sleep(self, ms) : st;
+    return st == TROUPE_OK ? troupe_sleep(self, ms) : st;
 }
 
 /* The id of a task, for its result. False: it has none. */
@@ -148,7 +154,7 @@ static troupe_status handle(troupe_self *self, const struct config *c, struct li
     else
         return troupe_bury(self, task, "a task is a number or the name of a file");
     lines_add(out, w.run, strlen(w.run));
-    troupe_status st = c->sleep_ms ? take_time(self, *task, c->sleep_ms) : TROUPE_OK;
+    troupe_status st = c->sleep_ms ? take_time(self, c, *task) : TROUPE_OK;
     if (st != TROUPE_OK)
         return st;
     troupe_put_opts opts = {.id = id_of(*task, id) ? id : NULL, .timeout_ms = c->connect_ms};
@@ -156,12 +162,6 @@ static troupe_status handle(troupe_self *self, const struct config *c, struct li
 }
 
 /* --- a worker --- */
-
-static int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* The queue may come a little later than its broker: after a restart, say. */
 static troupe_status consume(troupe_self *self, const struct config *c, int64_t patience_ms) {
@@ -219,14 +219,26 @@ static void worker_main(troupe_self *self, void *arg) {
 
 const char *argp_program_version = "taskworker " TROUPE_VERSION;
 static const char doc[] =
-    "Takes tasks from a taskmaster (or from any brokerd with its queues), works on them, puts the results, and leaves when there are "
+    "Takes tasks from a taskmaster (or from any brokerd with its queues), works on them, puts the results, and leaves when "
+    "there are "
     "none.\v"
     "A TIME is a number with ms, s, m or h; a bare one is seconds. A worker that dies loses nothing: its task goes to another. "
     "A task is a number, whose square is the result, or the name of a file, whose lines are counted.\n\n"
-    "Exit status: 0 no task came for the idle time, or stopped by SIGINT or SIGTERM; 64 wrong usage; 69 there is no master, or it went away "
+    "Exit status: 0 no task came for the idle time, or stopped by SIGINT or SIGTERM; 64 wrong usage; 69 there is no master, or "
+    "it went away "
     "with a result undelivered; 77 authentication failed; 78 the authkey file cannot be used.";
 
-enum { OPT_CONNECT = 'c', OPT_KIND = 'k', OPT_WORKERS = 'w', OPT_QUIET = 'q', OPT_AUTHKEY = 256, OPT_SLEEP, OPT_IDLE, OPT_PATIENCE, OPT_CREDIT };
+enum {
+    OPT_CONNECT = 'c',
+    OPT_KIND = 'k',
+    OPT_WORKERS = 'w',
+    OPT_QUIET = 'q',
+    OPT_AUTHKEY = 256,
+    OPT_SLEEP,
+    OPT_IDLE,
+    OPT_PATIENCE,
+    OPT_CREDIT
+};
 
 static const struct argp_option options[] = {
     {"connect", OPT_CONNECT, "URL", 0, "The taskmaster, or its broker (default " TASK_URL ")", 0},
@@ -330,15 +342,43 @@ static int no_master(const struct args *a, troupe_status st) {
     }
 }
 
+/* How long a worker may be silent, as the queue has it. */
+static int64_t touch_every(troupe_msg *stat) {
+    char *json = troupe_msg_json(stat);
+    int64_t ms = json ? task_field(json, "ack_timeout") / 3 : 0;
+    free(json);
+    return ms > 0 ? ms : INT64_MAX;
+}
+
+/* The master may need a moment for its queue. */
+static int wait_for_queue(struct args *a, troupe_client *c, int64_t until) {
+    troupe_msg *stat, *none;
+    troupe_status st = troupe_queue_stat(c, TASK_QUEUE, &stat);
+    while (st == TROUPE_NOT_FOUND && now_ms() < until) {
+        (void)!troupe_client_receive(c, LOOK_AGAIN_MS, &none); /* nothing comes: it only waits */
+        st = troupe_queue_stat(c, TASK_QUEUE, &stat);
+    }
+    if (st != TROUPE_OK) {
+        fprintf(stderr, "taskworker: no taskmaster at %s: %s\n", a->url, troupe_client_why(c));
+        return EX_UNAVAILABLE;
+    }
+    a->config.touch_ms = touch_every(stat);
+    troupe_msg_free(&stat);
+    return EXIT_SUCCESS;
+}
+
 /* Waits until somebody serves there, and knows our key. The workers, which go on trying for ever, are only begun then. */
-static int wait_for_master(const struct args *a) {
+static int wait_for_master(struct args *a) {
     troupe_client *c = NULL;
-    troupe_client_opts opts = {.url = a->url, .authkey_file = a->authkey, .name = "taskworker", .connect_timeout_ms = a->config.connect_ms};
+    int64_t until = now_ms() + a->config.connect_ms;
+    troupe_client_opts opts = {
+        .url = a->url, .authkey_file = a->authkey, .name = "taskworker", .connect_timeout_ms = a->config.connect_ms};
     if (opts.connect_timeout_ms == 0)
         opts.connect_timeout_ms = 1; /* 0 is the client's own default */
     troupe_status st = troupe_client_open(&c, &opts);
+    int code = st == TROUPE_OK ? wait_for_queue(a, c, until) : no_master(a, st);
     troupe_client_close(&c);
-    return st == TROUPE_OK ? EXIT_SUCCESS : no_master(a, st);
+    return code;
 }
 
 /* What the workers have said at their ends. One that is stopped, or was killed too often, says nothing that counts. */
@@ -382,7 +422,10 @@ static int run(troupe_system *sys, struct args *a, bool *stuck) {
 
 int main(int argc, char **argv) {
     static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
-    struct args a = {.config = {.sleep_ms = 1000, .idle_ms = 1000, .connect_ms = 10000}, .kind = TROUPE_PROCESS, .url = TASK_URL, .workers = 1};
+    struct args a = {.config = {.sleep_ms = 1000, .idle_ms = 1000, .connect_ms = 10000},
+                     .kind = TROUPE_PROCESS,
+                     .url = TASK_URL,
+                     .workers = 1};
     argp_err_exit_status = EX_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (a.config.credit == 0)

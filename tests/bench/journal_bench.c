@@ -4,7 +4,8 @@
  * The durable log against its disk: records confirmed after fdatasync with 1, 64 and 256 in flight, between runs of a
  * bare append and fdatasync of 4 KiB and 64 KiB to the same file system; the same at level written; the owner's time for
  * an append; and recovery. The works take turns in each round, and medians over the rounds are printed, since a disk's
- * speed changes from second to second. Use: journal_bench [--json] [--rounds=N] [--seconds=S] [DIR] */
+ * speed changes from second to second. Use:
+ * journal_bench [--json] [--rounds=N] [--seconds=S] [--only=TEXT] [DIR] */
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -245,9 +246,12 @@ static void report(struct work *w, int rounds, bool json) {
 int main(int argc, char **argv) {
     bool json = false;
     int rounds = 5;
+    const char *only = "";
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             json = true;
+        else if (strncmp(argv[i], "--only=", 7) == 0)
+            only = argv[i] + 7;
         else if (sscanf(argv[i], "--rounds=%d", &rounds) != 1 && sscanf(argv[i], "--seconds=%lf", &seconds) != 1)
             snprintf(dir, sizeof dir, "%s/journal_bench.tmp", argv[i]);
     }
@@ -260,6 +264,8 @@ int main(int argc, char **argv) {
     /* Round 0 warms up. */
     for (int r = -1; r < rounds; r++) {
         for (struct work *w = works; w < works + WORKS; w++) {
+            if (!strstr(w->name, only))
+                continue;
             double result = w->run(w);
             percentiles();
             if (r < 0)
@@ -270,7 +276,8 @@ int main(int argc, char **argv) {
         }
     }
     for (struct work *w = works; w < works + WORKS; w++)
-        report(w, rounds, json);
+        if (strstr(w->name, only))
+            report(w, rounds, json);
     free(latencies);
     return EXIT_SUCCESS;
 }

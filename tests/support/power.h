@@ -263,6 +263,13 @@ static inline void power_begin(struct power_generation *g, struct power *p) {
                                       power_fsync, power_ftruncate, power_allocate, power_rename,  power_unlink};
 }
 
+/* So many of a hundred syncs fail. */
+static inline void power_sync_fails(struct power *p, unsigned of_hundred) {
+    pthread_mutex_lock(&p->lock);
+    p->sync_fails = of_hundred;
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* The process dies: from here on it changes nothing. */
 static inline void power_kill(struct power_generation *g) {
     pthread_mutex_lock(&g->power->lock);

@@ -12,6 +12,7 @@ enum { CHAINS = 40, ROUNDS = 25, STEPS = 60 };
 struct chain {
     struct log l;
     struct power p;
+    uint64_t seed;
     uint64_t confirmed[64 * 1024]; /* lsn of record i, modulo */
     uint64_t starts[4096];         /* first record of a segment, modulo */
     uint64_t dropped;              /* records below may be gone */
@@ -35,7 +36,7 @@ static troupe_status replay(void *ctx, struct trp_slice record, uint64_t lsn, ui
 static void append(struct chain *c) {
     struct log *l = &c->l;
     uint64_t segment = trp_journal_newest(l->j);
-    troupe_status st = log_append_must(l, power_random(&c->p, 4) == 0);
+    troupe_status st = log_append_must(l, log_random(&c->seed, 4) == 0);
     if (st != TROUPE_OK)
         return; /* full, for a while */
     c->confirmed[(l->next - 1) % LSNS] = l->lsn;
@@ -57,12 +58,12 @@ static void drop(struct chain *c) {
 
 static void step(struct chain *c) {
     static const unsigned levels[] = {TRP_JOURNAL_SYNCED, TRP_JOURNAL_SYNCED, TRP_JOURNAL_WRITTEN, TRP_JOURNAL_NOTHING};
-    for (uint64_t n = power_random(&c->p, 12); n; n--)
+    for (uint64_t n = log_random(&c->seed, 12); n; n--)
         append(c);
-    if (power_random(&c->p, 10) == 0)
+    if (log_random(&c->seed, 10) == 0)
         drop(c);
-    trp_journal_commit(c->l.j, levels[power_random(&c->p, 4)]);
-    for (uint64_t n = power_random(&c->p, 400); n; n--)
+    trp_journal_commit(c->l.j, levels[log_random(&c->seed, 4)]);
+    for (uint64_t n = log_random(&c->seed, 400); n; n--)
         sched_yield();
 }
 
@@ -89,16 +90,16 @@ static void round_run(struct chain *c) {
     power_begin(&g, &c->p);
     l->opts.sys = &g.sys;
     memset(c->starts, 0xff, sizeof c->starts);
-    c->p.sync_fails = 0; /* an open that fails is no news */
+    power_sync_fails(&c->p, 0); /* an open that fails is no news */
     log_open(l);
     check(c);
     c->survives = l->replayed; /* recovery made it durable */
-    c->p.sync_fails = power_random(&c->p, 3) == 0 ? 10 : 0;
-    for (uint64_t n = power_random(&c->p, STEPS); n; n--)
+    power_sync_fails(&c->p, log_random(&c->seed, 3) == 0 ? 10 : 0);
+    for (uint64_t n = log_random(&c->seed, STEPS); n; n--)
         step(c);
-    uint64_t event = power_random(&c->p, 8);
+    uint64_t event = log_random(&c->seed, 8);
     if (event == 0) {
-        c->p.sync_fails = 0;
+        power_sync_fails(&c->p, 0);
         uint64_t next = l->next;
         log_close(l);
         c->survives = next;
@@ -116,12 +117,12 @@ static void round_run(struct chain *c) {
 }
 
 START_TEST(what_is_confirmed_survives) {
-    uint64_t seed = log_seed() + (uint64_t)_i;
     memset(&chain, 0, sizeof chain);
+    chain.seed = log_seed() + (uint64_t)_i;
     log_make_hasty(&chain.l);
     chain.l.owner.replay = replay;
-    power_init(&chain.p, chain.l.path, seed);
-    chain.l.opts.segment_bytes = 2000 + power_random(&chain.p, 20000);
+    power_init(&chain.p, chain.l.path, chain.seed);
+    chain.l.opts.segment_bytes = 2000 + log_random(&chain.seed, 20000);
     chain.l.opts.lazy_ms = 3;
     chain.l.opts.retry_ms = 1;
     for (int i = 0; i < ROUNDS; i++)
