@@ -312,7 +312,7 @@ static void tells_how_its_send_ends(troupe_self *self, void *arg) {
 }
 
 /* Waits in line for a mailbox that closes, or whose actor ends. */
-static void line_ends(int kind, bool killed, troupe_status expected) {
+static void line_ends(int kind, bool killed) {
     troupe_ref ref = spawn_holding(kind, TROUPE_PARK, 0);
     struct try_it it = {ref, troupe_self_ref(me)};
     troupe_msg *m = held();
@@ -321,20 +321,22 @@ static void line_ends(int kind, bool killed, troupe_status expected) {
     troupe_ref sender = spawn(TROUPE_COROUTINE, tells_how_its_send_ends, &it, sizeof it);
     ck_assert_int_eq(hear(), 100);
     ck_assert_int_eq(killed ? troupe_kill(me, ref) : troupe_close(me, ref), TROUPE_OK);
-    ck_assert_int_eq(hear(), expected);
+    int64_t st = hear();
+    ck_assert(st == TROUPE_CLOSED || (killed && st == TROUPE_NOT_FOUND)); /* it may have come too late to stand in line */
     ends(sender, TROUPE_END_NORMAL);
+    if (!killed)
+        ck_assert_int_eq(troupe_kill(me, ref), TROUPE_OK); /* before its question is answered by being freed */
     troupe_msg_free(&m);
-    ck_assert_int_eq(troupe_kill(me, ref) <= TROUPE_NOT_FOUND, 1);
     ends(ref, TROUPE_END_KILLED);
 }
 
 START_TEST(closing_sends_those_in_line_away) {
-    line_ends(_i, false, TROUPE_CLOSED);
+    line_ends(_i, false);
 }
 END_TEST
 
 START_TEST(killing_sends_those_in_line_away) {
-    line_ends(_i, true, TROUPE_CLOSED);
+    line_ends(_i, true);
 }
 END_TEST
 

@@ -396,7 +396,7 @@ START_TEST(each_random_death_is_reported_once) {
     ck_assert_uint_eq(count_fds(nursery()), at_nursery);
     for (int i = 0; i < 1000 && count_fds(getpid()) > fds; i++)
         short_pause(); /* the steward closes channels in its own time */
-    ck_assert_uint_eq(count_fds(getpid()), fds);
+    ck_assert_uint_le(count_fds(getpid()), fds);
 }
 END_TEST
 
