@@ -10,12 +10,14 @@
 
 #include <stdbool.h>
 
-enum { TRP_SPIN_EXPLORE = 64 };
+enum { TRP_SPIN_EXPLORE = 64, TRP_SPIN_EXPLORE_WORSE = 512 };
 
-/* `slept` and `spun`: what either way lately took; `most`: spinning for longer does not pay; `turn` counts. */
+/* `slept` and `spun`: what either way lately took; `most`: spinning for longer does not pay; `turn` counts. The other way
+ * is tried less often when it lately took more than twice as long: the trial itself costs that. */
 static inline bool trp_spin_choose(unsigned slept, unsigned spun, unsigned most, unsigned *turn) {
     bool spin = spun <= slept && spun <= most;
-    return ++*turn % TRP_SPIN_EXPLORE ? spin : !spin;
+    bool much_worse = (spin ? slept : spun) / 2 > (spin ? spun : slept);
+    return ++*turn % (much_worse ? TRP_SPIN_EXPLORE_WORSE : TRP_SPIN_EXPLORE) ? spin : !spin;
 }
 
 /* One more observation, which counts half. */

@@ -233,6 +233,19 @@ static double median(double *v, int n) {
     return v[n / 2];
 }
 
+/* Round by round, since the disk is the same only within one. */
+static void report_ratio(const struct work *w, const struct work *bare_work, int rounds, bool json) {
+    double ratios[ROUNDS_MOST];
+    for (int r = 0; r < rounds; r++)
+        ratios[r] = w->results[r] / bare_work->results[r];
+    double middle = median(ratios, rounds);
+    if (json)
+        printf("{\"work\":\"%s\",\"to\":\"%s\",\"ratio\":%.2f,\"min\":%.2f,\"max\":%.2f}\n", w->name, bare_work->name, middle,
+               ratios[0], ratios[rounds - 1]);
+    else
+        printf("%s: %.2f times the %s (%.2f to %.2f)\n", w->name, middle, bare_work->name, ratios[0], ratios[rounds - 1]);
+}
+
 static void report(struct work *w, int rounds, bool json) {
     double result = median(w->results, rounds), middle = median(w->p50, rounds), late = median(w->p99, rounds);
     if (json)
@@ -274,6 +287,10 @@ int main(int argc, char **argv) {
             w->p50[r] = p50;
             w->p99[r] = p99;
         }
+    }
+    if (!*only) {
+        report_ratio(&works[1], &works[0], rounds, json);
+        report_ratio(&works[4], &works[3], rounds, json);
     }
     for (struct work *w = works; w < works + WORKS; w++)
         if (strstr(w->name, only))

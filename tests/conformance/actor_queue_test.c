@@ -13,15 +13,6 @@
 
 #include "tests/support/actors.h"
 
-#ifdef __SANITIZE_THREAD__
-/* libuv closes descriptors, and the journal opens them, by calls that ThreadSanitizer does not see: it takes the number of a
- * socket that a worker had for that socket still, when the broker's thread closes a file of the same number. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void) {
-    return "race:^close$\n";
-}
-#endif
-
 static char url[96], dir[64];
 static troupe_broker *broker;
 static pthread_t broker_thread;
@@ -318,7 +309,7 @@ static void gets(troupe_self *self, void *arg) {
     if (st == TROUPE_OK && troupe_msg_int(m, &n))
         st = troupe_ack(self, &m);
     say(self, test, st == TROUPE_OK ? n : -1);
-    say(self, test, troupe_get(self, "task", TROUPE_FOREVER, &m)); /* kept to the end */
+    say(self, test, troupe_get(self, "task", TROUPE_FOREVER, &m));   /* kept to the end */
     say(self, test, troupe_get(self, "result", TROUPE_FOREVER, &m)); /* CLOSED */
 }
 
@@ -365,7 +356,8 @@ static void puts_some(troupe_self *self, void *arg) {
     troupe_ref test = *(troupe_ref *)arg;
     troupe_level level = TROUPE_LEVEL_DEFAULT;
     uint8_t headers[] = {0x81, 0xa1, 'k', 0x07};
-    troupe_put_opts plain = {.headers = {.kind = TROUPE_PACKED, .data = headers, .size = sizeof headers}, .priority = TROUPE_PRIORITY(0)};
+    troupe_put_opts plain = {.headers = {.kind = TROUPE_PACKED, .data = headers, .size = sizeof headers},
+                             .priority = TROUPE_PRIORITY(0)};
     say(self, test, troupe_put(self, "task", troupe_int(1), NULL, &level));
     say(self, test, level);
     say(self, test, troupe_put(self, "task", troupe_int(2), &plain, NULL)); /* overtakes the first */
@@ -379,8 +371,8 @@ static void puts_some(troupe_self *self, void *arg) {
 START_TEST(puts_and_hears_what_it_is_worth) {
     troupe_ref test = troupe_self_ref(me);
     troupe_ref ref = spawn(_i, puts_some, &test, sizeof test);
-    static const int expected[] = {TROUPE_OK, TROUPE_LEVEL_SYNCED, TROUPE_OK, TROUPE_OK, TROUPE_OK, TROUPE_NOT_FOUND,
-                                   TROUPE_INVALID, TROUPE_INVALID};
+    static const int expected[] = {TROUPE_OK, TROUPE_LEVEL_SYNCED, TROUPE_OK,      TROUPE_OK,
+                                   TROUPE_OK, TROUPE_NOT_FOUND,    TROUPE_INVALID, TROUPE_INVALID};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
         ck_assert_int_eq(hear(), expected[i]);
     ends(ref, TROUPE_END_NORMAL);
@@ -405,8 +397,8 @@ static void submits_many(troupe_self *self, void *arg) {
     say(self, test, troupe_put_wait(self, PATIENCE_MS));
     (void)!troupe_submit(self, "nowhere", troupe_int(1), NULL);
     (void)!troupe_submit(self, "task", troupe_int(MANY), NULL);
-    say(self, test, troupe_put_wait(self, PATIENCE_MS)); /* NOT_FOUND */
-    say(self, test, troupe_put_wait(self, PATIENCE_MS)); /* told */
+    say(self, test, troupe_put_wait(self, PATIENCE_MS));            /* NOT_FOUND */
+    say(self, test, troupe_put_wait(self, PATIENCE_MS));            /* told */
     (void)!troupe_submit(self, "task", troupe_int(MANY + 1), NULL); /* its end waits for it */
 }
 
@@ -446,7 +438,8 @@ static void squares(troupe_self *self, void *arg) {
         snprintf(id, sizeof id, "task-%lld", (long long)n);
         if (troupe_msg_deliveries(m) > 1)
             say(self, test, n);
-        if (troupe_ack_with(self, &m, n == -1 ? "nowhere" : "result", troupe_int(n * n), &(troupe_put_opts){.id = id}) != TROUPE_OK)
+        if (troupe_ack_with(self, &m, n == -1 ? "nowhere" : "result", troupe_int(n * n), &(troupe_put_opts){.id = id}) !=
+            TROUPE_OK)
             troupe_msg_free(&m);
         if (n == -1)
             say(self, test, troupe_put_wait(self, PATIENCE_MS));
@@ -586,12 +579,21 @@ END_TEST
 
 int main(void) {
     Suite *s = suite_create("actor_queue");
-    const TTest *const every[] = {settles_in_every_way, what_a_body_keeps_goes_back_when_it_returns, credit_is_the_bound,
-                                  a_queue_that_is_not_there_is_said, a_queue_that_is_deleted_is_said_once,
-                                  consuming_ends_and_the_rest_stays, consumers_come_back_after_the_broker, gets_one_at_a_time,
-                                  a_get_finds_the_broker_again, puts_and_hears_what_it_is_worth, submits_many_and_hears_once,
-                                  acknowledges_by_results, a_task_without_a_result_comes_again,
-                                  each_result_once_though_the_broker_restarts, one_mailbox_for_queues_and_actors};
+    const TTest *const every[] = {settles_in_every_way,
+                                  what_a_body_keeps_goes_back_when_it_returns,
+                                  credit_is_the_bound,
+                                  a_queue_that_is_not_there_is_said,
+                                  a_queue_that_is_deleted_is_said_once,
+                                  consuming_ends_and_the_rest_stays,
+                                  consumers_come_back_after_the_broker,
+                                  gets_one_at_a_time,
+                                  a_get_finds_the_broker_again,
+                                  puts_and_hears_what_it_is_worth,
+                                  submits_many_and_hears_once,
+                                  acknowledges_by_results,
+                                  a_task_without_a_result_comes_again,
+                                  each_result_once_though_the_broker_restarts,
+                                  one_mailbox_for_queues_and_actors};
     const TTest *const once[] = {what_a_dead_process_had_comes_back, coroutines_park_alone};
     TCase *c = tcase_create("every kind");
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
