@@ -46,7 +46,7 @@ static troupe_status thread_start(struct trp_actor *a) {
 }
 
 static void thread_resume(struct trp_actor *a) {
-    trp_bell_ring(&a->worker->bell);
+    trp_loop_wake(&a->worker->loop);
 }
 
 static bool thread_park(troupe_self *self, int64_t deadline) {

@@ -64,7 +64,7 @@ static void inbound_push(struct trp_worker *w, struct trp_actor *a) {
         /* Sequentially consistent: before the look at asleep. */
     } while (!atomic_compare_exchange_weak(&w->inbound, &head, a));
     if (atomic_load(&w->asleep) && atomic_exchange(&w->asleep, false))
-        trp_bell_ring(&w->bell);
+        trp_loop_wake(&w->loop);
 }
 
 /* All at once, so that nothing can come in between; then turned round into the order of arrival. */
@@ -216,8 +216,6 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
     snprintf(w->name, sizeof w->name, "%s", name);
     trp_bus_init(&w->bus, w);
     troupe_status st = trp_loop_init(&w->loop);
-    if (st == TROUPE_OK && (st = trp_bell_open(&w->bell, &w->loop)) != TROUPE_OK)
-        trp_loop_fini(&w->loop);
     if (st != TROUPE_OK) {
         trp_free(w);
         return st;
@@ -232,7 +230,6 @@ void trp_worker_free(struct trp_worker *w) {
     if (!w)
         return;
     trp_assert(!w->ready.head && !atomic_load(&w->inbound) && !w->timers.first);
-    trp_bell_close(&w->bell);
     trp_loop_fini(&w->loop);
     trp_free(w);
 }
@@ -247,7 +244,7 @@ void trp_worker_join(struct trp_worker *w) {
     if (!w || !w->running)
         return;
     atomic_store(&w->stop, true);
-    trp_bell_ring(&w->bell);
+    trp_loop_wake(&w->loop);
     pthread_join(w->thread, NULL);
     w->running = false;
 }

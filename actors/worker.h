@@ -14,7 +14,6 @@
 #define TRP_WORKER_H
 
 #include "actors/actor.h"
-#include "actors/bell.h"
 #include "actors/bus.h"
 #include "actors/fiber.h"
 #include "actors/timer.h"
@@ -27,7 +26,6 @@ struct trp_queue {
 /* (o) the worker's thread, (c) constant, (a) any thread */
 struct trp_worker {
     struct trp_loop loop;              /* (o) */
-    struct trp_bell bell;              /* (a) rung by others when it is asleep */
     troupe_system *sys;                /* (c) */
     struct trp_queue ready;            /* (o) */
     struct trp_timers timers;          /* (o) */

@@ -38,11 +38,6 @@ static void on_check(uv_check_t *check) {
     trp_loop_flush(l);
 }
 
-/* To come out of the wait is all it is for: check does the rest. */
-static void on_wake(uv_async_t *wake) {
-    (void)wake;
-}
-
 static void on_waited(uv_timer_t *wait) {
     (void)wait;
 }
@@ -61,7 +56,9 @@ static int open_handles(struct trp_loop *l) {
     l->prepare.data = l->check.data = l;
     uv_prepare_start(&l->prepare, on_prepare);
     uv_check_start(&l->check, on_check);
-    return uv_async_init(&l->uv, &l->wake, on_wake);
+    int err = trp_bell_open(&l->wake, &l->uv);
+    l->wakes = err == 0;
+    return err;
 }
 
 troupe_status trp_loop_init(struct trp_loop *l) {
@@ -91,7 +88,6 @@ static void run_out(struct trp_loop *l) {
     trp_loop_flush(l);
     uv_unref((uv_handle_t *)&l->prepare);
     uv_unref((uv_handle_t *)&l->check);
-    uv_unref((uv_handle_t *)&l->wake);
     uv_run(&l->uv, UV_RUN_DEFAULT);
 }
 
@@ -99,8 +95,8 @@ static void close_handles(struct trp_loop *l) {
     uv_close((uv_handle_t *)&l->prepare, NULL);
     uv_close((uv_handle_t *)&l->check, NULL);
     uv_close((uv_handle_t *)&l->wait, NULL);
-    if (l->wake.type == UV_ASYNC && uv_is_active((uv_handle_t *)&l->wake))
-        uv_close((uv_handle_t *)&l->wake, NULL);
+    if (l->wakes)
+        trp_bell_close(&l->wake);
     uv_run(&l->uv, UV_RUN_DEFAULT);
 }
 
@@ -135,6 +131,6 @@ void trp_loop_once(struct trp_loop *l, int64_t ms) {
 }
 
 void trp_loop_wake(struct trp_loop *l) {
-    /* It can't fail on a handle that is open, and is safe in a signal handler. */
-    uv_async_send(&l->wake);
+    /* To come out of the wait is all it is for: check does the rest. */
+    trp_bell_ring(&l->wake);
 }

@@ -15,6 +15,7 @@
 #define TRP_LOOP_H
 
 #include <uv.h>
+#include "transports/bell.h"
 #include "transports/buf.h"
 #include "transports/outbox.h"
 
@@ -27,7 +28,7 @@ struct trp_loop {
     uv_loop_t uv;
     uv_prepare_t prepare;      /* flushes what timers and other early callbacks wrote */
     uv_check_t check;          /* runs the turn hook, then flushes */
-    uv_async_t wake;
+    struct trp_bell wake;
     uv_timer_t wait;           /* bounds trp_loop_once */
     struct trp_link *dirty;    /* links with output not yet given to the kernel, first touched first */
     struct trp_link **dirty_end;
@@ -37,7 +38,7 @@ struct trp_loop {
     unsigned owned;            /* links and listeners that nobody has closed yet */
     void (*turn)(void *ctx);   /* may be NULL; runs once a turn before the writes, and after trp_loop_wake */
     void *turn_ctx;
-    bool open;
+    bool open, wakes;
 };
 
 TROUPE_NODISCARD troupe_status trp_loop_init(struct trp_loop *l);

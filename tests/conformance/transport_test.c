@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -672,6 +673,36 @@ START_TEST(wake_comes_from_any_thread) {
 }
 END_TEST
 
+enum { WAKES = 20000 };
+static atomic_int asked, heard;
+
+/* The next wake comes as soon as the last one was heard: often while the other side is still about to sleep. */
+static void *wake_again_and_again(void *ctx) {
+    for (int i = 1; i <= WAKES; i++) {
+        atomic_store(&asked, i);
+        trp_loop_wake(&rig.loop);
+        while (atomic_load(&heard) < i)
+            sched_yield();
+    }
+    return ctx;
+}
+
+static void hear_what_is_asked(void *ctx) {
+    (void)ctx;
+    atomic_store(&heard, atomic_load(&asked));
+}
+
+/* A lost one hangs here until the test's deadline. */
+START_TEST(no_wake_is_lost) {
+    pthread_t t;
+    rig.loop.turn = hear_what_is_asked;
+    ck_assert_int_eq(pthread_create(&t, NULL, wake_again_and_again, NULL), 0);
+    while (atomic_load(&heard) < WAKES)
+        trp_loop_once(&rig.loop, -1);
+    pthread_join(t, NULL);
+}
+END_TEST
+
 START_TEST(once_waits_as_told) {
     uint64_t start = uv_hrtime();
     trp_loop_once(&rig.loop, 0);
@@ -765,7 +796,8 @@ int main(void) {
     };
     const TTest *const closing[] = {closing_in_up, closing_in_a_diallers_up, closing_in_frame, closing_in_drained,
                                     everything_is_harmless_in_down};
-    const TTest *const loop[] = {wake_comes_from_any_thread, once_waits_as_told, a_turn_that_ran_a_timer_does_not_wait};
+    const TTest *const loop[] = {wake_comes_from_any_thread, no_wake_is_lost, once_waits_as_told,
+                                 a_turn_that_ran_a_timer_does_not_wait};
     add_all(new_case(s, "normal"), normal, sizeof normal / sizeof *normal, 1);
     /* With and without a flush. */
     add_all(new_case(s, "closing"), closing, sizeof closing / sizeof *closing, 2);

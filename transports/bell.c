@@ -3,8 +3,9 @@
  *
  * An eventfd in the loop's epoll set. `rung` spares the system call to whoever comes second. It is taken back before
  * the turn looks at what it was rung for, so whoever comes after that look rings again. */
-#include "actors/bell.h"
+#include "transports/bell.h"
 
+#include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -21,18 +22,20 @@ static void on_ring(uv_poll_t *poll, int status, int events) {
     (void)atomic_exchange(&b->rung, false);
 }
 
-troupe_status trp_bell_open(struct trp_bell *b, struct trp_loop *loop) {
+int trp_bell_open(struct trp_bell *b, uv_loop_t *loop) {
     b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (b->fd < 0)
-        return TROUPE_SYSTEM;
-    if (uv_poll_init(&loop->uv, &b->poll, b->fd) != 0) {
+        return uv_translate_sys_error(errno);
+    int err = uv_poll_init(loop, &b->poll, b->fd);
+    if (err) {
         close(b->fd);
-        return TROUPE_SYSTEM;
+        return err;
     }
     b->poll.data = b;
     atomic_init(&b->rung, false);
     uv_poll_start(&b->poll, UV_READABLE, on_ring);
-    return TROUPE_OK;
+    uv_unref((uv_handle_t *)&b->poll);
+    return 0;
 }
 
 static void on_closed(uv_handle_t *handle) {
