@@ -174,6 +174,10 @@ class Output:
             self._news.wait_for(lambda: enough(self._lines) or self._ended, seconds(timeout))
             return bool(enough(self._lines))
 
+    def drain(self):
+        """After the program's end: waits for what it wrote before, unless a child of it keeps the pipe open."""
+        self._thread.join(seconds(1))
+
     def close(self):
         self._thread.join(seconds(5))
         if not self._thread.is_alive():
@@ -200,9 +204,12 @@ class Program:
     def wait(self, timeout=10):
         """Waits for its end, and gives the exit code; negative: the signal."""
         try:
-            return self.process.wait(seconds(timeout))
+            code = self.process.wait(seconds(timeout))
         except subprocess.TimeoutExpired:
             self.case.fail(f"{self.name} does not end\n{self.report()}")
+        self.out.drain()
+        self.err.drain()
+        return code
 
     def wait_line(self, pattern, timeout=10, err=False):
         """Waits for a line of its output that matches, and gives the match."""
