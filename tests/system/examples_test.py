@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each example is run and says what it should: one entry of EXAMPLES for each, in the order of their names. Another example is another entry."""
+
+import os
+import re
+import subprocess
+
+from harness import BIN, Case, main, seconds
+
+# program: what is expected of it. `out`: its output, lines in order; a line that begins with "~" is a regular expression.
+# Optional: `args`, `input`, `code` (its exit status), `unordered` (the lines come in any order), `seconds` (at most so many).
+EXAMPLES = {
+    "hello": {
+        "out": """\
+Hello world, says a coroutine.
+Hello world, says a thread.
+Hello world, says a process.
+""",
+    },
+}
+
+
+def line_is(said, expected):
+    return bool(re.fullmatch(expected[1:], said)) if expected.startswith("~") else said == expected
+
+
+def matches(said, expected, unordered):
+    said, expected = said.splitlines(), expected.splitlines()
+    if not unordered:
+        return len(said) == len(expected) and all(map(line_is, said, expected))
+    for line in expected:
+        found = next((s for s in said if line_is(s, line)), None)
+        if found is None:
+            return False
+        said.remove(found)
+    return not said
+
+
+def run(name, example):
+    return subprocess.run([os.path.join(BIN, name), *example.get("args", [])], input=example.get("input", ""), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=seconds(example.get("seconds", 10)))
+
+
+class Examples(Case):
+    def test_each_says_what_it_should(self):
+        for name, example in EXAMPLES.items():
+            with self.subTest(name):
+                done = run(name, example)
+                self.assertEqual(done.returncode, example.get("code", 0), done.stderr)
+                self.assertTrue(matches(done.stdout, example["out"], example.get("unordered", False)),
+                                f"{name} said\n{done.stdout}and should have said\n{example['out']}")
+
+    def test_the_table_is_in_order(self):
+        self.assertEqual(list(EXAMPLES), sorted(EXAMPLES))
+
+    def test_other_output_is_noticed(self):
+        self.assertFalse(matches("a\nb\n", "b\na\n", False))
+        self.assertTrue(matches("a\nb\n", "b\n~[a]\n", True))
+        self.assertFalse(matches("a\nb\nb\n", "b\na\n", True))
+        self.assertFalse(matches("a\n", "a\nb\n", True))
+
+
+if __name__ == "__main__":
+    main()
