@@ -70,6 +70,7 @@ struct trp_core_opts {
     size_t max_payload;            /* told in WELCOME by the shell; PUB payloads above it: ERR TOO_BIG; 0: 1 MiB */
     uint64_t seed;                 /* for hash tables (collision attacks) */
     bool queues;                   /* keep queues, too */
+    uint64_t max_hand;             /* of a queue's consumer: trp_queues_opts */
 };
 
 struct trp_core_stats {

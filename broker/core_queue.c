@@ -55,7 +55,7 @@ static troupe_status on_record(void *ctx, struct trp_slice head, struct trp_slic
 /* ---- the set ---- */
 
 troupe_status trp_core_queues_open(struct trp_core *c) {
-    struct trp_queues_opts opts = {.seed = c->opts.seed};
+    struct trp_queues_opts opts = {.seed = c->opts.seed, .max_hand = c->opts.max_hand};
     struct trp_queue_sink sink = {on_deliver, on_lapsed, on_empty, on_ended, c->sink.record ? on_record : NULL};
     return trp_queues_new(&c->queues, &opts, &sink, c);
 }

@@ -26,7 +26,8 @@
  *   - ready messages go out by priority (0 first, 9 last), within a priority in the order they were put; what comes back
  *     from a hand or a delay takes its old place. The consumer served is the one that has least in hand, among equals
  *     the longest idle; a pull counts as a consumer that wants one;
- *   - never more than `credit` in a hand, and after every event nothing is ready while somebody could be given it
+ *   - never more than `credit` in a hand, nor one more pushed to a hand that has max_hand bytes; and after every event nothing
+ *     is ready while somebody could be given it
  *     (unless the queue is paused, or what stands before it has expired in such numbers that the next tick goes on);
  *   - an ack counts for the delivery it names: after a time-out the old token is refused, whoever has the message now;
  *   - a message is never lost without being counted: `put` is acked, dropped, purged, dead or still here;
@@ -143,6 +144,7 @@ struct trp_queue_stat {
 
 struct trp_queues_opts {
     uint32_t max_queues; /* 0: 10,000 */
+    uint64_t max_hand;   /* bytes in one hand, 256 a message beside its own; 0: no bound */
     uint64_t seed;       /* of the hash tables (collision attacks) */
 };
 

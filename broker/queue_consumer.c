@@ -10,7 +10,7 @@
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
-enum { EXPIRED_MOST = 64, ROOM_MIN = 16 };
+enum { EXPIRED_MOST = 64, ROOM_MIN = 16, MESSAGE_EXTRA = 256 };
 
 /* ---- the heap of those that want something ---- */
 
@@ -56,8 +56,10 @@ static void heap_remove(struct trp_queue *q, struct trp_consumer *c) {
         settle(q, i, last);
 }
 
+/* What it may be pushed is bounded in bytes, too: all of it may wait in its connection's output, which is bounded. A pull is
+ * asked for one at a time, and an empty hand takes anything. */
 static bool wants_more(const struct trp_consumer *c) {
-    return !c->starved && (c->pulling || c->holding < c->credit);
+    return !c->starved && (c->pulling || (c->holding < c->credit && c->bytes < c->set->max_hand));
 }
 
 void trp_consumer_reorder(struct trp_consumer *c) {
@@ -136,6 +138,7 @@ static void hold(struct trp_consumer *c, struct trp_queue_item *it, struct trp_w
     c->ring[it->token & c->mask] = it;
     trp_queue_items_push(&c->hand, it);
     c->holding++;
+    c->bytes += it->size + MESSAGE_EXTRA;
     q->messages[TRP_QUEUE_HELD]++;
     q->bytes += it->size;
     arm(c, it->deadline);
@@ -147,6 +150,7 @@ void trp_consumer_unhold(struct trp_queue_item *it) {
     c->ring[it->token & c->mask] = NULL;
     trp_queue_items_remove(&c->hand, it);
     c->holding--;
+    c->bytes -= it->size + MESSAGE_EXTRA;
     c->starved = false;
     q->messages[TRP_QUEUE_HELD]--;
     q->bytes -= it->size;

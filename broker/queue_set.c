@@ -100,6 +100,7 @@ troupe_status trp_queues_new(struct trp_queues **out, const struct trp_queues_op
     s->ctx = ctx;
     s->key = trp_hash_key(opts->seed);
     s->max_queues = opts->max_queues ? opts->max_queues : QUEUES_DEFAULT;
+    s->max_hand = opts->max_hand ? opts->max_hand : UINT64_MAX;
     s->next_seq = s->next_queue = 1;
     trp_timers_init(&s->timers, rank_of);
     *out = s;

@@ -32,6 +32,7 @@ struct trp_consumer {
     struct trp_timer timer;      /* its next deadline, or earlier */
     struct trp_queue_items hand; /* by ack deadline: all have the same time-out, so by delivery and touch */
     uint32_t holding, credit;
+    uint64_t bytes;   /* in hand, as max_hand counts them */
     uint32_t open_at; /* its place among those that want something, or TRP_NOT_OPEN */
     bool pulling;
     bool starved; /* there was no memory for one more in hand */
@@ -72,6 +73,7 @@ struct trp_queues {
     void *ctx;
     struct trp_hash_key key;
     uint32_t max_queues;
+    uint64_t max_hand;
     bool draining;
     struct trp_table names;
     struct trp_queue *first, *last;

@@ -296,7 +296,10 @@ static troupe_status open_gate(struct troupe_broker *b, const char **why) {
 }
 
 static troupe_status open_core(struct troupe_broker *b) {
-    struct trp_core_opts core = {.max_peers = b->opts.max_connections, .max_payload = b->opts.max_payload, .queues = true};
+    struct trp_core_opts core = {.max_peers = b->opts.max_connections,
+                                 .max_payload = b->opts.max_payload,
+                                 .queues = true,
+                                 .max_hand = b->opts.max_pending / 2};
     struct trp_sink sink = {sink_msg,   sink_ok,   sink_err,    sink_welcome, sink_pong,
                             sink_close, sink_item, sink_answer, sink_ended,   b->opts.data ? sink_record : NULL};
     if (getrandom(&core.seed, sizeof core.seed, 0) != sizeof core.seed)

@@ -40,6 +40,7 @@ static struct {
     troupe_status refuse, refuse_must; /* what the log says to the one and the other */
     bool begin;                        /* a segment begins with the next record */
     bool in_memory;                    /* there is no log */
+    uint64_t max_hand;
 } rig;
 
 /* ---- the trace ---- */
@@ -150,7 +151,8 @@ static inline void rig_drop_segment(uint64_t segment) {
 
 static inline void rig_open(void) {
     const struct trp_queue_sink sink = {rig_deliver, rig_lapsed, rig_empty, rig_ended, rig.in_memory ? NULL : rig_record};
-    ck_assert_int_eq(trp_queues_new(&rig.set, &(struct trp_queues_opts){.seed = 7}, &sink, NULL), TROUPE_OK);
+    ck_assert_int_eq(trp_queues_new(&rig.set, &(struct trp_queues_opts){.seed = 7, .max_hand = rig.max_hand}, &sink, NULL),
+                     TROUPE_OK);
 }
 
 static inline void rig_start(void) {

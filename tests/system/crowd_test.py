@@ -5,7 +5,8 @@ import selectors
 import socket
 import time
 
-from harness import KINDS, OK, PUB, SUB, Case, address, descriptors, dial, fib, for_each, main, raise_file_limit, reset, roomy, rss, seconds, until
+from harness import ACK, KINDS, OK, PUB, SUB, Case, address, descriptors, dial, fib, for_each, main, raise_file_limit, reset, roomy, rss, seconds, until
+from queue_peer import QueuePeer
 
 MiB = 1 << 20
 
@@ -164,6 +165,23 @@ class Storms(Case):
             broker.wait_line("slow", err=True)
             publisher.send([PUB, 1, ["news", None, None, 1]])
             self.assertEqual(publisher.expect(OK)[3], 1, "only the reader is left")
+
+    def test_a_consumer_with_credit_for_more_than_may_wait(self):
+        """A queue gives it what fits, and the rest as it acknowledges; it is not dropped, however late it reads."""
+        broker = self.broker("--max-pending=1M")
+        with QueuePeer(self, broker.url) as late, QueuePeer(self, broker.url) as other:
+            other.declare("large", durable=False)
+            sid = late.consume("large", credit=1000)
+            payloads = [b"%06d" % i + b"x" * 10000 for i in range(300)]
+            for i in range(0, len(payloads), 50):
+                self.assertEqual({e[0] for e in other.put_all("large", payloads[i:i + 50])}, {OK})
+            held = other.stat("large")["held"]
+            self.assertTrue(20 <= held <= 60, f"{held} in hand: half of what may wait")
+            for payload in payloads:
+                d = late.delivery()
+                self.assertEqual((d.sid, d.payload), (sid, payload))
+                late.send([ACK, d.sid, d.token])
+            until(lambda: other.waiting("large") == 0, 10, "all are acknowledged")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,55 @@ START_TEST(never_more_than_credit_in_hand) {
 }
 END_TEST
 
+static void put_bytes(size_t n) {
+    static const uint8_t zeros[2000];
+    uint64_t lsn;
+    ck_assert_int_eq(trp_queue_put(rig.q, rig.now, &(struct trp_queue_put){.raw = {zeros, n}}, &lsn), TROUPE_OK);
+}
+
+/* A message counts 256 beside its own bytes. */
+START_TEST(a_hand_has_a_bound_in_bytes) {
+    struct trp_consumer *a, *b;
+    rig_stop();
+    rig.max_hand = 2000;
+    rig_start();
+    struct trp_queue_config c = rig_config("q");
+    rig_use(&c);
+    rig_attach('a', 100), rig_attach('b', 100);
+    a = rig_at('a'), b = rig_at('b');
+    for (int i = 0; i < 8; i++)
+        put_bytes(744);
+    ck_assert_uint_eq(a->holding, 2);
+    ck_assert_uint_eq(b->holding, 2);
+    rig_ack('a', 1);
+    ck_assert_uint_eq(a->holding, 2);
+    rig_nack('b', 1, 0);
+    ck_assert_uint_eq(b->holding, 2);
+    ck_assert_int_eq(trp_consumer_pull(b, rig.now, TRP_QUEUE_NEVER), TROUPE_OK);
+    ck_assert_uint_eq(b->holding, 3); /* it asked for it */
+    rig_pass(30000);
+    ck_assert_uint_eq(a->holding, 2);
+    ck_assert_uint_eq(b->holding, 2);
+    rig_leave('a');
+    ck_assert_uint_eq(b->holding, 2);
+    ck_assert_str_eq(rig_counts(NULL), "5/2/0/0");
+}
+END_TEST
+
+START_TEST(an_empty_hand_takes_anything) {
+    rig_stop();
+    rig.max_hand = 1;
+    rig_start();
+    struct trp_queue_config c = rig_config("q");
+    rig_use(&c);
+    rig_attach('a', 100);
+    put_bytes(2000), put_bytes(1);
+    ck_assert_str_eq(rig_counts(NULL), "1/1/0/0");
+    rig_ack('a', 1);
+    ck_assert_str_eq(rig_counts(NULL), "0/1/0/0");
+}
+END_TEST
+
 START_TEST(the_one_with_least_in_hand_is_served) {
     rig_attach('a', 9), rig_attach('b', 9);
     rig_put("m1"), rig_put("m2"), rig_put("m3"), rig_put("m4");
@@ -516,9 +565,13 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("queue");
     const TTest *const order[] = {first_in_first_out, the_urgent_go_first, what_comes_back_takes_its_old_place};
-    const TTest *const credit[] = {never_more_than_credit_in_hand, the_one_with_least_in_hand_is_served,
+    const TTest *const credit[] = {never_more_than_credit_in_hand,
+                                   a_hand_has_a_bound_in_bytes,
+                                   an_empty_hand_takes_anything,
+                                   the_one_with_least_in_hand_is_served,
                                    among_equals_the_longest_idle_is_served,
-                                   a_long_held_message_does_not_get_in_the_way_of_tokens, credit_has_a_bound};
+                                   a_long_held_message_does_not_get_in_the_way_of_tokens,
+                                   credit_has_a_bound};
     const TTest *const pulls[] = {pulls_are_served_in_order, a_pull_ends_at_its_deadline, a_pull_and_credit_stand_in_one_line,
                                   a_puller_waits_and_works};
     const TTest *const acks[] = {an_ack_counts_for_its_delivery_only,  a_late_ack_is_refused,
