@@ -136,7 +136,7 @@ static troupe_status files_take(struct trp_journal *j, struct trp_recovery *r) {
 }
 
 static void positions_init(struct trp_journal *j, uint64_t end) {
-    j->writer.at = j->writer.synced = j->told = end;
+    j->writer.at = j->writer.synced = j->told = j->told_written = j->told_synced = end;
     atomic_init(&j->committed, end);
     atomic_init(&j->want_written, end);
     atomic_init(&j->want_synced, end);

@@ -74,6 +74,8 @@ struct trp_journal {
     unsigned gap_us[2];         /* (s) how long the bell lately is silent; [1] while we spin */
     unsigned rests;             /* (s) such choices */
     uint64_t marked;            /* (s) where a mark lies behind the end */
+    uint64_t told_written;      /* (s) levels as they were when the owner was last woken for one */
+    uint64_t told_synced;       /* (s) */
     pthread_t thread;           /* (o) */
 };
 

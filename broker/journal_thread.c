@@ -30,8 +30,13 @@ static uint64_t read_position(const atomic_ullong *position) {
 
 /* ---- telling ---- */
 
-static bool passed(uint64_t wanted, uint64_t before, uint64_t after) {
-    return wanted > before && after > before;
+/* Is somebody waiting for a position beyond what was told, and is there more to tell? A position may be wanted after it was
+ * reached: so this is asked again at every bell, behind which the wish is to be seen. */
+static bool tell_is_due(const atomic_ullong *wanted, uint64_t now, uint64_t *told) {
+    if (now <= *told || read_position(wanted) <= *told)
+        return false;
+    *told = now;
+    return true;
 }
 
 static bool state_store(struct trp_journal *j) {
@@ -65,8 +70,8 @@ static void publish(struct trp_journal *j) {
         level_store(&j->synced, w->synced);
         trp_backlog_release(&j->backlog, w->synced);
     }
-    tell |= passed(read_position(&j->want_written), written, now_written);
-    tell |= passed(read_position(&j->want_synced), synced, w->synced);
+    tell |= tell_is_due(&j->want_written, now_written, &j->told_written);
+    tell |= tell_is_due(&j->want_synced, w->synced, &j->told_synced);
     if (tell && j->owner.moved)
         j->owner.moved(j->ctx);
 }
@@ -223,6 +228,7 @@ static void serve(struct trp_journal *j) {
         return;
     if (write_and_sync(j))
         measure(j, now, synced);
+    publish(j);
     drop_step(j);
     if (j->spaceless && trp_journal_now() >= j->retry_at)
         reserve_try(j);

@@ -286,6 +286,7 @@ START_TEST(consumers_come_back_after_the_broker) {
     troupe_ref ref = consume(_i);
     put("task", ACK);
     ck_assert_int_eq(hear(), ACK);
+    nothing_in("task"); /* an ack on its way to a broker that goes would be one that was never given */
     broker_down();
     broker_up();
     troupe_status st = TROUPE_DISCONNECTED;
@@ -304,8 +305,11 @@ static void gets(troupe_self *self, void *arg) {
     troupe_ref test = *(troupe_ref *)arg;
     troupe_msg *m;
     int64_t n = -1;
-    say(self, test, troupe_get(self, "task", 10, &m)); /* TIMEOUT */
-    troupe_status st = troupe_get(self, "task", TROUPE_FOREVER, &m);
+    troupe_status st = TROUPE_DISCONNECTED;
+    while (st == TROUPE_DISCONNECTED) /* dialling may take longer */
+        st = troupe_get(self, "task", 10, &m);
+    say(self, test, st); /* TIMEOUT */
+    st = troupe_get(self, "task", TROUPE_FOREVER, &m);
     if (st == TROUPE_OK && troupe_msg_int(m, &n))
         st = troupe_ack(self, &m);
     say(self, test, st == TROUPE_OK ? n : -1);

@@ -8,6 +8,7 @@
 #include "tests/support/faults.h"
 #include "tests/support/log.h"
 #include "tests/support/run.h"
+#include <sched.h>
 
 static const char first_segment[] = "0000000000000001.log";
 
@@ -238,6 +239,26 @@ START_TEST(synced_may_be_asked_for_afterwards) {
         trp_journal_commit(l.j, TRP_JOURNAL_NOTHING);
         log_sync(&l);
     }
+    log_close(&l);
+    log_remove(&l);
+}
+END_TEST
+
+/* A wish that comes when all is synced already is told at its bell: else who waited would wait for ever. */
+START_TEST(what_was_reached_before_it_was_wanted_is_told) {
+    struct log l;
+    log_make(&l);
+    l.opts.lazy_ms = 1;
+    log_open(&l);
+    log_append(&l, 3);
+    trp_journal_commit(l.j, TRP_JOURNAL_NOTHING);
+    while (trp_journal_synced(l.j) < l.lsn)
+        sched_yield();
+    ck_assert_uint_eq(atomic_load(&l.moves), 0);
+    trp_journal_commit(l.j, TRP_JOURNAL_SYNCED);
+    log_wait_move(&l);
+    trp_journal_commit(l.j, TRP_JOURNAL_WRITTEN | TRP_JOURNAL_SYNCED);
+    log_wait_move(&l);
     log_close(&l);
     log_remove(&l);
 }
@@ -610,6 +631,7 @@ int main(void) {
                                    what_replay_says_ends_the_open};
     const TTest *const levels[] = {what_nobody_waits_for_is_written_and_later_synced,
                                    synced_may_be_asked_for_afterwards,
+                                   what_was_reached_before_it_was_wanted_is_told,
                                    written_is_told_before_the_sync,
                                    many_commits_share_one_sync,
                                    spinning_sees_what_waiting_sees,
