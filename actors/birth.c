@@ -62,6 +62,8 @@ troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opt
 }
 
 void trp_birth_free(struct trp_birth *b) {
+    if (b && b->luggage)
+        b->luggage_free(b->luggage);
     trp_free(b);
 }
 

@@ -22,6 +22,8 @@ struct trp_birth {
     size_t arg_size;
     uint8_t *arg;   /* as it was given; NULL when arg_size is 0 */
     uint8_t *spare; /* what a body that may be restarted is given instead; NULL: it gets arg itself */
+    void *luggage; /* what the body takes along (and sets to NULL when it begins); NULL: nothing. Never a process's */
+    void (*luggage_free)(void *luggage); /* for what nobody has taken */
     char name[TRP_NAME_MAX + 1];
 };
 

@@ -230,6 +230,7 @@ void trp_worker_free(struct trp_worker *w) {
     if (!w)
         return;
     trp_assert(!w->ready.head && !atomic_load(&w->inbound) && !w->timers.first);
+    trp_poller_free(w->poller);
     trp_loop_fini(&w->loop);
     trp_free(w);
 }

@@ -16,6 +16,7 @@
 #include "actors/actor.h"
 #include "actors/bus.h"
 #include "actors/fiber.h"
+#include "actors/poller.h"
 #include "actors/timer.h"
 #include "transports/loop.h"
 
@@ -30,6 +31,7 @@ struct trp_worker {
     struct trp_queue ready;            /* (o) */
     struct trp_timers timers;          /* (o) */
     struct trp_bus bus;                /* (o) the connection to the broker */
+    struct trp_poller *poller;         /* (o) NULL until somebody waits for a descriptor here */
     struct trp_fiber scheduler;        /* (o) what coroutines switch back to */
     struct trp_actor *_Atomic inbound; /* (a) last come first */
     atomic_bool asleep;                /* (a) */

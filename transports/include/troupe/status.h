@@ -34,6 +34,8 @@
     X(REFUSED, 11, "the other side refused")                                                \
     X(DIED, 12, "the actor died")                                                           \
     X(AGAIN, 13, "not now, try again")                                                      \
+    X(EOF, 14, "the other side has finished")                                               \
+    X(RESET, 15, "the other side broke the connection")                                     \
     X(NO_MEMORY, -1, "out of memory")                                                       \
     X(SYSTEM, -2, "the operating system refused")                                           \
     X(PROTOCOL, -3, "the other side broke the protocol")                                    \
