@@ -39,6 +39,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow);
     trp_waits_init(&a->asks);
     trp_waits_init(&a->joins);
+    a->bonds = NULL;
 }
 
 struct trp_actor *trp_actor_ref(struct trp_actor *a) {
@@ -54,6 +55,8 @@ static void actor_free(struct trp_actor *a) {
         a->backend->free(a);
     trp_birth_free(a->birth);
     a->birth = NULL;
+    trp_bonds_free(a->bonds);
+    a->bonds = NULL;
     trp_registry_put(&a->sys->registry, a);
 }
 
@@ -200,9 +203,23 @@ troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg *
 
 bool trp_actor_has_mail(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
-    bool has = a->mailbox.head != NULL;
+    bool has = a->mailbox.head || a->mailbox.notes.head;
     pthread_mutex_unlock(&a->lock);
     return has;
+}
+
+struct troupe_msg *trp_actor_take_note(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    struct troupe_msg *note = trp_notes_take(&a->mailbox.notes, a->mailbox.head);
+    pthread_mutex_unlock(&a->lock);
+    return note;
+}
+
+void trp_actor_tell(struct trp_actor *a, struct troupe_msg *note) {
+    pthread_mutex_lock(&a->lock);
+    trp_notes_add(&a->mailbox.notes, note);
+    pthread_mutex_unlock(&a->lock);
+    trp_actor_unpark(a);
 }
 
 troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out) {
@@ -421,7 +438,7 @@ static bool wants_restart(const struct trp_birth *b, const troupe_exit *exit) {
     case TROUPE_TEMPORARY:
         return false;
     case TROUPE_TRANSIENT:
-        return exit->how == TROUPE_END_EXIT || exit->how == TROUPE_END_SIGNAL;
+        return trp_exit_is_crash(exit);
     case TROUPE_PERMANENT:
         break;
     }
@@ -474,7 +491,9 @@ static void tell_all_joins(struct trp_actor *a, const troupe_exit *exit) {
     }
 }
 
-void trp_actor_end(struct trp_actor *a, const troupe_exit *exit) {
+void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
+    troupe_exit told = *said, *exit = &told;
+    trp_bonds_judge(a, exit);
     /* First, so that a join that finds it ended finds how. */
     trp_ends_add(&a->sys->ends, trp_actor_id(a), exit);
     pthread_mutex_lock(&a->lock);
@@ -482,6 +501,8 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *exit) {
     struct troupe_msg *mail = trp_mailbox_drain(&a->mailbox);
     expel_all_unlock(a, TROUPE_NOT_FOUND);
     trp_system_dead_letters(a->sys, a, trp_messages_bury(mail, TROUPE_DIED));
+    trp_names_end(&a->sys->names, a);
+    trp_bonds_end(a, exit);
     tell_all_joins(a, exit);
     trp_system_ended(a->sys, a, exit);
     trp_actor_unref(a);
@@ -490,6 +511,8 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *exit) {
 void trp_actor_abort(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
     life_set(a, TRP_ENDED);
+    trp_notes_clear(&a->mailbox.notes);
     pthread_mutex_unlock(&a->lock);
+    trp_bonds_abort(a);
     trp_actor_unref(a);
 }

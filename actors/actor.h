@@ -28,6 +28,7 @@
 #include <pthread.h>
 
 #include "actors/birth.h"
+#include "actors/bond.h"
 #include "actors/mailbox.h"
 
 struct trp_backend;
@@ -57,6 +58,7 @@ struct trp_actor {
     struct trp_waits asks;             /* (m) struct trp_ask: its own questions */
     struct trp_waits joins;            /* (m) struct trp_join: who waits for its end */
     struct trp_wait *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
+    struct trp_bonds *bonds;           /* (m) monitors, links, names; NULL: none so far. Stays, once it is there */
 
     unsigned lives;     /* (o) begun so far */
     int64_t backoff_ms; /* (o) before the latest restart */
@@ -103,6 +105,10 @@ TROUPE_NODISCARD bool trp_actor_has_mail(struct trp_actor *a);
 /* As take, for a process: the message goes on counting until trp_actor_settle. */
 TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out);
 TROUPE_NODISCARD bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes);
+/* The next note of its mailbox, which is not lent; NULL: there is none, or it has to wait for messages. */
+struct troupe_msg *trp_actor_take_note(struct trp_actor *a);
+/* Puts a note into its mailbox. */
+void trp_actor_tell(struct trp_actor *a, struct troupe_msg *note);
 void trp_actor_forget_lent(struct trp_actor *a);
 
 /* --- questions --- */
@@ -152,5 +158,11 @@ troupe_exit trp_exit_normal(void);
 troupe_exit trp_exit_killed(void);
 troupe_exit trp_exit_status(int wait_status); /* of waitpid(2) */
 troupe_exit trp_exit_unborn(const char *why); /* a process that could not be forked */
+troupe_exit trp_exit_given(int code, const char *text);       /* by its body */
+troupe_exit trp_exit_linked(const troupe_exit *first);        /* to one that has ended so */
+troupe_exit trp_exit_shutdown(void);                          /* by its supervisor */
+troupe_exit trp_exit_noproc(void);                            /* before anybody could have seen it */
+/* Did it end by a fault, its own or that of one it is linked to? Neither as it should, nor by somebody's will. */
+bool trp_exit_is_crash(const troupe_exit *exit);
 
 #endif

@@ -7,14 +7,17 @@
  *
  * From the system, to the body's process:
  *     MSG     ref: who sent it; number: its question's number, or 0; body: the payload
- *     CLOSE   nothing comes after what came before
- *     RESULT  op, status; ref: of a SPAWN; error and body: the answer of an ASK; body: the troupe_exit of a JOIN
+ *     NOTE    number: its kind; body: the troupe_down
+ *     CLOSE   nothing comes after what came before, but notes
+ *     RESULT  op, status; ref: of a SPAWN, or what a TIE gives; error and body: the answer of an ASK; body: the troupe_exit of a JOIN
  * From the body's process:
  *     TAKEN   number: so many more MSG have been received by the body
  *     REPLY   ref, number: whose question; error; body: the payload
  *     SEND TRY_SEND ASK   op; ref: to whom; body: the payload
  *     SPAWN   op; body: struct trp_birth and the argument
  *     SHUT KILL JOIN      op; ref: whom
+ *     TIE     op; number: what (tie.h); ref: the id; body: the name
+ *     GIVEN   number: the code; body: the text: how the body says that it has ended
  *     CANCEL  op: nobody waits for its RESULT any more
  * Each with an op is answered by one RESULT, unless it has been cancelled. */
 #ifndef TRP_CHANNEL_H
@@ -38,6 +41,9 @@ enum trp_frame_type {
     TRP_FRAME_KILL,
     TRP_FRAME_JOIN,
     TRP_FRAME_CANCEL,
+    TRP_FRAME_NOTE,
+    TRP_FRAME_TIE,
+    TRP_FRAME_GIVEN,
 };
 
 struct trp_frame {

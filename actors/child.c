@@ -87,6 +87,19 @@ static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
     return true;
 }
 
+static bool on_note(const struct trp_frame *f, struct trp_slice body) {
+    troupe_down down;
+    if (body.n != sizeof down || (f->number != TRP_NOTE_DOWN && f->number != TRP_NOTE_EXIT))
+        return false;
+    struct troupe_msg *note = trp_note_new((enum trp_note_kind)f->number);
+    if (!note)
+        _exit(EX_OSERR);
+    memcpy(&down, body.p, sizeof down);
+    trp_note_write(note, &down);
+    trp_actor_tell(&child.actor, note);
+    return true;
+}
+
 static struct troupe_msg *answer_of(const struct trp_frame *f, struct trp_slice payload) {
     struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = payload});
     if (m) {
@@ -127,6 +140,8 @@ static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice bod
     switch (f->type) {
     case TRP_FRAME_MSG:
         return on_message(f, body);
+    case TRP_FRAME_NOTE:
+        return on_note(f, body);
     case TRP_FRAME_RESULT:
         return on_result(f, body);
     case TRP_FRAME_CLOSE:
@@ -227,10 +242,33 @@ static troupe_status child_join(troupe_self *self, troupe_ref ref, int64_t deadl
     return st;
 }
 
-/* The broker's messages have not come over the channel. */
+/* What has been taken back over there may be here already: the notes came before the answer. */
+static void withdraw(enum trp_tie what, uint64_t id) {
+    enum trp_note_kind kind = what == TRP_TIE_DEMONITOR ? TRP_NOTE_DOWN : TRP_NOTE_EXIT;
+    pthread_mutex_lock(&child.actor.lock);
+    struct troupe_msg *note = trp_notes_withdraw(&child.actor.mailbox.notes, kind, id);
+    pthread_mutex_unlock(&child.actor.lock);
+    if (note && what == TRP_TIE_DEMONITOR)
+        child.call.st = TROUPE_OK; /* not received after all */
+    trp_msg_drop(note);
+}
+
+static troupe_status child_tie(troupe_self *self, enum trp_tie what, uint64_t id, const char *name, uint64_t *out) {
+    struct trp_frame f = {.type = TRP_FRAME_TIE, .ref = id, .number = what};
+    troupe_status st = call(self, f, name ? trp_slice_str(name) : (struct trp_slice){0}, TRP_NEVER);
+    if (child.call.done && (what == TRP_TIE_DEMONITOR || what == TRP_TIE_UNLINK)) {
+        withdraw(what, id);
+        st = child.call.st;
+    }
+    if (st == TROUPE_OK)
+        *out = child.call.ref;
+    return st;
+}
+
+/* The broker's messages have not come over the channel, and notes are not counted. */
 static void child_received(troupe_self *self, const struct troupe_msg *m) {
     (void)self;
-    if (m->from && ++child.taken >= child.taken_most)
+    if (m->from && !trp_is_note(m) && ++child.taken >= child.taken_most)
         say_taken();
 }
 
@@ -242,6 +280,7 @@ const struct trp_reach trp_child_reach = {
     .close = child_close,
     .kill = child_kill,
     .join = child_join,
+    .tie = child_tie,
     .settle = child_settle,
     .received = child_received,
 };
@@ -290,8 +329,15 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     trp_self_init(&child.self, a, &child_backend, &trp_child_reach);
 }
 
+static void say_given(void) {
+    const troupe_exit *e = &child.self.given, normal = trp_exit_normal();
+    if (e->code || strcmp(e->text, normal.text) != 0)
+        say((struct trp_frame){.type = TRP_FRAME_GIVEN, .number = (uint64_t)e->code}, trp_slice_str(e->text));
+}
+
 _Noreturn static void child_exit(void) {
     trp_self_leave(&child.self);
+    say_given();
     trp_bus_close(&child.self.worker->bus, TRP_BUS_FLUSH_MS);
     trp_channel_flush_all(child.channel);
     fflush(NULL);

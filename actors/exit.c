@@ -37,6 +37,42 @@ troupe_exit trp_exit_status(int status) {
     return e;
 }
 
+troupe_exit trp_exit_given(int code, const char *text) {
+    troupe_exit e = {.how = code ? TROUPE_END_GIVEN : TROUPE_END_NORMAL, .code = code};
+    snprintf(e.text, sizeof e.text, "%s", text ? text : "");
+    return e;
+}
+
+troupe_exit trp_exit_linked(const troupe_exit *first) {
+    troupe_exit e = *first;
+    e.how = TROUPE_END_LINKED;
+    return e;
+}
+
+troupe_exit trp_exit_shutdown(void) {
+    return (troupe_exit){.how = TROUPE_END_SHUTDOWN, .text = "shut down by its supervisor"};
+}
+
+troupe_exit trp_exit_noproc(void) {
+    return (troupe_exit){.how = TROUPE_END_NOPROC, .text = "no such actor"};
+}
+
+bool trp_exit_is_crash(const troupe_exit *exit) {
+    switch (exit->how) {
+    case TROUPE_END_EXIT:
+    case TROUPE_END_SIGNAL:
+    case TROUPE_END_LINKED:
+    case TROUPE_END_GIVEN:
+        return true;
+    case TROUPE_END_NORMAL:
+    case TROUPE_END_KILLED:
+    case TROUPE_END_SHUTDOWN:
+    case TROUPE_END_NOPROC:
+        break;
+    }
+    return false;
+}
+
 troupe_exit trp_exit_unborn(const char *why) {
     troupe_exit e = {.how = TROUPE_END_EXIT, .code = EX_OSERR};
     snprintf(e.text, sizeof e.text, "cannot be started: %s", why);

@@ -328,11 +328,21 @@ static bool call_spawn(struct trp_proxy *p, const struct trp_frame *f, struct tr
     troupe_spawn_opts opts = trp_birth_opts(&given);
     troupe_status st = trp_birth_new(&birth, &opts, given.body, body.p + sizeof given, given.arg_size);
     if (st == TROUPE_OK) {
+        birth->parent = trp_actor_id(p->actor);
         st = trp_system_spawn(p->actor->sys, &birth, &ref);
         trp_birth_free(birth);
     }
     result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = ref.id}, (struct trp_slice){0});
     return true;
+}
+
+/* No more than a name of any length: it is cut here and refused there. */
+static void call_tie(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    char name[TROUPE_NAME_MAX + 2] = {0};
+    uint64_t out = 0;
+    memcpy(name, body.p, body.n < sizeof name ? body.n : sizeof name - 1);
+    troupe_status st = trp_tie(p->actor, (enum trp_tie)f->number, f->ref, name, &out);
+    result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = out}, (struct trp_slice){0});
 }
 
 static void call_cancel(struct trp_proxy *p, const struct trp_frame *f) {
@@ -362,6 +372,9 @@ bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
         return true;
     case TRP_FRAME_SPAWN:
         return call_spawn(p, f, body);
+    case TRP_FRAME_TIE:
+        call_tie(p, f, body);
+        return true;
     case TRP_FRAME_CANCEL:
         call_cancel(p, f);
         return true;

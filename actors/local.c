@@ -61,6 +61,7 @@ static troupe_status local_reply(troupe_self *self, struct troupe_msg *m, struct
 }
 
 static troupe_status local_spawn(troupe_self *self, struct trp_birth **birth, troupe_ref *out) {
+    (*birth)->parent = trp_actor_id(self->actor);
     return trp_system_spawn(self->actor->sys, birth, out);
 }
 
@@ -97,6 +98,10 @@ static troupe_status local_join(troupe_self *self, troupe_ref ref, int64_t deadl
     return st;
 }
 
+static troupe_status local_tie(troupe_self *self, enum trp_tie what, uint64_t id, const char *name, uint64_t *out) {
+    return trp_tie(self->actor, what, id, name, out);
+}
+
 const struct trp_reach trp_local_reach = {
     .send = local_send,
     .ask = local_ask,
@@ -105,5 +110,6 @@ const struct trp_reach trp_local_reach = {
     .close = local_close,
     .kill = local_kill,
     .join = local_join,
+    .tie = local_tie,
     .settle = trp_question_settle,
 };

@@ -14,6 +14,7 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     *mb = (struct trp_mailbox){.max = max, .max_bytes = max_bytes, .overflow = overflow};
     mb->tail = &mb->head;
     trp_waits_init(&mb->parked);
+    trp_notes_init(&mb->notes);
 }
 
 static bool has_room(const struct trp_mailbox *mb, size_t size) {
@@ -37,6 +38,7 @@ static struct troupe_msg *unlink_at(struct trp_mailbox *mb, struct troupe_msg **
     m->next = NULL;
     mb->count--;
     mb->bytes -= m->size;
+    trp_notes_mail_left(&mb->notes, m);
     return m;
 }
 
@@ -74,12 +76,17 @@ void trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
     trp_waits_add(&mb->parked, &s->wait);
 }
 
-struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
+static struct troupe_msg *oldest(struct trp_mailbox *mb) {
     return mb->head ? unlink_at(mb, &mb->head) : NULL;
 }
 
+struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
+    struct troupe_msg *note = trp_notes_take(&mb->notes, mb->head);
+    return note ? note : oldest(mb);
+}
+
 struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb) {
-    struct troupe_msg *m = trp_mailbox_take(mb);
+    struct troupe_msg *m = oldest(mb);
     if (m) {
         mb->lent++;
         mb->lent_bytes += m->size;
@@ -121,5 +128,6 @@ struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb) {
     mb->head = NULL;
     mb->tail = &mb->head;
     mb->count = mb->bytes = 0;
+    trp_notes_clear(&mb->notes);
     return all;
 }

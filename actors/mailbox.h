@@ -10,13 +10,15 @@
  * bounds all the same, so that a process that does not receive is as full as any other actor.
  *
  * What the runtime itself has to tell an actor (close, kill, answers to its questions, ends it waits for) does not
- * come this way: those are bits and operations of the actor, need no room, and are neither refused nor dropped.
+ * come this way: those are bits and operations of the actor, need no room, and are neither refused nor dropped. Ends that
+ * it watches come as notes, in a lane of their own (note.h).
  *
  * Everything here is called under the owning actor's lock and calls nothing back. Others know only these functions;
  * a mailbox without a lock can take its place. */
 #ifndef TRP_MAILBOX_H
 #define TRP_MAILBOX_H
 
+#include "actors/note.h"
 #include "actors/wait.h"
 #include "clients/msg.h"
 
@@ -27,6 +29,7 @@ struct trp_mailbox {
     size_t max, max_bytes;
     troupe_overflow overflow;
     struct trp_waits parked; /* struct trp_send */
+    struct trp_notes notes;  /* of the runtime itself; not counted */
 };
 
 void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow);
@@ -39,9 +42,9 @@ void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m);
 /* The sender waits behind those that wait already. */
 void trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s);
 
-/* The oldest, or NULL. */
+/* The first note, or else the oldest message, or NULL. */
 struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb);
-/* The same, but it goes on counting until it is settled. */
+/* The oldest message; it goes on counting until it is settled. */
 struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb);
 /* So many lent messages have been received. More than were lent: false, and nothing is changed. */
 TROUPE_NODISCARD bool trp_mailbox_settle(struct trp_mailbox *mb, size_t count, size_t bytes);
@@ -52,7 +55,7 @@ void trp_mailbox_forget_lent(struct trp_mailbox *mb);
 struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb);
 /* Takes the first parked sender off, its message still in it; NULL: none. */
 struct trp_send *trp_mailbox_expel(struct trp_mailbox *mb);
-/* Takes all messages, as a list. */
+/* Takes all messages, as a list. Notes are freed: nobody is there to read them. */
 struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb);
 
 #endif

@@ -42,6 +42,7 @@ static troupe_status fork_life(struct trp_proxy *p) {
     p->pid = 0;
     p->alive = true;
     p->over = p->kill_sent = p->close_sent = false;
+    p->given = trp_exit_normal();
     troupe_status st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life, a->birth, fds[1]);
     close(fds[1]);
     if (st != TROUPE_OK) {
@@ -104,7 +105,27 @@ static void hand_remove(struct troupe_msg *m) {
     m->link = NULL;
 }
 
+static void move_note(struct trp_proxy *p, struct troupe_msg *note) {
+    troupe_down down;
+    trp_note_read(note, &down);
+    struct trp_frame f = {.type = TRP_FRAME_NOTE, .ref = note->from, .number = note->kind};
+    if (trp_channel_put(p->channel, f, (struct trp_slice){(const uint8_t *)&down, sizeof down}) != TROUPE_OK)
+        put_down(p, "no memory for a note to it");
+    trp_msg_drop(note);
+}
+
+/* They need no window: there are no more of them than monitors and links. */
+static void move_notes(struct trp_proxy *p) {
+    struct troupe_msg *note;
+    while ((note = trp_actor_take_note(p->actor)))
+        move_note(p, note);
+}
+
 static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
+    if (trp_is_note(m)) {
+        move_note(p, m);
+        return;
+    }
     struct trp_frame f = {.type = TRP_FRAME_MSG, .ref = m->from, .number = m->ask};
     if (trp_channel_put(p->channel, f, m->payload) != TROUPE_OK)
         put_down(p, "no memory for a message to it");
@@ -117,11 +138,13 @@ static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
 static void move_messages(struct trp_proxy *p) {
     struct troupe_msg *m;
     troupe_status st = TROUPE_OK;
+    move_notes(p);
     while (st == TROUPE_OK && window_open(p)) {
         st = next_message(p, &m);
         if (st == TROUPE_OK)
             move_message(p, m);
     }
+    move_notes(p); /* those that had to wait for messages */
     if (st == TROUPE_CLOSED && !p->close_sent)
         /* No memory: it will not know, and has to be killed when the patience of whoever closes it ends. */
         p->close_sent =
@@ -174,6 +197,15 @@ static bool replied(struct trp_proxy *p, const struct trp_frame *f, struct trp_s
     return true;
 }
 
+static bool given(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice text) {
+    char s[sizeof p->given.text];
+    size_t n = text.n < sizeof s ? text.n : sizeof s - 1;
+    memcpy(s, text.p, n);
+    s[n] = 0;
+    p->given = trp_exit_given((int)f->number, s);
+    return true;
+}
+
 static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice body) {
     struct trp_proxy *p = user;
     bool ok;
@@ -183,6 +215,9 @@ static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice bod
         break;
     case TRP_FRAME_REPLY:
         ok = replied(p, f, body);
+        break;
+    case TRP_FRAME_GIVEN:
+        ok = given(p, f, body);
         break;
     default:
         ok = trp_far_call(p, f, body);
@@ -290,6 +325,8 @@ static enum trp_ran life_over(struct trp_proxy *p) {
     clear_away(p);
     if (trp_actor_killed(a))
         p->exit = trp_exit_killed();
+    else if (p->exit.how == TROUPE_END_NORMAL)
+        p->exit = p->given;
     if (!trp_actor_leave(a, &p->exit, &ms))
         return end(p);
     trp_timer_start(&a->worker->timers, &p->restart, trp_deadline(ms));

@@ -26,6 +26,7 @@ struct trp_proxy {
     bool over;                   /* the end of this life has been reported: `exit` says how */
     bool kill_sent, close_sent;
     troupe_exit exit;
+    troupe_exit given;        /* by the body, before it ended normally; text "": nothing said */
     struct troupe_msg *hand;  /* questions at the body, oldest last */
     size_t sizes[TRP_WINDOW]; /* of what is lent, a ring */
     size_t first, count, bytes;

@@ -19,6 +19,7 @@ enum { SPEND = 128 };
 
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach) {
     *self = (troupe_self){.actor = a, .worker = a->worker, .backend = backend, .reach = reach};
+    self->given = trp_exit_normal();
 }
 
 troupe_ref troupe_self_ref(const troupe_self *self) {
@@ -304,9 +305,10 @@ troupe_exit trp_self_live(troupe_self *self) {
     troupe_exit exit = trp_exit_killed(); /* before it began */
     int64_t ms;
     while (trp_actor_enter(a)) {
+        self->given = trp_exit_normal();
         a->birth->body(self, trp_birth_arg(a->birth));
         trp_self_leave(self);
-        exit = trp_actor_killed(a) ? trp_exit_killed() : trp_exit_normal();
+        exit = trp_actor_killed(a) ? trp_exit_killed() : self->given;
         if (!trp_actor_leave(a, &exit, &ms))
             break;
         wait_for_restart(self, ms);

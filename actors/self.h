@@ -10,6 +10,7 @@
 #define TRP_SELF_H
 
 #include "actors/backend.h"
+#include "actors/tie.h"
 #include "actors/worker.h"
 
 /* Called from the public functions by the body's thread. All may park, but reply, settle and received. */
@@ -25,6 +26,8 @@ struct trp_reach {
     troupe_status (*close)(troupe_self *self, troupe_ref ref);
     troupe_status (*kill)(troupe_self *self, troupe_ref ref);
     troupe_status (*join)(troupe_self *self, troupe_ref ref, int64_t deadline, troupe_exit *out);
+    /* What an actor has to do with others' ends and names: see trp_tie. */
+    troupe_status (*tie)(troupe_self *self, enum trp_tie what, uint64_t id, const char *name, uint64_t *out);
     /* A question that the body had in hand is freed: without an answer, it is answered. */
     void (*settle)(struct troupe_msg *m);
     /* The body has been given a message. NULL: nobody counts. */
@@ -45,6 +48,7 @@ struct troupe_self {
     unsigned spent;                /* calls since the others of this worker had their turn */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
     void *fiber;                   /* the backend's */
+    troupe_exit given;             /* how this life will have ended, if nothing else ends it */
 };
 
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach);

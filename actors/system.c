@@ -181,13 +181,9 @@ void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe
             (long long)delay_ms);
 }
 
-static bool is_crash(const troupe_exit *exit) {
-    return exit->how == TROUPE_END_EXIT || exit->how == TROUPE_END_SIGNAL;
-}
-
 void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit) {
-    trp_log(is_crash(exit) ? TROUPE_LOG_WARN : TROUPE_LOG_DEBUG, "actor.ended", "%s ended: %s", a->birth->name, exit->text);
-    if (is_crash(exit))
+    trp_log(trp_exit_is_crash(exit) ? TROUPE_LOG_WARN : TROUPE_LOG_DEBUG, "actor.ended", "%s ended: %s", a->birth->name, exit->text);
+    if (trp_exit_is_crash(exit))
         atomic_store(&sys->crashed, true);
     if (a == sys->opener)
         return;
@@ -241,6 +237,16 @@ static void kill_if_closing(troupe_system *sys, uint64_t id) {
     trp_actor_unref(a);
 }
 
+/* From before its first step, so that neither can end without the other hearing of it. NOT_FOUND: the parent has ended. */
+static troupe_status link_to_parent(struct trp_actor *a) {
+    struct trp_actor *parent = a->birth->link ? trp_registry_get(&a->sys->registry, a->birth->parent) : NULL;
+    if (!parent)
+        return a->birth->link ? TROUPE_CLOSED : TROUPE_OK;
+    troupe_status st = trp_bond_link(parent, trp_actor_id(a));
+    trp_actor_unref(parent);
+    return st;
+}
+
 troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, troupe_ref *out) {
     struct trp_actor *a;
     if (atomic_load(&sys->closing))
@@ -252,7 +258,9 @@ troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, tro
     atomic_fetch_add(&sys->live, 1);
     trp_registry_publish(a);
     uint64_t id = trp_actor_id(a);
-    st = a->backend->start(a);
+    st = link_to_parent(a);
+    if (st == TROUPE_OK)
+        st = a->backend->start(a);
     if (st != TROUPE_OK) {
         atomic_fetch_sub(&sys->live, 1);
         trp_actor_abort(a);
@@ -319,6 +327,7 @@ static void system_free(troupe_system *sys) {
     trp_nursery_close(&sys->nursery);
     opener_free(sys);
     trp_registry_fini(&sys->registry);
+    trp_names_fini(&sys->names);
     trp_ends_fini(&sys->ends);
     trp_stacks_fini(&sys->stacks);
     pthread_mutex_destroy(&sys->lock);
@@ -361,6 +370,7 @@ static troupe_status system_init(troupe_system *sys, const troupe_system_opts *o
     pthread_mutex_init(&sys->lock, NULL);
     pthread_cond_init(&sys->threads_over, NULL);
     trp_stacks_init(&sys->stacks);
+    trp_names_init(&sys->names);
     troupe_status st = copy_opts(sys, opts);
     if (st == TROUPE_OK)
         st = check_authkey(opts->authkey_file);

@@ -10,6 +10,7 @@
 #define TRP_SYSTEM_H
 
 #include "actors/ends.h"
+#include "actors/names.h"
 #include "actors/nursery.h"
 #include "actors/registry.h"
 #include "actors/self.h"
@@ -27,6 +28,7 @@ struct troupe_system {
     char *broker, *authkey, *name; /* (c) broker, authkey (a file) NULL: the environment's */
     struct trp_registry registry;
     struct trp_ends ends;
+    struct trp_names names;
     struct trp_stacks stacks;
     struct trp_nursery nursery;
 

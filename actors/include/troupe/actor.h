@@ -110,6 +110,7 @@ typedef struct troupe_spawn_opts {
     size_t mailbox;           /* messages; 0: 1,024 */
     size_t mailbox_bytes;     /* 0: 64 MiB */
     troupe_overflow overflow;
+    bool link;                /* linked with its spawner from birth (<troupe/monitor.h>) */
     size_t stack;             /* bytes, coroutines and threads; 0: 64 KiB for coroutines, the system's for threads */
     troupe_restart restart;
     int64_t backoff_min_ms;   /* before the first restart; doubles at each that follows within backoff_max_ms; 0: 100 */
@@ -122,12 +123,21 @@ typedef struct troupe_spawn_opts {
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
                                                        size_t arg_size, troupe_ref *out);
 
-typedef enum troupe_end { TROUPE_END_NORMAL, TROUPE_END_KILLED, TROUPE_END_EXIT, TROUPE_END_SIGNAL } troupe_end;
+typedef enum troupe_end {
+    TROUPE_END_NORMAL,
+    TROUPE_END_KILLED,
+    TROUPE_END_EXIT,
+    TROUPE_END_SIGNAL,
+    TROUPE_END_GIVEN,    /* its body said so: troupe_exit_with */
+    TROUPE_END_LINKED,   /* died with one it was linked to */
+    TROUPE_END_SHUTDOWN, /* ended because its supervisor asked it to */
+    TROUPE_END_NOPROC,   /* of a DOWN: it was not there */
+} troupe_end;
 
 typedef struct troupe_exit {
     troupe_end how;
-    int code;        /* END_EXIT: the process's exit status; END_SIGNAL: the signal's number */
-    char text[64];   /* "normal", "killed", "exit status 3", "SIGSEGV (core dumped)" */
+    int code;        /* END_EXIT: the process's exit status; END_SIGNAL: the signal's number; END_GIVEN: the body's; END_LINKED: the other's */
+    char text[64];   /* "normal", "killed", "exit status 3", "SIGSEGV (core dumped)"; END_LINKED: the other's */
 } troupe_exit;
 
 /* Asks it to end: what is in its mailbox is handled first, then its receive says CLOSED. Sends to it say CLOSED from now on. NOT_FOUND: it has ended.
