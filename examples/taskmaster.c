@@ -22,7 +22,7 @@
 #include "examples/task.h"
 #include "examples/task_run.h"
 
-enum { TASKS_MOST = 1000000, NAME_MOST = 4096 };
+enum { TASKS_MOST = 1000000, NAME_MOST = 4096, CONNECT_MOST_MS = 5000 };
 
 struct args {
     struct task_run run;
@@ -267,11 +267,13 @@ static int signals_open(void) {
 }
 
 static int client_open(struct args *a, const char *url) {
+    int64_t all = a->run.timeout_ms;
     troupe_client_opts opts = {.url = url,
                                .authkey_file = a->connect   ? a->authkey
                                                : a->authkey ? a->authkey
                                                             : "",
-                               .name = "taskmaster"};
+                               .name = "taskmaster",
+                               .connect_timeout_ms = all && all < CONNECT_MOST_MS ? all : CONNECT_MOST_MS};
     troupe_status st = troupe_client_open(&a->run.client, &opts);
     if (st == TROUPE_OK)
         return EXIT_SUCCESS;

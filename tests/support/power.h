@@ -32,6 +32,7 @@ struct power_node {
     int fd;           /* keeps the content, and the inode's number from being used again */
     uint8_t *durable; /* POWER_SECTORS of them, zeros behind `size` */
     int64_t size;     /* durable */
+    size_t used;      /* sectors that the file ever had, here or on the disk; nothing is behind them */
     bool dirty[POWER_SECTORS];
 };
 
@@ -109,6 +110,8 @@ static inline void power_dirty(struct power_node *node, int64_t from, int64_t to
     ck_assert_int_le(to, POWER_SECTORS * POWER_SECTOR);
     for (int64_t k = from / POWER_SECTOR; k * POWER_SECTOR < to; k++)
         node->dirty[k] = true;
+    size_t used = (size_t)(to + POWER_SECTOR - 1) / POWER_SECTOR;
+    node->used = used > node->used ? used : node->used;
 }
 
 static inline int64_t power_size(const struct power_node *node) {
@@ -125,14 +128,15 @@ static inline void power_sector(const struct power_node *node, size_t k, uint8_t
 
 /* Sectors that are dirty reach the disk, each with so many chances of a hundred. */
 static inline void power_flush(struct power *p, struct power_node *node, unsigned chance) {
-    for (size_t k = 0; k < POWER_SECTORS; k++) {
+    for (size_t k = 0; k < node->used; k++) {
         if (node->dirty[k] && power_random(p, 100) < chance)
             power_sector(node, k, node->durable + k * POWER_SECTOR);
         node->dirty[k] = false;
     }
     if (power_random(p, 100) < chance) {
         node->size = power_size(node);
-        memset(node->durable + node->size, 0, (size_t)(POWER_SECTORS * POWER_SECTOR - node->size));
+        ck_assert_int_le(node->size, (int64_t)node->used * POWER_SECTOR);
+        memset(node->durable + node->size, 0, node->used * POWER_SECTOR - (size_t)node->size);
     }
 }
 
@@ -157,8 +161,10 @@ static inline int power_open(void *ctx, int dir, const char *name, int flags) {
     bool tracked = strcmp(name, "lock") != 0;
     if (!power_enter(g))
         return -1;
-    if (tracked && flags & O_TRUNC && fstatat(dir, name, &s, 0) == 0 && power_find(g->power, s.st_ino))
-        power_dirty(power_find(g->power, s.st_ino), 0, POWER_SECTORS * POWER_SECTOR);
+    struct power_node *was =
+        tracked && flags & O_TRUNC && fstatat(dir, name, &s, 0) == 0 ? power_find(g->power, s.st_ino) : NULL;
+    if (was)
+        power_dirty(was, 0, (int64_t)was->used * POWER_SECTOR);
     int fd = trp_journal_sys_real.open(NULL, dir, name, flags);
     if (fd >= 0 && tracked)
         (void)power_node_of(g->power, fd);
