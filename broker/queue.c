@@ -46,8 +46,8 @@ static void link_ready(struct trp_queue *q, struct trp_queue_item *it) {
     trp_queue_order_add(&q->ready[it->priority], &q->set->key, it);
     q->ready_mask |= 1u << it->priority;
     q->ready_bytes += it->size;
-    if (it->expires != TRP_QUEUE_NEVER)
-        trp_timer_arm(&q->set->timers, &it->timer, it->expires);
+    if (trp_queue_item_expires(it) != TRP_QUEUE_NEVER)
+        trp_timer_arm(&q->set->timers, &it->timer, trp_queue_item_expires(it));
 }
 
 static void unlink_ready(struct trp_queue *q, struct trp_queue_item *it) {
@@ -60,7 +60,8 @@ static void unlink_ready(struct trp_queue *q, struct trp_queue_item *it) {
 
 static void link_delayed(struct trp_queue *q, struct trp_queue_item *it) {
     trp_queue_items_push(&q->delayed, it);
-    trp_timer_arm(&q->set->timers, &it->timer, it->due < it->expires ? it->due : it->expires);
+    uint64_t expires = trp_queue_item_expires(it);
+    trp_timer_arm(&q->set->timers, &it->timer, it->due < expires ? it->due : expires);
 }
 
 void trp_queue_link(struct trp_queue *q, struct trp_queue_item *it) {
@@ -144,13 +145,13 @@ static void arrival_drop(struct trp_queues *s, struct arrival *a) {
     trp_free(a->id);
 }
 
-static void fill(struct trp_queue *q, struct trp_when now, const struct trp_queue_put *put, struct trp_queue_item *it) {
-    uint64_t ttl = ttl_of(q, put->ttl_ms);
+static void fill(struct trp_queue *q, struct trp_when now, const struct trp_queue_put *put, uint64_t ttl,
+                 struct trp_queue_item *it) {
     it->seq = q->set->next_seq;
     it->first_seen = now.wall_ms < SEEN_MAX ? now.wall_ms : SEEN_MAX;
     it->priority = put->priority & 15;
     if (ttl != TRP_QUEUE_NEVER)
-        it->expires = trp_queue_later(now, ttl);
+        trp_queue_item_expire_at(it, trp_queue_later(now, ttl));
     it->state = put->delay_ms ? TRP_QUEUE_DELAYED : TRP_QUEUE_READY;
     if (put->delay_ms)
         it->due = trp_queue_later(now, put->delay_ms);
@@ -158,12 +159,14 @@ static void fill(struct trp_queue *q, struct trp_when now, const struct trp_queu
 
 static troupe_status prepare(struct trp_queue *q, struct trp_when now, const struct trp_queue_put *put, struct arrival *a) {
     struct trp_queues *s = q->set;
+    uint64_t ttl = ttl_of(q, put->ttl_ms);
     *a = (struct arrival){0};
-    a->it = trp_queue_item_new(&(struct trp_queue_item_spec){.raw = put->raw, .blob = put->blob, .durable = q->config.durable});
+    a->it = trp_queue_item_new(&(struct trp_queue_item_spec){
+        .raw = put->raw, .blob = put->blob, .durable = q->config.durable, .mortal = trp_queue_is_mortal(q, ttl)});
     if (!a->it)
         return TROUPE_NO_MEMORY;
-    fill(q, now, put, a->it);
-    if ((put->delay_ms || a->it->expires != TRP_QUEUE_NEVER) && trp_queue_reserve_timer(s, a->it))
+    fill(q, now, put, ttl, a->it);
+    if ((put->delay_ms || ttl != TRP_QUEUE_NEVER) && trp_queue_reserve_timer(s, a->it))
         return TROUPE_NO_MEMORY;
     if (!put->dedup.n || !q->config.dedup_ms)
         return TROUPE_OK;

@@ -191,7 +191,7 @@ static bool has_room(struct trp_consumer *c) {
 /* A million that expired at once are not this event's work: their timers are due, and tick comes back here. */
 static void dispatch(struct trp_queue *q, struct trp_when now, unsigned *expired) {
     for (struct trp_queue_item *it; !q->paused && !q->set->draining && q->n_open > 0 && (it = trp_queue_first_ready(q));) {
-        if (it->expires <= now.mono_ns) {
+        if (trp_queue_item_expires(it) <= now.mono_ns) {
             if (*expired == EXPIRED_MOST)
                 return;
             ++*expired;
@@ -426,7 +426,7 @@ troupe_status trp_consumer_nack(struct trp_consumer *c, struct trp_when now, uin
     troupe_status st = find(c, token, &it);
     if (st)
         return st;
-    bool back = trp_queue_verdict(c->queue, it) != TRP_REASON_NONE || it->expires <= now.mono_ns;
+    bool back = trp_queue_verdict(c->queue, it) != TRP_REASON_NONE || trp_queue_item_expires(it) <= now.mono_ns;
     st = back ? TROUPE_OK : prepare_nack(c, it, now, delay_ms);
     if (st)
         return st;

@@ -22,7 +22,8 @@ static void drop(struct trp_queue *q, struct trp_queue_item *it) {
 
 static struct trp_queue_item *copy_for(struct trp_queue *to, struct trp_when now, const struct trp_queue_item *it,
                                        const struct trp_death *death, enum trp_queue_reason reason) {
-    struct trp_queue_item_spec spec = {.durable = to->config.durable, .death = death, .reason = reason};
+    struct trp_queue_item_spec spec = {
+        .durable = to->config.durable, .mortal = to->config.ttl_ms, .death = death, .reason = reason};
     spec.raw = trp_queue_item_raw(it, &spec.blob);
     struct trp_queue_item *copy = trp_queue_item_new(&spec);
     if (!copy)
@@ -32,7 +33,7 @@ static struct trp_queue_item *copy_for(struct trp_queue *to, struct trp_when now
     copy->priority = it->priority;
     if (!to->config.ttl_ms)
         return copy;
-    copy->expires = trp_queue_later(now, to->config.ttl_ms);
+    trp_queue_item_expire_at(copy, trp_queue_later(now, to->config.ttl_ms));
     if (!trp_queue_reserve_timer(to->set, copy))
         return copy;
     trp_queue_forget(to->set, copy);
@@ -150,7 +151,7 @@ void trp_queue_come_back(struct trp_queue *q, struct trp_queue_item *it, struct 
     trp_queue_touch(q);
     if (verdict) {
         trp_queue_die(q, it, verdict, (struct trp_slice){0}, now);
-    } else if (it->expires <= now.mono_ns) {
+    } else if (trp_queue_item_expires(it) <= now.mono_ns) {
         trp_queue_expire(q, it, now);
     } else {
         trp_queue_unrecorded(q, trp_queue_log_state(q, it, now, 0, false));
@@ -163,7 +164,7 @@ void trp_queue_come_back(struct trp_queue *q, struct trp_queue_item *it, struct 
 /* A buried message as it was before anything happened to it, with a new ttl. */
 static void renew(const struct trp_queue *q, struct trp_queue_item *it, struct trp_when now) {
     it->state = TRP_QUEUE_READY;
-    it->expires = q->config.ttl_ms ? trp_queue_later(now, q->config.ttl_ms) : TRP_QUEUE_NEVER;
+    trp_queue_item_expire_at(it, q->config.ttl_ms ? trp_queue_later(now, q->config.ttl_ms) : TRP_QUEUE_NEVER);
     it->deliveries = 0;
     it->crashes = 0;
     it->signal = 0;
@@ -176,10 +177,12 @@ static troupe_status dig_up(struct trp_queue *q, struct trp_queue_item *it, stru
     if (q->config.ttl_ms && trp_queue_reserve_timer(q->set, it))
         return TROUPE_NO_MEMORY;
     struct trp_queue_item before = *it;
+    uint64_t expires = trp_queue_item_expires(it);
     renew(q, it, now);
     troupe_status st = trp_queue_log_put(q, it, now, 0, (struct trp_slice){0}, &lsn);
     if (st) {
         *it = before;
+        trp_queue_item_expire_at(it, expires);
         return st;
     }
     it->state = TRP_QUEUE_BURIED;

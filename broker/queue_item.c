@@ -24,8 +24,8 @@ struct epitaph {
     uint8_t signal, queue_n, text_n;
 };
 
-_Static_assert(offsetof(struct trp_queue_item, bytes) == 80, "a message's head has grown");
-_Static_assert(sizeof(struct links) % 16 == 0, "the head behind the links is aligned as malloc aligns");
+_Static_assert(offsetof(struct trp_queue_item, bytes) == 72, "a message's head has grown");
+_Static_assert(sizeof(struct links) == 16 && _Alignof(struct trp_queue_item) == 8, "what trp_queue_item_ttl counts on");
 
 static const char *const reason_names[TRP_REASONS] = {"", "expired", "overflow", "max_deliveries", "crashed", "buried"};
 
@@ -38,6 +38,10 @@ static struct links *links_of(const struct trp_queue_item *it) {
 }
 
 /* ---- the block ---- */
+
+static size_t before_head(bool durable, bool mortal) {
+    return (durable ? sizeof(struct links) : 0) + (mortal ? sizeof(uint64_t) : 0);
+}
 
 static size_t bytes_size(const struct trp_queue_item *it) {
     return it->large ? sizeof(struct reference) : it->size;
@@ -77,17 +81,18 @@ struct trp_queue_item *trp_queue_item_new(const struct trp_queue_item_spec *spec
     struct trp_blob *blob = large ? share(spec) : NULL;
     if (large && !blob)
         return NULL;
-    size_t links = spec->durable ? sizeof(struct links) : 0, bytes = large ? sizeof(struct reference) : spec->raw.n;
-    uint8_t *block = trp_malloc(links + offsetof(struct trp_queue_item, bytes) + bytes + epitaph_size(spec->death));
+    size_t before = before_head(spec->durable, spec->mortal), bytes = large ? sizeof(struct reference) : spec->raw.n;
+    uint8_t *block = trp_malloc(before + offsetof(struct trp_queue_item, bytes) + bytes + epitaph_size(spec->death));
     if (!block) {
         trp_blob_unref(blob);
         return NULL;
     }
-    struct trp_queue_item *it = (struct trp_queue_item *)(void *)(block + links);
+    struct trp_queue_item *it = (struct trp_queue_item *)(void *)(block + before);
     memset(it, 0, offsetof(struct trp_queue_item, bytes));
     it->timer.kind = TRP_TIMER_ITEM;
-    it->expires = TRP_QUEUE_NEVER;
     it->durable = spec->durable;
+    it->mortal = spec->mortal;
+    trp_queue_item_expire_at(it, TRP_QUEUE_NEVER);
     it->large = large;
     it->size = (uint32_t)spec->raw.n;
     it->reason = (uint8_t)spec->reason;
@@ -107,10 +112,13 @@ static struct reference reference_of(const struct trp_queue_item *it) {
 void trp_queue_item_free(struct trp_queue_item *it) {
     if (it->large)
         trp_blob_unref(reference_of(it).blob);
-    if (it->durable)
-        trp_free(links_of(it));
-    else
-        trp_free(it);
+    trp_free((uint8_t *)it - before_head(it->durable, it->mortal));
+}
+
+void trp_queue_item_expire_at(struct trp_queue_item *it, uint64_t at) {
+    trp_assert(it->mortal || at == TRP_QUEUE_NEVER);
+    if (it->mortal)
+        *trp_queue_item_ttl(it) = at;
 }
 
 struct trp_slice trp_queue_item_raw(const struct trp_queue_item *it, struct trp_blob **blob) {

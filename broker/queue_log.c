@@ -32,8 +32,8 @@ static void tell_item(struct trp_queue_record *r, const struct trp_queue_item *i
     r->priority = it->priority;
     r->buried = it->state == TRP_QUEUE_BURIED;
     r->delay_ms = it->state == TRP_QUEUE_DELAYED ? trp_queue_left(now, it->due) : 0;
-    if (it->expires != TRP_QUEUE_NEVER)
-        r->ttl_ms = trp_queue_left(now, it->expires);
+    if (trp_queue_item_expires(it) != TRP_QUEUE_NEVER)
+        r->ttl_ms = trp_queue_left(now, trp_queue_item_expires(it));
     tell_counts(r, it);
     r->dead = it->dead;
     if (it->dead)
@@ -299,7 +299,7 @@ static void set_all(struct replay *a, struct trp_queue_item *it) {
     it->first_seen = r->first_seen_ms & ((UINT64_C(1) << 48) - 1);
     it->priority = r->priority & 15;
     it->reason = (uint8_t)r->reason;
-    it->expires = r->ttl_ms == TRP_QUEUE_NEVER ? TRP_QUEUE_NEVER : then(a, r->ttl_ms);
+    trp_queue_item_expire_at(it, r->ttl_ms == TRP_QUEUE_NEVER ? TRP_QUEUE_NEVER : then(a, r->ttl_ms));
     set_counts(a, it);
 }
 
@@ -310,7 +310,10 @@ static bool needs_timer(const struct trp_queue_record *r) {
 /* A message that is not known: new, or copied forward and its first PUT dropped. */
 static troupe_status put_anew(struct replay *a, struct trp_queue *q) {
     struct trp_queues *s = a->s;
-    struct trp_queue_item_spec spec = {.raw = a->r.body, .durable = true, .death = a->r.dead ? &a->r.death : NULL};
+    struct trp_queue_item_spec spec = {.raw = a->r.body,
+                                       .durable = true,
+                                       .mortal = trp_queue_is_mortal(q, a->r.ttl_ms),
+                                       .death = a->r.dead ? &a->r.death : NULL};
     if (a->r.seq >= s->replay.floor && a->r.seq < s->next_seq)
         return damaged(a, "a message is put that was done");
     struct trp_queue_item *it = trp_table_reserve(&s->replay.items) ? NULL : trp_queue_item_new(&spec);
@@ -332,7 +335,8 @@ static troupe_status put_anew(struct replay *a, struct trp_queue *q) {
 
 /* Copied forward: the same message in the state that it had by then. */
 static troupe_status put_again(struct replay *a, struct trp_queue *q, struct trp_queue_item *it) {
-    if (it->queue != q || it->size != a->r.body.n || it->dead != a->r.dead)
+    bool mortal = a->r.ttl_ms != TRP_QUEUE_NEVER;
+    if (it->queue != q || it->size != a->r.body.n || it->dead != a->r.dead || (mortal && !it->mortal))
         return damaged(a, "a message is put again, and is another");
     if (needs_timer(&a->r) && trp_queue_reserve_timer(a->s, it))
         return TROUPE_NO_MEMORY;

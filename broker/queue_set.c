@@ -35,7 +35,8 @@ static uint64_t rank_of(const struct trp_timer *t) {
 /* Ready or delayed, and its time has come: of its delay, or of its ttl. */
 static void fire_item(struct trp_queue_item *it, struct trp_when now) {
     struct trp_queue *q = it->queue;
-    bool expired = it->expires <= now.mono_ns && (it->state == TRP_QUEUE_READY || it->expires <= it->due);
+    uint64_t expires = trp_queue_item_expires(it);
+    bool expired = expires <= now.mono_ns && (it->state == TRP_QUEUE_READY || expires <= it->due);
     trp_queue_unlink(q, it);
     trp_queue_touch(q);
     if (expired) {

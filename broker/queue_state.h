@@ -122,6 +122,10 @@ struct trp_queue_item *trp_queue_first_ready(const struct trp_queue *q);
 /* The ready message with the lowest number; NULL: none. */
 struct trp_queue_item *trp_queue_oldest_ready(const struct trp_queue *q);
 
+/* Has a message in there with that time to live (NEVER: none), or might it get one in another life there? */
+static inline bool trp_queue_is_mortal(const struct trp_queue *q, uint64_t ttl_ms) {
+    return ttl_ms != TRP_QUEUE_NEVER || q->config.ttl_ms;
+}
 /* The item has a timer reserved from now on. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_queue_reserve_timer(struct trp_queues *s, struct trp_queue_item *it);
 /* Into the state that it->state and it->due say: ready, delayed or buried; it is the queue's from now on. */

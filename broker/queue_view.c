@@ -36,7 +36,7 @@ void trp_queue_view(const struct trp_queue *q, const struct trp_queue_item *it, 
     m->death = it->reason ? trp_queue_item_death(it) : (struct trp_death){0};
     m->state = (enum trp_queue_state)it->state;
     m->due_ns = due_of(it);
-    m->expires_ns = it->expires;
+    m->expires_ns = trp_queue_item_expires(it);
     m->user = it->state == TRP_QUEUE_HELD ? it->holder->user : NULL;
 }
 
