@@ -35,6 +35,7 @@ struct trp_store {
     uint64_t look_at_ns;
     bool copying;
     uint64_t progress_ms, began_ms; /* of the recovery */
+    struct trp_when recovered_at;   /* one moment for all that is replayed */
     const char *replay_why;
 };
 
@@ -56,7 +57,7 @@ static struct trp_when when_now(void) {
 
 static troupe_status on_replay(void *ctx, struct trp_slice record, uint64_t lsn, uint64_t segment) {
     struct trp_store *s = ctx;
-    return trp_queues_apply(trp_core_queues(s->core), when_now(), record, lsn, segment, &s->replay_why);
+    return trp_queues_apply(trp_core_queues(s->core), s->recovered_at, record, lsn, segment, &s->replay_why);
 }
 
 static void on_progress(void *ctx, uint64_t done, uint64_t total) {
@@ -108,6 +109,7 @@ troupe_status trp_store_open(struct trp_store **out, struct trp_core *core, stru
     s->loop = loop;
     s->segment_bytes = opts->segment_bytes ? opts->segment_bytes : SEGMENT;
     s->began_ms = s->progress_ms = now_ms();
+    s->recovered_at = when_now();
     struct trp_journal_opts journal = {.segment_bytes = s->segment_bytes, .sync_delay_ms = opts->sync_delay_ms};
     *why = NULL;
     *out = s; /* records may come from now on: the first segment's catalog */

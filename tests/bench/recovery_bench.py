@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A durable queue in which a million messages wait: the memory of brokerd for each, and how long it takes to be back after kill -9.
 
-    recovery_bench.py [--messages=1000000] [--size=128] [--repeat=3] [--cold] [--json]     TROUPE_BIN: the folder of brokerd
+    recovery_bench.py [--messages=1000000] [--size=128] [--repeat=3] [--cold] [--in-memory] [--json]     TROUPE_BIN: the folder of brokerd
 
 Memory is what brokerd holds resident beyond what it held when it was empty, divided by the messages: after they were put, and
 after they were recovered. Recovery is the time from exec to the line that says it listens, messages all there. --cold drops the
-kernel's page cache first (as root), so that the disk is read."""
+kernel's page cache first (as root), so that the disk is read. --in-memory: the queue is not durable; its memory alone."""
 
 import argparse
 import json
@@ -77,11 +77,14 @@ def log_bytes(folder):
 
 def measure(folder, o):
     broker = Brokerd(folder)
-    broker.peer.declare("bench", max_messages=2 * o.messages, max_bytes=1 << 40)
+    broker.peer.declare("bench", durable=not o.in_memory, max_messages=2 * o.messages, max_bytes=1 << 40)
     empty = broker.rss()
     filled_in = fill(broker.peer, o.messages, o.size)
     figures = {"messages": o.messages, "size": o.size, "put_per_s": round(o.messages / filled_in),
                "bytes_each": round((broker.rss() - empty) / o.messages, 1), "log_bytes_each": round(log_bytes(folder) / o.messages, 1)}
+    if o.in_memory:
+        broker.kill()
+        return figures
     times, cpu = [], []
     for _ in range(o.repeat):
         broker.kill()
@@ -104,6 +107,7 @@ def main():
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--in-memory", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--brief", action="store_true", help="100,000 messages, once")
     o = parser.parse_args()
@@ -118,7 +122,8 @@ def main():
         print(json.dumps(f))
     else:
         print(f"{f['messages']} messages of {f['size']} bytes, put at {f['put_per_s']}/s, {f['log_bytes_each']} bytes of log each")
-        print(f"memory: {f['bytes_each']} bytes each; after recovery {f['bytes_each_recovered']}")
+        print(f"memory: {f['bytes_each']} bytes each" + ("" if o.in_memory else f"; after recovery {f['bytes_each_recovered']}"))
+    if not o.json and not o.in_memory:
         print(f"recovery after kill -9: median {f['recovery_s']} s, worst {f['recovery_worst_s']} s, of which {f['recovery_cpu_s']} s of CPU{', cold' if o.cold else ''}")
 
 
