@@ -18,8 +18,8 @@
  *     SHUT KILL JOIN      op; ref: whom
  *     TIE     op; number: what (tie.h); ref: the id; body: the name
  *     GIVEN   number: the code; body: the text: how the body says that it has ended
- *     CANCEL  op: nobody waits for its RESULT any more
- * Each with an op is answered by one RESULT, unless it has been cancelled. */
+ *     CANCEL  op: no time is left for it; its RESULT is AGAIN, unless it has been done meanwhile
+ * Each with an op is answered by one RESULT. */
 #ifndef TRP_CHANNEL_H
 #define TRP_CHANNEL_H
 

@@ -167,11 +167,13 @@ static troupe_status call(troupe_self *self, struct trp_frame f, struct trp_slic
     troupe_status st = TROUPE_OK;
     while (!child.call.done && st == TROUPE_OK)
         st = trp_self_wait(self, deadline);
-    if (child.call.done)
-        return child.call.st;
-    child.call.op = 0;
-    say((struct trp_frame){.type = TRP_FRAME_CANCEL, .op = f.op}, (struct trp_slice){0});
-    return st;
+    if (!child.call.done) {
+        /* It may have been done in this moment: then its result counts, as it does between threads. */
+        say((struct trp_frame){.type = TRP_FRAME_CANCEL, .op = f.op}, (struct trp_slice){0});
+        while (!child.call.done)
+            (void)self->backend->park(self, TRP_NEVER);
+    }
+    return child.call.st == TROUPE_AGAIN ? st : child.call.st;
 }
 
 static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {

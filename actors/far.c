@@ -104,13 +104,18 @@ static void withdraw(struct trp_far *far, struct trp_actor *on, struct trp_waits
         far->pending--;
 }
 
-/* Nobody wants its result. What cannot be withdrawn is finished, and on its way here. */
-static void far_drop(struct trp_far *far) {
+/* What cannot be withdrawn is finished, and on its way here. */
+static void withdraw_all(struct trp_far *far) {
     struct trp_actor *me = far->proxy->actor;
-    far_unlink(far);
     withdraw(far, far->on, &far->on->mailbox.parked, &far->send.wait);
     withdraw(far, me, &me->asks, &far->ask.wait);
     withdraw(far, far->on, &far->on->joins, &far->join.wait);
+}
+
+/* Nobody wants its result. */
+static void far_drop(struct trp_far *far) {
+    far_unlink(far);
+    withdraw_all(far);
     if (far->pending == 0)
         far_free(far);
 }
@@ -129,8 +134,11 @@ static void finished(struct trp_wait *wait) {
 
 static void send_finished(struct trp_far *far) {
     troupe_status st = far->send.wait.st;
-    if (far->asks && st == TROUPE_OK)
-        return; /* now the answer is waited for */
+    if (far->asks && st == TROUPE_OK) {
+        if (far->pending > 0)
+            return; /* now the answer is waited for */
+        st = TROUPE_AGAIN; /* cancelled meanwhile */
+    }
     if (far->link)
         result_status(far->proxy, far->op, st);
     far_drop(far);
@@ -345,13 +353,19 @@ static void call_tie(struct trp_proxy *p, const struct trp_frame *f, struct trp_
     result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = out}, (struct trp_slice){0});
 }
 
+/* AGAIN: it has been given up. What is done already has a result, which is on its way to the body, or finished and about to
+ * be: a time-out there never loses what has happened here. */
 static void call_cancel(struct trp_proxy *p, const struct trp_frame *f) {
-    for (struct trp_far *far = p->calls; far; far = far->next) {
-        if (far->op == f->op) {
-            far_drop(far);
-            return;
-        }
-    }
+    struct trp_far *far = p->calls;
+    while (far && far->op != f->op)
+        far = far->next;
+    if (!far)
+        return;
+    withdraw_all(far);
+    if (far->pending > 0)
+        return;
+    result_status(p, far->op, TROUPE_AGAIN);
+    far_free(far);
 }
 
 bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
