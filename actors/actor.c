@@ -6,10 +6,12 @@
 #include "actors/actor.h"
 
 #include "actors/backend.h"
+#include "actors/object.h"
 #include "actors/registry.h"
 #include "actors/system.h"
 #include "clients/conn.h"
 #include "transports/assert.h"
+#include "transports/log.h"
 
 /* --- identity --- */
 
@@ -124,6 +126,8 @@ static void bury_dropped(struct trp_actor *a, struct troupe_msg *dropped) {
 troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait) {
     struct troupe_msg *dropped = NULL;
     bool wakes = false;
+    if (to->backend == &trp_object_backend)
+        return trp_object_take(to, s);
     pthread_mutex_lock(&to->lock);
     troupe_status st = ear(to);
     if (st == TROUPE_OK)
@@ -265,16 +269,31 @@ void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask) {
     pthread_mutex_unlock(&asker->lock);
 }
 
-/* Off the list; NULL: the asker waits no more. Under the lock. */
+/* NULL: the asker waits no more. Under the lock. */
 static struct trp_ask *ask_find(struct trp_actor *asker, uint64_t number) {
     for (struct trp_wait *wait = asker->asks.first; wait; wait = wait->next) {
         struct trp_ask *ask = (struct trp_ask *)wait;
-        if (ask->number == number) {
-            trp_waits_remove(&asker->asks, wait);
+        if (ask->number == number)
             return ask;
-        }
     }
     return NULL;
+}
+
+bool trp_question_waits(const struct troupe_msg *m) {
+    struct trp_actor *asker = m->owner;
+    if (!asker || m->answered)
+        return false;
+    pthread_mutex_lock(&asker->lock);
+    bool waits = ask_find(asker, m->ask) != NULL;
+    pthread_mutex_unlock(&asker->lock);
+    return waits;
+}
+
+/* Errors of questions that nobody asks for any more: said here, since nobody else will. */
+static void unheard(const struct troupe_msg *answer) {
+    if (answer && answer->error[0] && strcmp(answer->error, "UNANSWERED") != 0)
+        trp_log(TROUPE_LOG_WARN, "actor.error_unread", "an answer that nobody waits for is an error: %s: %.*s", answer->error,
+                (int)troupe_msg_value(answer).size, (const char *)troupe_msg_value(answer).data);
 }
 
 troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct troupe_msg **answer) {
@@ -287,12 +306,15 @@ troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct
     pthread_mutex_lock(&asker->lock);
     struct trp_ask *ask = ask_find(asker, m->ask);
     if (ask) {
+        trp_waits_remove(&asker->asks, &ask->wait);
         ask->answer = *answer;
         *answer = NULL;
         trp_wait_finish(&ask->wait, st, &w);
     }
     pthread_mutex_unlock(&asker->lock);
     trp_wakes_run(&w);
+    if (!ask)
+        unheard(*answer);
     return ask ? TROUPE_OK : TROUPE_NOT_FOUND;
 }
 

@@ -120,6 +120,8 @@ void trp_question_make(struct troupe_msg *m, struct trp_actor *asker, uint64_t n
 void trp_question_unmake(struct troupe_msg *m);
 /* Gives an answer: a message, which is taken, or a status and NULL. NOT_FOUND: it was answered, or the asker waits no more. */
 TROUPE_NODISCARD troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct troupe_msg **answer);
+/* Does its asker still wait for the answer? */
+TROUPE_NODISCARD bool trp_question_waits(const struct troupe_msg *m);
 /* The body frees a question: an asker that has no answer yet gets the error UNANSWERED. */
 void trp_question_settle(struct troupe_msg *m);
 /* That error, as an answer. NULL: no memory. */

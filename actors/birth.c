@@ -7,6 +7,7 @@
 
 #include <stdalign.h>
 
+#include "actors/object.h"
 #include "transports/alloc.h"
 
 enum { MAILBOX = 1024, BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 10000, ALIGN = alignof(max_align_t) };
@@ -16,8 +17,8 @@ static size_t aligned(size_t n) {
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-static bool opts_are_valid(const troupe_spawn_opts *o) {
-    return (unsigned)o->kind <= TROUPE_PROCESS && (unsigned)o->restart <= TROUPE_PERMANENT &&
+static bool opts_are_valid(const troupe_spawn_opts *o, troupe_body *body) {
+    return ((unsigned)o->kind <= TROUPE_PROCESS || body == trp_object_body) && (unsigned)o->restart <= TROUPE_PERMANENT &&
            (unsigned)o->overflow <= TROUPE_DROP_OLDEST && o->backoff_min_ms >= 0 && o->backoff_max_ms >= 0;
 }
 
@@ -44,7 +45,7 @@ troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opt
     static const troupe_spawn_opts defaults;
     if (!opts)
         opts = &defaults;
-    if (!opts_are_valid(opts) || !body || (arg_size && !arg) || arg_size > SIZE_MAX / 4)
+    if (!opts_are_valid(opts, body) || !body || (arg_size && !arg) || arg_size > SIZE_MAX / 4)
         return TROUPE_INVALID;
     bool spare = arg_size && opts->restart != TROUPE_TEMPORARY;
     size_t head = aligned(sizeof(struct trp_birth)), room = aligned(arg_size);

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <stdio.h>
 
+#include "actors/object.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/authkey.h"
@@ -181,11 +182,16 @@ void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe
             (long long)delay_ms);
 }
 
+/* Nobody waits for the end of an object: it has nothing to do but what others do with it. */
+static bool counts(const struct trp_actor *a) {
+    return a->backend != &trp_object_backend;
+}
+
 void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit) {
     trp_log(trp_exit_is_crash(exit) ? TROUPE_LOG_WARN : TROUPE_LOG_DEBUG, "actor.ended", "%s ended: %s", a->birth->name, exit->text);
     if (trp_exit_is_crash(exit))
         atomic_store(&sys->crashed, true);
-    if (a == sys->opener)
+    if (a == sys->opener || !counts(a))
         return;
     /* The opener may be waiting for the last one. It outlives all others. */
     if (atomic_fetch_sub(&sys->live, 1) == 1)
@@ -202,6 +208,8 @@ void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n) 
 /* --- spawning --- */
 
 static const struct trp_backend *backend_of(troupe_kind kind) {
+    if ((int)kind == TRP_OBJECT_KIND)
+        return &trp_object_backend;
     switch (kind) {
     case TROUPE_COROUTINE:
         return &trp_coroutine_backend;
@@ -255,14 +263,16 @@ troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, tro
     if (st != TROUPE_OK)
         return st;
     *birth = NULL;
-    atomic_fetch_add(&sys->live, 1);
+    if (counts(a))
+        atomic_fetch_add(&sys->live, 1);
     trp_registry_publish(a);
     uint64_t id = trp_actor_id(a);
     st = link_to_parent(a);
     if (st == TROUPE_OK)
         st = a->backend->start(a);
     if (st != TROUPE_OK) {
-        atomic_fetch_sub(&sys->live, 1);
+        if (counts(a))
+            atomic_fetch_sub(&sys->live, 1);
         trp_actor_abort(a);
         return st;
     }

@@ -51,6 +51,17 @@ typedef struct troupe_ref {
     uint64_t id;
 } troupe_ref;
 
+/* A reference inside a message, and out of one. False: the value is none. */
+static inline troupe_value troupe_ref_value(troupe_ref ref) {
+    return (troupe_value){.kind = TROUPE_UINT, .u = ref.id};
+}
+static inline bool troupe_value_ref(troupe_value v, troupe_ref *out) {
+    if (v.kind != TROUPE_UINT && (v.kind != TROUPE_INT || v.i <= 0))
+        return false;
+    out->id = v.kind == TROUPE_UINT ? v.u : (uint64_t)v.i;
+    return true;
+}
+
 typedef enum troupe_kind { TROUPE_COROUTINE, TROUPE_THREAD, TROUPE_PROCESS } troupe_kind;
 
 /* "coroutine", "thread", "process", and back. NOT_FOUND. Context: any thread. */
