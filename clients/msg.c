@@ -5,98 +5,15 @@
  *
  *     [ struct troupe_msg | topic 0 | reply | headers | payload | info ]
  *
- * Blocks of the usual size are all of one size and go to a list of the thread that frees them, from where its next
- * messages come: in the steady state of a thread that receives and frees, nothing is allocated. The list is bounded;
- * where one thread only makes and another only frees, the allocator does the work as ever. A thread that ends gives
- * its list back. Under AddressSanitizer there is no list, since it would hide a use after free. */
+ * Where the block comes from is block.c's. An integer or a few bytes from actor to actor is the common case, so that way is short:
+ * nothing is scanned that we have packed, and what is not there is not looked for. */
 #include "clients/msg.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "clients/conn.h"
-#include "transports/alloc.h"
 #include "transports/json.h"
-
-enum {
-    BLOCK = 512,        /* a small message, its struct included */
-    BLOCKS_MOST = 2048, /* kept by a thread: what one large read may bring */
-};
-
-#if defined(__SANITIZE_ADDRESS__)
-#define POOLED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOLED 0
-#else
-#define POOLED 1
-#endif
-#else
-#define POOLED 1
-#endif
-
-/* --- the blocks --- */
-
-static _Thread_local struct {
-    struct troupe_msg *free;
-    unsigned count;
-    bool known; /* blocks_end has been announced for this thread */
-} blocks;
-
-static pthread_key_t blocks_key;
-static pthread_once_t blocks_once = PTHREAD_ONCE_INIT;
-static bool blocks_ok;
-
-static void blocks_end(void *unused) {
-    (void)unused;
-    while (blocks.free) {
-        struct troupe_msg *m = blocks.free;
-        blocks.free = m->next;
-        trp_free(m);
-    }
-    blocks.count = 0;
-    blocks.known = false; /* another key's destructor may still free messages: then this one runs again */
-}
-
-static void blocks_make_key(void) {
-    blocks_ok = pthread_key_create(&blocks_key, blocks_end) == 0;
-}
-
-/* Has this thread's end been arranged for? */
-static bool blocks_known(void) {
-    if (blocks.known)
-        return true;
-    (void)pthread_once(&blocks_once, blocks_make_key);
-    blocks.known = blocks_ok && pthread_setspecific(blocks_key, &blocks) == 0;
-    return blocks.known;
-}
-
-static bool is_small(size_t size) {
-    return size <= BLOCK - sizeof(struct troupe_msg);
-}
-
-static struct troupe_msg *block_get(size_t size) {
-    if (size > SIZE_MAX - sizeof(struct troupe_msg))
-        return NULL;
-    if (!is_small(size) || !POOLED)
-        return trp_malloc(sizeof(struct troupe_msg) + size);
-    struct troupe_msg *m = blocks.free;
-    if (!m)
-        return trp_malloc(BLOCK);
-    blocks.free = m->next;
-    blocks.count--;
-    return m;
-}
-
-static void block_put(struct troupe_msg *m) {
-    if (!POOLED || !is_small(m->size) || blocks.count >= BLOCKS_MOST || !blocks_known()) {
-        trp_free(m);
-        return;
-    }
-    m->next = blocks.free;
-    blocks.free = m;
-    blocks.count++;
-}
+#include "transports/pack_wire.h"
 
 /* --- making one --- */
 
@@ -108,12 +25,23 @@ static struct trp_slice keep(uint8_t **at, struct trp_slice from) {
     return kept;
 }
 
-/* Everything but the bytes. */
+/* Everything but the topic and the bytes. */
 static struct troupe_msg *msg_new(size_t size) {
-    struct troupe_msg *m = block_get(size);
+    struct troupe_msg *m = size < SIZE_MAX / 2 ? trp_block_get(sizeof *m + size) : NULL;
     if (!m)
         return NULL;
-    *m = (struct troupe_msg){.size = size};
+    /* Field by field, and only the first byte of the error: less to write than all of it. */
+    m->next = NULL;
+    m->from = m->to = m->ask = 0;
+    m->owner = NULL;
+    m->payload = m->reply = m->headers = m->info = (struct trp_slice){NULL, 0};
+    m->size = size;
+    m->link = NULL;
+    m->kind = 0;
+    m->answered = m->beyond = false;
+    m->origin = (struct trp_origin){0};
+    m->sub = 0;
+    m->error[0] = 0;
     return m;
 }
 
@@ -145,9 +73,35 @@ struct troupe_msg *trp_msg_from_wire(const struct trp_message *w) {
     return trp_msg_from_queue(w, (struct trp_slice){0});
 }
 
+/* A scalar or some bytes: as trp_pack_check says for them. 0: something else. */
+static size_t plain_most(troupe_value v) {
+    if (v.kind < TROUPE_TEXT)
+        return TRP_PACK_MAX_HEAD;
+    if (v.kind < TROUPE_PACKED && v.data && v.size <= TRP_MSG_TINY)
+        return TRP_PACK_MAX_HEAD + v.size;
+    return 0;
+}
+
+static troupe_status plain_new(struct troupe_msg **out, troupe_value v, size_t most) {
+    struct troupe_msg *m = msg_new(1 + most);
+    if (!m)
+        return TROUPE_NO_MEMORY;
+    m->topic = (struct trp_slice){m->bytes, 0};
+    m->bytes[0] = 0;
+    m->payload.p = m->bytes + 1;
+    if (v.kind == TROUPE_INT && v.i >= 0)
+        m->payload.n = (size_t)(trp_wire_uint(m->bytes + 1, (uint64_t)v.i) - m->payload.p);
+    else
+        m->payload.n = (size_t)(trp_pack_checked(m->bytes + 1, v) - m->payload.p);
+    *out = m;
+    return TROUPE_OK;
+}
+
 troupe_status trp_msg_from_value(struct troupe_msg **out, troupe_value v, struct trp_slice headers) {
     static const struct trp_pack_limits inner = {.depth = TRP_INNER_DEPTH};
-    size_t most;
+    size_t most = headers.n ? 0 : plain_most(v);
+    if (most)
+        return plain_new(out, v, most);
     troupe_status st = trp_pack_check(v, &inner, &most);
     if (st != TROUPE_OK)
         return st;
@@ -166,7 +120,7 @@ troupe_status trp_msg_from_value(struct troupe_msg **out, troupe_value v, struct
 
 void trp_msg_drop(struct troupe_msg *m) {
     if (m)
-        block_put(m);
+        trp_block_put(m, sizeof *m + m->size);
 }
 
 void troupe_msg_free(troupe_msg **m) {
@@ -186,9 +140,26 @@ const char *troupe_msg_topic(const troupe_msg *m) {
     return (const char *)m->topic.p;
 }
 
+/* The usual short forms, whole and nothing behind them. False: look closer. */
+static bool short_value(const uint8_t *p, size_t n, troupe_value *v) {
+    if (n == 0)
+        return false;
+    if (*p < 0x80 && n == 1)
+        *v = troupe_int(*p);
+    else if (*p >= 0xcc && *p <= 0xce && n == 1 + ((size_t)1 << (*p & 3)))
+        *v = troupe_int((int64_t)trp_wire_get(p + 1, 1u << (*p & 3)));
+    else if (*p == 0xc4 && n >= 2 && n == 2 + (size_t)p[1])
+        *v = troupe_bytes(p + 2, n - 2);
+    else
+        return false;
+    return true;
+}
+
 troupe_value troupe_msg_value(const troupe_msg *m) {
     const uint8_t *p = m->payload.p;
     troupe_value v;
+    if (short_value(p, m->payload.n, &v))
+        return v;
     if (m->payload.n == 0 || trp_unpack_value(&p, p + m->payload.n, &v) != TROUPE_OK)
         return troupe_nil(); /* never: it was scanned, or packed by us */
     return v;

@@ -2,12 +2,12 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * A message: one allocation, header and bytes together. Made from a delivery (bytes copied once out of the read
- * buffer) or from a value (packed into it). Small ones come from and go back to a per-thread free list, so that the
- * steady state allocates nothing. */
+ * buffer) or from a value (packed into it). Small ones are pooled (block.h), so that the steady state allocates nothing. */
 #ifndef TRP_MSG_H
 #define TRP_MSG_H
 
 #include <troupe/msg.h>
+#include "clients/block.h"
 #include "transports/envelope.h"
 
 struct trp_conn;
@@ -24,23 +24,30 @@ struct trp_origin {
     uint64_t generation;      /* of the connection: an ack after a reconnect would mean nothing */
 };
 
+/* What a message between actors of one process needs comes first and fills one cache line. */
 struct troupe_msg {
     struct troupe_msg *next;  /* of whoever owns it: queues are intrusive */
+    uint64_t from, to;        /* actor messages: the sender's and the receiver's reference; 0: none */
+    uint64_t ask;             /* actor messages: the sender's correlation number; 0: no answer wanted */
+    void *owner;              /* the actor runtime's: who asked, a counted reference */
+    struct trp_slice payload;
+    size_t size;              /* bytes behind: what limits count */
+
+    struct troupe_msg **link; /* the actor runtime's: its place among its receiver's messages in hand; NULL: in none */
+    uint32_t kind;            /* 0; the actor runtime's own kinds (DOWN, answers...) */
+    bool answered;
+    bool beyond;              /* the actor runtime's: it came in beyond the mailbox's bounds and does not count */
     struct trp_origin origin;
     uint64_t sub;             /* the subscription it came by; 0: none */
-    uint64_t from;            /* actor messages: the sender's reference; 0: none */
-    uint64_t ask;             /* actor messages: the sender's correlation number; 0: no answer wanted */
-    uint32_t kind;            /* 0; the actor runtime's own kinds (DOWN, answers...) */
-    void *owner;              /* the actor runtime's: who asked, a counted reference */
-    struct troupe_msg **link; /* the actor runtime's: its place among its receiver's messages in hand; NULL: in none */
-    bool answered;
     struct trp_slice topic;   /* zero-terminated in place */
-    struct trp_slice reply, headers, payload;
+    struct trp_slice reply, headers;
     struct trp_slice info;    /* what the queue that it came from knows of it, a packed map; n == 0: it came from none */
     char error[32];           /* "" or the code of an error answer, cut to fit */
-    size_t size;              /* bytes behind: what limits count */
     uint8_t bytes[];
 };
+
+/* A message is tiny when it and its bytes fit the smallest block. */
+enum { TRP_MSG_TINY = TRP_BLOCK_TINY - sizeof(struct troupe_msg) };
 
 /* From a delivery; the slices are copied. NULL: no memory. */
 struct troupe_msg *trp_msg_from_wire(const struct trp_message *m);

@@ -288,10 +288,12 @@ START_TEST(parked_senders_get_in) {
     troupe_msg *m = held();
     for (int i = 0; i < 8; i++)
         senders[i] = spawn(_i, pours, &pour, sizeof pour);
-    ck_assert_int_eq(troupe_join(me, senders[7], 20, NULL), TROUPE_TIMEOUT);
-    ck_assert_int_eq(troupe_try_send(me, ref, troupe_int(0)), TROUPE_FULL);
+    /* Until it is full, and there is a line: what comes now has to stand behind it. */
+    int own = 0;
+    while (troupe_try_send(me, ref, troupe_int(0)) == TROUPE_OK)
+        own++;
     let_go(m);
-    for (int i = 0; i < 8 * 5; i++)
+    for (int i = 0; i < 8 * 5 + own; i++)
         ck_assert_int_ge(hear(), 0);
     for (int i = 0; i < 8; i++)
         ends(senders[i], TROUPE_END_NORMAL);

@@ -191,6 +191,7 @@ START_TEST(a_thread_gives_its_blocks_back) {
     faults_fail_at(0);
     ck_assert_int_eq(pthread_create(&t, NULL, make_and_free_many, NULL), 0);
     ck_assert_int_eq(pthread_join(t, NULL), 0);
+    trp_block_trim();
     ck_assert_int_eq(faults.live, 0);
     ck_assert_int_le(faults.calls, 3 * MANY);
 }
