@@ -31,14 +31,16 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     a->birth = birth;
     a->run = NULL;
     a->life = TRP_STARTING;
-    a->wants_mail = false;
     a->lives = 0;
     a->backoff_ms = 0;
     a->born = 0;
-    atomic_init(&a->wake, TRP_AWAKE);
+    /* A late unpark without a reference may touch it now (trp_actor_unpark_bare). */
+    atomic_store_explicit(&a->wake, TRP_AWAKE, memory_order_relaxed);
     atomic_init(&a->killed, false);
     atomic_init(&a->finished, NULL);
-    trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow);
+    /* What moves on at once (a process's mail, an object's) is looked at under the lock. */
+    bool exact = (int)birth->kind >= (int)TROUPE_PROCESS;
+    trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow, exact);
     trp_waits_init(&a->asks);
     trp_waits_init(&a->joins);
     a->bonds = NULL;
@@ -52,9 +54,10 @@ struct trp_actor *trp_actor_ref(struct trp_actor *a) {
 }
 
 static void actor_free(struct trp_actor *a) {
-    trp_assert(!a->mailbox.head && !a->mailbox.parked.first && !a->asks.first && !a->joins.first);
-    if (a->backend && a->backend->free)
-        a->backend->free(a);
+    trp_assert(trp_mailbox_empty(&a->mailbox) && !a->mailbox.parked.first && !a->asks.first && !a->joins.first);
+    const struct trp_backend *backend = a->backend;
+    if (backend && backend->free)
+        backend->free(a);
     trp_birth_free(a->birth);
     a->birth = NULL;
     trp_bonds_free(a->bonds);
@@ -76,6 +79,19 @@ void trp_actor_unpark(struct trp_actor *a) {
     /* Release what was done for it, pairs with the acquire of whoever runs it next; acquire: it is parked as it said it was. */
     if (atomic_exchange_explicit(&a->wake, TRP_NOTIFIED, memory_order_acq_rel) == TRP_PARKED)
         a->backend->resume(a);
+}
+
+void trp_actor_unpark_bare(struct trp_actor *a) {
+    if (atomic_exchange_explicit(&a->wake, TRP_NOTIFIED, memory_order_acq_rel) != TRP_PARKED)
+        return;
+    const struct trp_backend *backend = a->backend;
+    if (backend->run_by_push) {
+        /* Parked, it could only be run by who notifies it, which is us: whoever it is, it is there. */
+        backend->resume(a);
+    } else if (trp_registry_ref(a)) {
+        a->backend->resume(a);
+        trp_actor_unref(a);
+    }
 }
 
 void trp_wait_finish(struct trp_wait *wait, troupe_status st, struct trp_wakes *w) {
@@ -112,35 +128,37 @@ static troupe_status ear(const struct trp_actor *a) {
     return TROUPE_NOT_FOUND;
 }
 
-static bool mail_wakes(struct trp_actor *a) {
-    bool wakes = a->wants_mail;
-    a->wants_mail = false;
-    return wakes;
-}
-
 static void bury_dropped(struct trp_actor *a, struct troupe_msg *dropped) {
     if (dropped)
         trp_system_dead_letters(a->sys, a, trp_messages_bury(dropped, TROUPE_FULL));
 }
 
+bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
+    bool wake;
+    m->to = id;
+    if (!trp_mailbox_post(&to->mailbox, m, &wake))
+        return false;
+    if (wake)
+        trp_actor_unpark_bare(to);
+    return true;
+}
+
 troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait) {
     struct troupe_msg *dropped = NULL;
-    bool wakes = false;
+    bool wake = false;
+    s->msg->to = trp_actor_id(to);
     if (to->backend == &trp_object_backend)
         return trp_object_take(to, s);
     pthread_mutex_lock(&to->lock);
     troupe_status st = ear(to);
     if (st == TROUPE_OK)
-        st = trp_mailbox_put(&to->mailbox, s->msg, &dropped);
-    if (st == TROUPE_OK) {
+        st = trp_mailbox_put(&to->mailbox, s->msg, &dropped, &wake);
+    while (st == TROUPE_FULL && may_wait && to->mailbox.overflow == TROUPE_PARK)
+        st = trp_mailbox_park(&to->mailbox, s) ? TROUPE_AGAIN : trp_mailbox_put(&to->mailbox, s->msg, &dropped, &wake);
+    if (st == TROUPE_OK)
         s->msg = NULL;
-        wakes = mail_wakes(to);
-    } else if (st == TROUPE_FULL && may_wait && to->mailbox.overflow == TROUPE_PARK) {
-        trp_mailbox_park(&to->mailbox, s);
-        st = TROUPE_AGAIN;
-    }
     pthread_mutex_unlock(&to->lock);
-    if (wakes)
+    if (wake)
         trp_actor_unpark(to);
     bury_dropped(to, dropped);
     return st;
@@ -148,17 +166,16 @@ troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_
 
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited) {
     struct troupe_msg *dropped = NULL;
-    bool wakes = false;
+    bool wake = false;
+    m->to = trp_actor_id(to);
     pthread_mutex_lock(&to->lock);
     troupe_status st = ear(to);
     if (st == TROUPE_OK && credited)
-        trp_mailbox_force(&to->mailbox, m);
+        trp_mailbox_force(&to->mailbox, m, &wake);
     else if (st == TROUPE_OK)
-        st = trp_mailbox_put(&to->mailbox, m, &dropped);
-    if (st == TROUPE_OK)
-        wakes = mail_wakes(to);
+        st = trp_mailbox_put(&to->mailbox, m, &dropped, &wake);
     pthread_mutex_unlock(&to->lock);
-    if (wakes)
+    if (wake)
         trp_actor_unpark(to);
     bury_dropped(to, st == TROUPE_OK ? dropped : m);
 }
@@ -175,10 +192,6 @@ static bool admit(struct trp_actor *a, struct trp_wakes *w) {
 static void admit_unlock(struct trp_actor *a) {
     struct trp_wakes w;
     w.n = 0;
-    if (!a->mailbox.parked.first) {
-        pthread_mutex_unlock(&a->lock);
-        return;
-    }
     for (bool all = false; !all;) {
         all = admit(a, &w);
         pthread_mutex_unlock(&a->lock);
@@ -188,52 +201,117 @@ static void admit_unlock(struct trp_actor *a) {
     }
 }
 
-static troupe_status silence(struct trp_actor *a, bool want) {
-    if (a->life != TRP_STARTING && a->life != TRP_RUNNING)
-        return TROUPE_CLOSED;
-    a->wants_mail = want;
-    return TROUPE_EMPTY;
+static void admit_line(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    admit_unlock(a);
 }
 
-troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out) {
+/* Sent to another that had this memory before, by somebody who held no reference. */
+static bool is_stray(const struct trp_actor *a, const struct troupe_msg *m) {
+    return m->to != trp_actor_id(a) && !trp_is_note(m);
+}
+
+static void bury_stray(struct trp_actor *a, struct troupe_msg *m) {
+    trp_system_dead_letters(a->sys, a, trp_messages_bury(m, TROUPE_DIED));
+}
+
+static troupe_status silence(struct trp_actor *a, bool want) {
+    struct trp_mailbox *mb = &a->mailbox;
+    unsigned flags = want ? trp_mailbox_await(mb) : trp_mailbox_flags(mb);
+    if ((flags & TRP_MAIL_CROWDED) && !(flags & TRP_MAIL_SHUT)) {
+        admit_line(a);
+        return TROUPE_AGAIN;
+    }
+    if (!trp_mailbox_empty(mb))
+        return TROUPE_AGAIN;
+    return flags & TRP_MAIL_SHUT ? TROUPE_CLOSED : TROUPE_EMPTY;
+}
+
+/* The way with the lock: for a mailbox that wants it, and while there are notes, which go first. */
+static troupe_status take_locked(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out) {
+    struct trp_mailbox *mb = &a->mailbox;
     pthread_mutex_lock(&a->lock);
-    struct troupe_msg *m = trp_mailbox_take(&a->mailbox);
-    troupe_status st = m ? TROUPE_OK : silence(a, want);
-    admit_unlock(a);
+    struct troupe_msg *m = lend ? trp_mailbox_lend(mb) : trp_mailbox_take_note(mb);
+    if (!m && !lend)
+        m = trp_mailbox_take_mail(mb);
+    troupe_status st = TROUPE_OK;
+    if (!m)
+        st = a->life != TRP_STARTING && a->life != TRP_RUNNING ? TROUPE_CLOSED : TROUPE_EMPTY;
+    if (st == TROUPE_EMPTY && want && (trp_mailbox_await(mb) & (TRP_MAIL_WAITING | TRP_MAIL_EXACT)) == 0)
+        st = TROUPE_AGAIN; /* pushed without the lock, just now */
+    if (mb->parked.first)
+        admit_unlock(a);
+    else
+        pthread_mutex_unlock(&a->lock);
     if (m)
         *out = m;
     return st;
 }
 
+static troupe_status take_once(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out) {
+    struct trp_mailbox *mb = &a->mailbox;
+    if ((trp_mailbox_flags(mb) & TRP_MAIL_EXACT) || trp_mailbox_looks(mb, TRP_LOOK_NOTES))
+        return take_locked(a, want, lend, out);
+    struct troupe_msg *m = trp_mailbox_take(mb);
+    if (!m)
+        return silence(a, want);
+    *out = m;
+    if (trp_mailbox_looks(mb, TRP_LOOK_LINE))
+        admit_line(a);
+    return TROUPE_OK;
+}
+
+static troupe_status take(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out) {
+    for (;;) {
+        struct troupe_msg *m;
+        troupe_status st = take_once(a, want, lend, &m);
+        if (st == TROUPE_AGAIN)
+            continue;
+        if (st == TROUPE_OK && is_stray(a, m)) {
+            bury_stray(a, m);
+            continue;
+        }
+        if (st == TROUPE_OK)
+            *out = m;
+        return st;
+    }
+}
+
+troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out) {
+    return take(a, want, false, out);
+}
+
+void trp_actor_settle_down(struct trp_actor *a) {
+    if (trp_mailbox_fence(&a->mailbox) & TRP_MAIL_CROWDED)
+        admit_line(a);
+}
+
 bool trp_actor_has_mail(struct trp_actor *a) {
+    struct trp_mailbox *mb = &a->mailbox;
+    if (!(trp_mailbox_flags(mb) & TRP_MAIL_EXACT))
+        return !trp_mailbox_empty(mb) || trp_mailbox_looks(mb, TRP_LOOK_NOTES);
     pthread_mutex_lock(&a->lock);
-    bool has = a->mailbox.head || a->mailbox.notes.head;
+    bool has = !trp_mailbox_empty(mb) || mb->notes.head;
     pthread_mutex_unlock(&a->lock);
     return has;
 }
 
 struct troupe_msg *trp_actor_take_note(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
-    struct troupe_msg *note = trp_notes_take(&a->mailbox.notes, a->mailbox.head);
+    struct troupe_msg *note = trp_mailbox_take_note(&a->mailbox);
     pthread_mutex_unlock(&a->lock);
     return note;
 }
 
 void trp_actor_tell(struct trp_actor *a, struct troupe_msg *note) {
     pthread_mutex_lock(&a->lock);
-    trp_notes_add(&a->mailbox.notes, note);
+    trp_mailbox_note(&a->mailbox, note);
     pthread_mutex_unlock(&a->lock);
     trp_actor_unpark(a);
 }
 
 troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out) {
-    pthread_mutex_lock(&a->lock);
-    struct troupe_msg *m = trp_mailbox_lend(&a->mailbox);
-    troupe_status st = m ? TROUPE_OK : silence(a, true);
-    pthread_mutex_unlock(&a->lock);
-    if (m)
-        *out = m;
-    return st;
+    return take(a, true, true, out);
 }
 
 bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes) {
@@ -421,6 +499,7 @@ static troupe_status shut(struct trp_actor *a, bool kill) {
         atomic_store_explicit(&a->killed, true, memory_order_relaxed);
     if (a->life != TRP_CLOSING)
         life_set(a, TRP_CLOSING);
+    trp_mailbox_shut(&a->mailbox);
     expel_all_unlock(a, TROUPE_CLOSED);
     trp_actor_unpark(a);
     return TROUPE_OK;
@@ -520,6 +599,7 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
     trp_ends_add(&a->sys->ends, trp_actor_id(a), exit);
     pthread_mutex_lock(&a->lock);
     life_set(a, TRP_ENDED);
+    trp_mailbox_shut(&a->mailbox);
     struct troupe_msg *mail = trp_mailbox_drain(&a->mailbox);
     expel_all_unlock(a, TROUPE_NOT_FOUND);
     trp_system_dead_letters(a->sys, a, trp_messages_bury(mail, TROUPE_DIED));
@@ -533,8 +613,10 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
 void trp_actor_abort(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
     life_set(a, TRP_ENDED);
-    trp_notes_clear(&a->mailbox.notes);
+    trp_mailbox_shut(&a->mailbox);
+    struct troupe_msg *mail = trp_mailbox_drain(&a->mailbox);
     pthread_mutex_unlock(&a->lock);
+    (void)trp_messages_bury(mail, TROUPE_NOT_FOUND);
     trp_bonds_abort(a);
     trp_actor_unref(a);
 }

@@ -45,7 +45,7 @@ struct trp_actor {
     atomic_bool killed;                /* (a) set once, under lock */
     uint32_t slot, generation;         /* (c) of the registry */
     struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
-    const struct trp_backend *backend; /* (c) */
+    const struct trp_backend *_Atomic backend; /* (c) */
     troupe_system *sys;                /* (c) */
     struct trp_worker *worker;         /* (c) */
     struct trp_birth *birth;           /* (c) owned */
@@ -53,8 +53,7 @@ struct trp_actor {
 
     pthread_mutex_t lock;
     enum trp_life life;                /* (m) */
-    bool wants_mail;                   /* (m) a message that comes is worth a wake */
-    struct trp_mailbox mailbox;        /* (m) */
+    struct trp_mailbox mailbox;        /* its own rules, see there */
     struct trp_waits asks;             /* (m) struct trp_ask: its own questions */
     struct trp_waits joins;            /* (m) struct trp_join: who waits for its end */
     struct trp_wait *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
@@ -87,11 +86,16 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
 
 /* --- waking --- */
 
-/* Something has happened to it. Any thread, no lock held; cheap when it is awake. */
+/* Something has happened to it. Any thread, no lock held, with a reference; cheap when it is awake. */
 void trp_actor_unpark(struct trp_actor *a);
+/* The same without a reference: it may have ended, and its memory may be another actor's by now, which then wakes in vain. */
+void trp_actor_unpark_bare(struct trp_actor *a);
 
 /* --- mail --- */
 
+/* The short way: a small message, to an actor that trp_registry_peek gave. False: nothing has happened; trp_actor_send will do or
+ * say what is to be done. */
+TROUPE_NODISCARD bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m);
 /* Puts s->msg into the mailbox and sets it to NULL; or leaves it: NOT_FOUND, CLOSED, FULL. AGAIN: it waits in line (only with
  * may_wait, only where the receiver wants that) and s completes with OK, CLOSED or NOT_FOUND. */
 TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait);
@@ -100,7 +104,9 @@ TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_s
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited);
 /* The next message. EMPTY: none (with `want`, the next one wakes); CLOSED: none, and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
-/* Is there a next message? */
+/* The receiver is about to wait for something else than mail: room that it has made is given away first. */
+void trp_actor_settle_down(struct trp_actor *a);
+/* Is there a next message? The receiver's thread. */
 TROUPE_NODISCARD bool trp_actor_has_mail(struct trp_actor *a);
 /* As take, for a process: the message goes on counting until trp_actor_settle. */
 TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out);

@@ -20,6 +20,8 @@ enum trp_ran {
 
 struct trp_backend {
     troupe_kind kind;
+    /* Once parked it runs again only when resume has been called: it can't end before. (A thread may find out by itself.) */
+    bool run_by_push;
 
     /* Takes what the actor needs and starts it. Faults: nothing is left behind but the actor itself, which the caller ends.
      * After OK it is gone for the caller but for a reference. Called by: the spawner's thread (a system that is its own, or the

@@ -192,7 +192,7 @@ static bool hand_note(struct trp_actor *watcher, struct bond *bond, const troupe
     if (bond->kind == TRP_NOTE_DOWN)
         down.watch.id = bond->key;
     trp_note_write(bond->note, &down);
-    trp_notes_add(&watcher->mailbox.notes, bond->note);
+    trp_mailbox_note(&watcher->mailbox, bond->note);
     bond->note = NULL;
     return true;
 }

@@ -120,6 +120,7 @@ static void coroutine_yield(troupe_self *self) {
 
 const struct trp_backend trp_coroutine_backend = {
     .kind = TROUPE_COROUTINE,
+    .run_by_push = true,
     .start = coroutine_start,
     .resume = coroutine_resume,
     .run = coroutine_run,

@@ -19,7 +19,8 @@ static troupe_status await(troupe_self *self, struct trp_actor *on, struct trp_w
     return wait->st;
 }
 
-static troupe_status post(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait) {
+/* What the short way does not take: a full mailbox or a closed one, a large message. */
+static troupe_status post_slowly(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait) {
     struct trp_actor *a = trp_registry_get(&self->actor->sys->registry, to.id);
     if (!a)
         return TROUPE_NOT_FOUND;
@@ -30,6 +31,16 @@ static troupe_status post(troupe_self *self, troupe_ref to, struct troupe_msg **
     *m = send.msg;
     trp_actor_unref(a);
     return st;
+}
+
+static troupe_status post(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait) {
+    struct trp_actor *a = trp_registry_peek(&self->actor->sys->registry, to.id);
+    if (!a)
+        return TROUPE_NOT_FOUND;
+    if (!trp_actor_post(a, to.id, *m))
+        return post_slowly(self, to, m, deadline, wait);
+    *m = NULL;
+    return TROUPE_OK;
 }
 
 static troupe_status local_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {

@@ -5,57 +5,132 @@
  * each call but drain and the dropping of many costs the same whatever is queued.
  *
  * Invariant: while senders are parked, whoever comes later is refused even if there is room for it: room belongs to
- * the first in line, or small messages would overtake a large one for ever. */
+ * the first in line, or small messages would overtake a large one for ever.
+ *
+ * A sender that parks and a receiver that takes do not meet under a lock, so one could miss the other: the sender sees no room,
+ * the receiver sees nobody in line. The sender therefore sets CROWDED, looks once more, and only then gets in line; the
+ * receiver looks at `line` at each take, which may be a moment too early, and at CROWDED whenever it waits (await, fence): both
+ * are changes of the same word, so one of them comes second and sees the other. Room is given away at the receiver's next call
+ * at the latest. */
 #include "actors/mailbox.h"
 
 #include "transports/assert.h"
 
-void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow) {
-    *mb = (struct trp_mailbox){.max = max, .max_bytes = max_bytes, .overflow = overflow};
-    mb->tail = &mb->head;
+_Static_assert(sizeof(uint64_t) >= sizeof(uintptr_t), "a pointer fits the word");
+
+void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow, bool exact) {
+    exact = exact || overflow == TROUPE_DROP_OLDEST || max > TRP_MAIL_MOST;
+    /* Counting small messages alike makes the mailbox full at most a sixteenth too early. */
+    bool small = !exact && max_bytes / 16 / max >= TRP_MSG_TINY;
+    mb->first = NULL;
+    mb->overflow = (uint8_t)overflow;
+    mb->count = mb->lent = mb->lent_bytes = 0;
     trp_waits_init(&mb->parked);
     trp_notes_init(&mb->notes);
+    atomic_store_explicit(&mb->look, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->small, small ? (uint32_t)TRP_MSG_TINY : 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->max, max < UINT32_MAX ? (uint32_t)max : UINT32_MAX, memory_order_relaxed);
+    atomic_store_explicit(&mb->max_bytes, max_bytes, memory_order_relaxed);
+    /* Last: until now it was shut, or nobody knew it. */
+    atomic_store_explicit(&mb->head, exact ? TRP_MAIL_EXACT : 0, memory_order_release);
 }
 
-static bool has_room(const struct trp_mailbox *mb, size_t size) {
-    size_t count = mb->count + mb->lent, bytes = mb->bytes + mb->lent_bytes;
+static bool is_exact(struct trp_mailbox *mb) {
+    return trp_mailbox_flags(mb) & TRP_MAIL_EXACT; /* never changes */
+}
+
+/* --- counting, under the lock --- */
+
+static size_t count_at(struct trp_mailbox *mb, uint64_t head) {
+    if (head & TRP_MAIL_EXACT)
+        return mb->count + mb->lent;
+    return (uint16_t)((uint32_t)(head >> 48) - atomic_load_explicit(&mb->taken, memory_order_relaxed));
+}
+
+size_t trp_mailbox_count(struct trp_mailbox *mb) {
+    return count_at(mb, atomic_load_explicit(&mb->head, memory_order_relaxed));
+}
+
+size_t trp_mailbox_bytes(struct trp_mailbox *mb) {
+    /* Acquire pairs with the release in take. */
+    size_t bytes = atomic_load_explicit(&mb->bytes, memory_order_acquire);
+    return bytes + mb->lent_bytes + (mb->small ? trp_mailbox_count(mb) * mb->small : 0);
+}
+
+static bool has_room(struct trp_mailbox *mb, size_t size) {
+    size_t count = trp_mailbox_count(mb), bytes = trp_mailbox_bytes(mb);
+    if (size <= mb->small)
+        size = mb->small;
     return count == 0 || (count < mb->max && bytes <= mb->max_bytes && size <= mb->max_bytes - bytes);
 }
 
-static void append(struct trp_mailbox *mb, struct troupe_msg *m) {
-    m->next = NULL;
-    *mb->tail = m;
-    mb->tail = &m->next;
+/* --- in --- */
+
+/* Under the lock, beside others who post without it: the bound in number is looked at in the moment of the push. False: full.
+ */
+static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uint64_t clear, bool *wake) {
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next, one = m->beyond ? 0 : TRP_MAIL_ONE;
+    bool large = !m->beyond && m->size > mb->small;
+    if (large)
+        atomic_fetch_add_explicit(&mb->bytes, m->size, memory_order_relaxed);
+    do {
+        if (bounded && count_at(mb, head) >= mb->max) {
+            if (large)
+                atomic_fetch_sub_explicit(&mb->bytes, m->size, memory_order_relaxed);
+            return false;
+        }
+        m->next = trp_mail_message(head);
+        next = ((head & ~(TRP_MAIL_MESSAGE | clear)) | (uintptr_t)m) + one;
+        /* Release as in trp_mailbox_post. */
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_release, memory_order_relaxed));
     mb->count++;
-    mb->bytes += m->size;
+    *wake = head & clear & TRP_MAIL_WAITING;
+    return true;
 }
 
-static struct troupe_msg *unlink_at(struct trp_mailbox *mb, struct troupe_msg **at) {
-    struct troupe_msg *m = *at;
-    *at = m->next;
-    if (!m->next)
-        mb->tail = at;
-    m->next = NULL;
+static void uncount(struct trp_mailbox *mb, const struct troupe_msg *m) {
     mb->count--;
-    mb->bytes -= m->size;
-    trp_notes_mail_left(&mb->notes, m);
-    return m;
+    atomic_fetch_sub_explicit(&mb->bytes, m->size, memory_order_relaxed);
 }
 
 /* What a broker counts against a credit stays: it is bounded by that, and only its receiver's thread may hand it back. */
-static void drop_oldest(struct trp_mailbox *mb, size_t size, struct troupe_msg **dropped) {
-    struct troupe_msg **at = &mb->head;
+static void drop_from(struct trp_mailbox *mb, struct troupe_msg **at, size_t size, struct troupe_msg ***dropped) {
     while (*at && !has_room(mb, size)) {
-        if ((*at)->origin.conn) {
-            at = &(*at)->next;
+        struct troupe_msg *m = *at;
+        if (m->origin.conn) {
+            at = &m->next;
             continue;
         }
-        *dropped = unlink_at(mb, at);
-        dropped = &(*dropped)->next;
+        *at = m->next;
+        m->next = NULL;
+        uncount(mb, m);
+        trp_notes_mail_left(&mb->notes, m);
+        **dropped = m;
+        *dropped = &m->next;
     }
 }
 
-troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped) {
+/* Behind what the receiver has gathered already. */
+static struct troupe_msg **gather_behind(struct trp_mailbox *mb) {
+    struct troupe_msg *first = mb->first, **end = &first;
+    while (*end)
+        end = &(*end)->next;
+    mb->first = NULL;
+    (void)trp_mailbox_gather(mb);
+    *end = mb->first;
+    mb->first = first;
+    return end == &first ? &mb->first : end;
+}
+
+static void drop_oldest(struct trp_mailbox *mb, size_t size, struct troupe_msg **dropped) {
+    drop_from(mb, &mb->first, size, &dropped);
+    if (!has_room(mb, size))
+        drop_from(mb, gather_behind(mb), size, &dropped);
+}
+
+troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped, bool *wake) {
     *dropped = NULL;
     if (mb->parked.first)
         return TROUPE_FULL;
@@ -64,29 +139,78 @@ troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, stru
             return TROUPE_FULL;
         drop_oldest(mb, m->size, dropped);
     }
-    append(mb, m);
-    return TROUPE_OK;
+    /* What a policy or the receiver's emptiness has decided is not asked again. */
+    return push(mb, m, !is_exact(mb), TRP_MAIL_WAITING, wake) ? TROUPE_OK : TROUPE_FULL;
 }
 
-void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m) {
-    append(mb, m);
+void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, bool *wake) {
+    m->beyond = !is_exact(mb);
+    (void)push(mb, m, false, TRP_MAIL_WAITING, wake);
 }
 
-void trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
+bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
+    if (!mb->parked.first) {
+        /* Acquire pairs with the release in await and fence: what was taken before those can be seen. Relaxed: a hint. */
+        atomic_fetch_or_explicit(&mb->head, TRP_MAIL_CROWDED, memory_order_acq_rel);
+        atomic_fetch_or_explicit(&mb->look, TRP_LOOK_LINE, memory_order_relaxed);
+        if (has_room(mb, s->msg->size)) {
+            (void)trp_mailbox_admit(mb); /* takes CROWDED back */
+            return false;
+        }
+    }
     trp_waits_add(&mb->parked, &s->wait);
+    return true;
 }
 
-static struct troupe_msg *oldest(struct trp_mailbox *mb) {
-    return mb->head ? unlink_at(mb, &mb->head) : NULL;
+/* --- out --- */
+
+bool trp_mailbox_gather(struct trp_mailbox *mb) {
+    /* Acquire pairs with the release of every push that is in the list: each was made upon the one before it. */
+    uint64_t head = atomic_fetch_and_explicit(&mb->head, ~TRP_MAIL_MESSAGE, memory_order_acquire);
+    struct troupe_msg *m = trp_mail_message(head), *first = NULL;
+    while (m) {
+        struct troupe_msg *older = m->next;
+        m->next = first;
+        first = m;
+        m = older;
+    }
+    mb->first = first;
+    return first != NULL;
 }
 
-struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
-    struct troupe_msg *note = trp_notes_take(&mb->notes, mb->head);
-    return note ? note : oldest(mb);
+static struct troupe_msg *take_exact(struct trp_mailbox *mb) {
+    if (!mb->first && !trp_mailbox_gather(mb))
+        return NULL;
+    struct troupe_msg *m = mb->first;
+    mb->first = m->next;
+    m->next = NULL;
+    uncount(mb, m);
+    return m;
+}
+
+struct troupe_msg *trp_mailbox_take_mail(struct trp_mailbox *mb) {
+    struct troupe_msg *m = is_exact(mb) ? take_exact(mb) : trp_mailbox_take(mb);
+    if (m)
+        trp_notes_mail_left(&mb->notes, m);
+    return m;
+}
+
+void trp_mailbox_note(struct trp_mailbox *mb, struct troupe_msg *note) {
+    trp_notes_add(&mb->notes, note);
+    atomic_fetch_or_explicit(&mb->look, TRP_LOOK_NOTES, memory_order_relaxed);
+}
+
+struct troupe_msg *trp_mailbox_take_note(struct trp_mailbox *mb) {
+    if (!mb->notes.head) {
+        atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_NOTES, memory_order_relaxed);
+        return NULL;
+    }
+    (void)gather_behind(mb); /* all that the dead one has sent: it had been pushed when the note came */
+    return trp_notes_take(&mb->notes, mb->first);
 }
 
 struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb) {
-    struct troupe_msg *m = oldest(mb);
+    struct troupe_msg *m = trp_mailbox_take_mail(mb);
     if (m) {
         mb->lent++;
         mb->lent_bytes += m->size;
@@ -106,12 +230,34 @@ void trp_mailbox_forget_lent(struct trp_mailbox *mb) {
     mb->lent = mb->lent_bytes = 0;
 }
 
+unsigned trp_mailbox_await(struct trp_mailbox *mb) {
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next;
+    do {
+        bool idle = !trp_mail_message(head) && !(head & TRP_MAIL_SHUT);
+        next = idle ? head | TRP_MAIL_WAITING : head & ~(uint64_t)TRP_MAIL_WAITING;
+        /* A change even where nothing changes: see park. */
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
+    return (unsigned)(next & TRP_MAIL_FLAGS);
+}
+
+unsigned trp_mailbox_fence(struct trp_mailbox *mb) {
+    return (unsigned)(atomic_fetch_or_explicit(&mb->head, 0, memory_order_acq_rel) & TRP_MAIL_FLAGS);
+}
+
+/* --- the line --- */
+
 struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
     struct trp_send *s = (struct trp_send *)mb->parked.first;
-    if (!s || !has_room(mb, s->msg->size))
+    if (!s) {
+        atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_LINE, memory_order_relaxed);
+        atomic_fetch_and_explicit(&mb->head, ~(uint64_t)TRP_MAIL_CROWDED, memory_order_relaxed);
+        return NULL;
+    }
+    bool wake;
+    /* Only the receiver admits: it need not be woken, but will want to be by the next. */
+    if (!has_room(mb, s->msg->size) || !push(mb, s->msg, !is_exact(mb), 0, &wake))
         return NULL;
     trp_waits_remove(&mb->parked, &s->wait);
-    append(mb, s->msg);
     s->msg = NULL;
     return s;
 }
@@ -123,11 +269,20 @@ struct trp_send *trp_mailbox_expel(struct trp_mailbox *mb) {
     return s;
 }
 
+/* --- the end --- */
+
+void trp_mailbox_shut(struct trp_mailbox *mb) {
+    atomic_fetch_or_explicit(&mb->head, TRP_MAIL_SHUT, memory_order_acq_rel);
+}
+
 struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb) {
-    struct troupe_msg *all = mb->head;
-    mb->head = NULL;
-    mb->tail = &mb->head;
-    mb->count = mb->bytes = 0;
+    (void)gather_behind(mb);
+    struct troupe_msg *all = mb->first;
+    mb->first = NULL;
+    mb->count = 0;
+    atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->taken, (uint32_t)(atomic_load_explicit(&mb->head, memory_order_relaxed) >> 48),
+                          memory_order_relaxed);
     trp_notes_clear(&mb->notes);
     return all;
 }

@@ -3,18 +3,30 @@
  *
  * A mailbox: messages in the order of arrival, bounded in number and in bytes, and the senders that wait for room.
  *
- *     senders --> [ parked, oldest first ] --> [ queued ] --> [ lent ] --> the body
- *                                              `----- counted -----'
+ *     senders --> [ parked, oldest first ] --> ( head: newest first ) --> [ first: oldest first ] --> [ lent ] --> the body
+ *                                              `--------------------- counted ----------------------------'
  *
- * Lent messages have left for another process and have not been asked for by the body there: they count against the
- * bounds all the same, so that a process that does not receive is as full as any other actor.
+ * Any thread pushes onto `head` by one compare-and-swap, without a lock; the one receiver takes all that is there at once and
+ * turns it round. The word carries, besides the newest message,
  *
- * What the runtime itself has to tell an actor (close, kill, answers to its questions, ends it waits for) does not
- * come this way: those are bits and operations of the actor, need no room, and are neither refused nor dropped. Ends that
- * it watches come as notes, in a lane of their own (note.h).
+ *     bits 63..48   how many have been pushed that count, modulo 65,536: less those taken, what is queued, so that the bound
+ * costs no instruction of its own that is atomic WAITING       the receiver waits for mail: whoever pushes next wakes it SHUT
+ * nothing more is taken (closing, ended) CROWDED       senders wait in line: whoever comes goes to its end EXACT         each
+ * push and take is made under the lock
  *
- * Everything here is called under the owning actor's lock and calls nothing back. Others know only these functions;
- * a mailbox without a lock can take its place. */
+ * The last three mean to a sender: take the actor's lock, and look there (trp_mailbox_put). So do all messages that are not
+ * small: their bytes are added up. A small one counts as `small` bytes whatever it has.
+ *
+ * EXACT is for what a word can't do: dropping the oldest, lending, more than 32,768 messages. Lent messages have left for
+ * another process and have not been asked for by the body there: they count against the bounds all the same, so that a process
+ * that does not receive is as full as any other actor.
+ *
+ * What the runtime itself has to tell an actor (close, kill, answers to its questions, ends it waits for) does not come this
+ * way: those are bits and operations of the actor, need no room, and are neither refused nor dropped. Ends that it watches come as notes, in
+ * a lane of their own (note.h); while there are any, the receiver takes the lock, too.
+ *
+ * Locking, below: (any) any thread, no lock; (l) under the owning actor's lock; (r) the receiver, and where the mailbox is
+ * EXACT under the lock besides. Nothing here calls back. */
 #ifndef TRP_MAILBOX_H
 #define TRP_MAILBOX_H
 
@@ -22,40 +34,147 @@
 #include "actors/wait.h"
 #include "clients/msg.h"
 
+enum {
+    TRP_MAIL_WAITING = 1,
+    TRP_MAIL_SHUT = 2,
+    TRP_MAIL_CROWDED = 4,
+    TRP_MAIL_EXACT = 8,
+    TRP_MAIL_FLAGS = 15,
+    TRP_MAIL_MOST = 32768, /* messages, of one that is not EXACT */
+};
+enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2 };
+#define TRP_MAIL_ONE     ((uint64_t)1 << 48)
+#define TRP_MAIL_MESSAGE (TRP_MAIL_ONE - 1 - TRP_MAIL_FLAGS)
+
+/* (c) is constant from init on, and atomic all the same: a sender that holds no reference may come while the actor's memory is
+ * made another's (registry.h). It is then refused, or its message is found by its `to` to be for somebody else. */
 struct trp_mailbox {
-    struct troupe_msg *head, **tail;
-    size_t count, bytes;
-    size_t lent, lent_bytes;
-    size_t max, max_bytes;
-    troupe_overflow overflow;
-    struct trp_waits parked; /* struct trp_send */
-    struct trp_notes notes;  /* of the runtime itself; not counted */
+    _Atomic uint64_t head;    /* (any) see above */
+    _Atomic uint32_t taken;   /* written (r), read (any): of those that count, modulo 2^32 */
+    _Atomic uint32_t small;   /* (c) bytes up to which a message is small; 0: none is */
+    _Atomic uint32_t max;     /* (c) */
+    uint8_t overflow;         /* (c) troupe_overflow */
+    atomic_uchar look;        /* written (l), read (r): TRP_LOOK_, what else there is under the lock; a hint */
+    _Atomic size_t bytes;     /* added (l), subtracted (r): of the messages that are not small */
+    _Atomic size_t max_bytes; /* (c) */
+    struct troupe_msg *first; /* (r) */
+    struct trp_waits parked;  /* (l) struct trp_send */
+    struct trp_notes notes;   /* (l) of the runtime itself; not counted */
+    size_t count;             /* (l) queued, EXACT only */
+    size_t lent, lent_bytes;  /* (l) EXACT only */
 };
 
-void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow);
+/* `exact`: somebody will lend. */
+void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow, bool exact);
 
-/* Takes the message, or says FULL. With TROUPE_DROP_OLDEST it always takes it, and gives the messages that had to go as a list
- * in *dropped. An empty mailbox takes a message of any size. */
-TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped);
-/* Beyond the bounds: for what another bound limits (the credit of a subscription). */
-void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m);
-/* The sender waits behind those that wait already. */
-void trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s);
+static inline struct troupe_msg *trp_mail_message(uint64_t head) {
+    return (struct troupe_msg *)(uintptr_t)(head & TRP_MAIL_MESSAGE);
+}
 
-/* The first note, or else the oldest message, or NULL. */
-struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb);
-/* The oldest message; it goes on counting until it is settled. */
+/* (any) So many small ones beside so many bytes? */
+static inline bool trp_mail_fits(struct trp_mailbox *mb, size_t bytes, size_t queued) {
+    size_t small = atomic_load_explicit(&mb->small, memory_order_relaxed);
+    return bytes + queued * small <= atomic_load_explicit(&mb->max_bytes, memory_order_relaxed);
+}
+
+/* (any) The short way in. False: take the lock and use trp_mailbox_put. *wake: the receiver waits for it. */
+static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m, bool *wake) {
+    uint32_t small = atomic_load_explicit(&mb->small, memory_order_relaxed);
+    if (m->size > small)
+        return false;
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next;
+    do {
+        if (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED | TRP_MAIL_EXACT))
+            return false;
+        /* Relaxed: a number. An old one makes the mailbox look fuller than it is, and then the lock decides. */
+        uint32_t queued = (uint16_t)((uint32_t)(head >> 48) - atomic_load_explicit(&mb->taken, memory_order_relaxed));
+        size_t bytes = atomic_load_explicit(&mb->bytes, memory_order_relaxed);
+        if (queued >= atomic_load_explicit(&mb->max, memory_order_relaxed) || (bytes && !trp_mail_fits(mb, bytes, queued + 1)))
+            return false;
+        m->next = trp_mail_message(head);
+        next = ((head & ~(TRP_MAIL_MESSAGE | TRP_MAIL_WAITING)) | (uintptr_t)m) + TRP_MAIL_ONE;
+        /* Release pairs with the acquire in trp_mailbox_gather: the message can be read when it can be seen. */
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_release, memory_order_relaxed));
+    *wake = head & TRP_MAIL_WAITING;
+    return true;
+}
+
+/* (l) Takes the message, or says FULL. With TROUPE_DROP_OLDEST it always takes it, and gives the messages that had to go as a
+ * list in *dropped. An empty mailbox takes a message of any size. */
+TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped,
+                                               bool *wake);
+/* (l) Beyond the bounds: for what another bound limits (the credit of a subscription). */
+void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, bool *wake);
+/* (l) After FULL: the sender waits behind those that wait already. False: there is room by now, put it once more. */
+TROUPE_NODISCARD bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s);
+
+/* (r) Fetches what has been pushed. False: nothing. Only when `first` is NULL. */
+bool trp_mailbox_gather(struct trp_mailbox *mb);
+
+/* Is nothing queued? (r) */
+static inline bool trp_mailbox_empty(struct trp_mailbox *mb) {
+    /* Relaxed: what is there is read after the acquire in gather. */
+    return !mb->first && !trp_mail_message(atomic_load_explicit(&mb->head, memory_order_relaxed));
+}
+
+/* (r) Not EXACT, and without a look at the notes: the oldest, or NULL. */
+static inline struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
+    struct troupe_msg *m = mb->first;
+    if (!m) {
+        if (!trp_mail_message(atomic_load_explicit(&mb->head, memory_order_relaxed)) || !trp_mailbox_gather(mb))
+            return NULL;
+        m = mb->first;
+    }
+    mb->first = m->next;
+    m->next = NULL;
+    if (m->beyond)
+        return m;
+    /* Relaxed, one writer; see trp_mailbox_park for who depends on it. */
+    atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->taken, memory_order_relaxed) + 1, memory_order_relaxed);
+    if (m->size > atomic_load_explicit(&mb->small, memory_order_relaxed))
+        /* Release pairs with the acquire in has_room: the room is there when it can be seen. */
+        atomic_fetch_sub_explicit(&mb->bytes, m->size, memory_order_release);
+    return m;
+}
+
+/* (l) Puts a note into its lane. */
+void trp_mailbox_note(struct trp_mailbox *mb, struct troupe_msg *note);
+/* (r, l) The first note; NULL: there is none, or it has to wait for messages. */
+struct troupe_msg *trp_mailbox_take_note(struct trp_mailbox *mb);
+/* (r, l) The oldest message, whether EXACT or not, while there are notes or not; NULL. */
+struct troupe_msg *trp_mailbox_take_mail(struct trp_mailbox *mb);
+/* (r, l) EXACT: the same, but it goes on counting until it is settled. */
 struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb);
-/* So many lent messages have been received. More than were lent: false, and nothing is changed. */
+/* (l) So many lent messages have been received. More than were lent: false, and nothing is changed. */
 TROUPE_NODISCARD bool trp_mailbox_settle(struct trp_mailbox *mb, size_t count, size_t bytes);
-/* All that are lent are lost. */
+/* (l) All that are lent are lost. */
 void trp_mailbox_forget_lent(struct trp_mailbox *mb);
 
-/* When there is room: takes the first parked sender's message and the sender off the list; NULL: none, or no room. */
+/* (r) Nothing is queued: whoever pushes next is to wake the receiver. Gives the flags; if WAITING is not among them, it was not
+ * set: something has come, or nothing will (SHUT). */
+unsigned trp_mailbox_await(struct trp_mailbox *mb);
+/* (r) The same without asking to be woken: the flags, with all that the receiver has taken made known to who parks meanwhile.
+ */
+unsigned trp_mailbox_fence(struct trp_mailbox *mb);
+static inline bool trp_mailbox_looks(struct trp_mailbox *mb, unsigned what) {
+    /* Relaxed: who has set it wakes the receiver, or is found by it in await or fence. */
+    return atomic_load_explicit(&mb->look, memory_order_relaxed) & what;
+}
+/* (any) The flags; a hint. */
+static inline unsigned trp_mailbox_flags(struct trp_mailbox *mb) {
+    return (unsigned)(atomic_load_explicit(&mb->head, memory_order_acquire) & TRP_MAIL_FLAGS);
+}
+
+/* (l) When there is room: takes the first parked sender's message and the sender off the list; NULL: none, or no room. */
 struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb);
-/* Takes the first parked sender off, its message still in it; NULL: none. */
+/* (l) Takes the first parked sender off, its message still in it; NULL: none. */
 struct trp_send *trp_mailbox_expel(struct trp_mailbox *mb);
-/* Takes all messages, as a list. Notes are freed: nobody is there to read them. */
+/* (l) Takes nothing more from now on. Fetches nothing, sends nobody away. */
+void trp_mailbox_shut(struct trp_mailbox *mb);
+/* (r, l) Takes all messages, as a list. Notes are freed: nobody is there to read them. */
 struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb);
+/* (l) Messages queued or lent, and their bytes (small ones counted as such). */
+size_t trp_mailbox_count(struct trp_mailbox *mb);
+size_t trp_mailbox_bytes(struct trp_mailbox *mb);
 
 #endif

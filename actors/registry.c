@@ -102,7 +102,7 @@ void trp_registry_put(struct trp_registry *r, struct trp_actor *a) {
     pthread_mutex_unlock(&r->lock);
 }
 
-static bool ref_if_alive(struct trp_actor *a) {
+bool trp_registry_ref(struct trp_actor *a) {
     unsigned refs = atomic_load(&a->refs); /* sequentially consistent: see trp_registry_publish */
     while (refs > 0) {
         /* Acquire pairs with the release in publish and in unref: what the actor is can be read. */
@@ -112,10 +112,20 @@ static bool ref_if_alive(struct trp_actor *a) {
     return false;
 }
 
-static struct trp_actor *slot_actor(struct trp_registry *r, uint32_t slot) {
+static struct trp_actor *slot_memory(struct trp_registry *r, uint32_t slot) {
     struct trp_actor *slab = slot / TRP_SLAB < TRP_SLABS ? slab_at(r, slot / TRP_SLAB) : NULL;
-    struct trp_actor *a = slab ? &slab[slot % TRP_SLAB] : NULL;
-    return a && ref_if_alive(a) ? a : NULL;
+    return slab ? &slab[slot % TRP_SLAB] : NULL;
+}
+
+static struct trp_actor *slot_actor(struct trp_registry *r, uint32_t slot) {
+    struct trp_actor *a = slot_memory(r, slot);
+    return a && trp_registry_ref(a) ? a : NULL;
+}
+
+struct trp_actor *trp_registry_peek(struct trp_registry *r, uint64_t id) {
+    struct trp_actor *a = slot_memory(r, (uint32_t)id);
+    /* Acquire pairs with the release in publish: the mailbox is this one's, or a later one's. */
+    return a && id && atomic_load_explicit(&a->id, memory_order_acquire) == id ? a : NULL;
 }
 
 struct trp_actor *trp_registry_get(struct trp_registry *r, uint64_t id) {

@@ -33,6 +33,11 @@ void trp_registry_put(struct trp_registry *r, struct trp_actor *a);
 
 /* With a reference; NULL: there is no such actor. Any thread, no lock. */
 struct trp_actor *trp_registry_get(struct trp_registry *r, uint64_t id);
+/* Without a reference; NULL: there is no such actor. It may end at any moment, and its memory become another's, but stay an actor's:
+ * only for what bears that (trp_actor_post). Any thread, no lock. */
+struct trp_actor *trp_registry_peek(struct trp_registry *r, uint64_t id);
+/* A reference on whatever lives there now. False: nobody. */
+TROUPE_NODISCARD bool trp_registry_ref(struct trp_actor *a);
 /* Calls fn for each actor there is now, with a reference held; what is born meanwhile may be missed. */
 void trp_registry_each(struct trp_registry *r, void (*fn)(struct trp_actor *a, void *ctx), void *ctx);
 

@@ -36,7 +36,7 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
 
 /* --- waiting --- */
 
-troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
+static troupe_status wait(troupe_self *self, int64_t deadline) {
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     self->spent = 0;
@@ -44,6 +44,11 @@ troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     return in_time ? TROUPE_OK : TROUPE_TIMEOUT;
+}
+
+troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
+    trp_actor_settle_down(self->actor);
+    return wait(self, deadline);
 }
 
 void trp_self_spend(troupe_self *self) {
@@ -138,7 +143,7 @@ static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troup
             return TROUPE_TIMEOUT;
         if (!deadline)
             deadline = trp_deadline(timeout_ms);
-        if (trp_self_wait(self, deadline) == TROUPE_TIMEOUT)
+        if (wait(self, deadline) == TROUPE_TIMEOUT)
             timeout_ms = 0; /* one last look */
     }
 }

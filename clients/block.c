@@ -5,9 +5,9 @@
  *
  * A thread takes from and gives to the list at hand. Is that empty, it takes the full one it has kept, or one of the depot; has
  * it BATCH blocks, it becomes the full one, and that goes to the depot. So the depot's lock is taken once in BATCH messages at
- * most, by threads that only make or only free; a thread that does both never takes it. All is bounded: a thread keeps two lists,
- * the depot DEPOT_MOST, what is beyond goes to the allocator. A thread that ends gives its lists back. Under AddressSanitizer
- * there are no lists, since they would hide a use after free. */
+ * most, by threads that only make or only free; a thread that does both never takes it. All is bounded: a thread keeps two
+ * lists, the depot DEPOT_MOST, what is beyond goes to the allocator. A thread that ends gives its lists back. Under
+ * AddressSanitizer there are no lists, since they would hide a use after free. */
 #include "clients/block.h"
 
 #include <pthread.h>

@@ -5,8 +5,8 @@
  *
  *     [ struct troupe_msg | topic 0 | reply | headers | payload | info ]
  *
- * Where the block comes from is block.c's. An integer or a few bytes from actor to actor is the common case, so that way is short:
- * nothing is scanned that we have packed, and what is not there is not looked for. */
+ * Where the block comes from is block.c's. An integer or a few bytes from actor to actor is the common case, so that way is
+ * short: nothing is scanned that we have packed, and what is not there is not looked for. */
 #include "clients/msg.h"
 
 #include <stdlib.h>

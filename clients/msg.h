@@ -6,9 +6,9 @@
 #ifndef TRP_MSG_H
 #define TRP_MSG_H
 
-#include <troupe/msg.h>
 #include "clients/block.h"
 #include "transports/envelope.h"
+#include <troupe/msg.h>
 
 struct trp_conn;
 
@@ -16,33 +16,34 @@ struct troupe_msg;
 
 /* Who is to be told when a message is done with. */
 struct trp_origin {
-    /* troupe_msg_free calls it when it is set, before it drops the message, with nack false (a queue's message: true): the connection
-     * sets trp_conn_settle on what it delivers with a token, the runtime its own on questions. It may find the message settled already. */
+    /* troupe_msg_free calls it when it is set, before it drops the message, with nack false (a queue's message: true): the
+     * connection sets trp_conn_settle on what it delivers with a token, the runtime its own on questions. It may find the
+     * message settled already. */
     void (*settle)(struct troupe_msg *m, bool nack);
-    struct trp_conn *conn;    /* NULL: nobody (an actor's message, a plain delivery) */
-    uint64_t sid, token;      /* token 0: nothing owed */
-    uint64_t generation;      /* of the connection: an ack after a reconnect would mean nothing */
+    struct trp_conn *conn; /* NULL: nobody (an actor's message, a plain delivery) */
+    uint64_t sid, token;   /* token 0: nothing owed */
+    uint64_t generation;   /* of the connection: an ack after a reconnect would mean nothing */
 };
 
 /* What a message between actors of one process needs comes first and fills one cache line. */
 struct troupe_msg {
-    struct troupe_msg *next;  /* of whoever owns it: queues are intrusive */
-    uint64_t from, to;        /* actor messages: the sender's and the receiver's reference; 0: none */
-    uint64_t ask;             /* actor messages: the sender's correlation number; 0: no answer wanted */
-    void *owner;              /* the actor runtime's: who asked, a counted reference */
+    struct troupe_msg *next; /* of whoever owns it: queues are intrusive */
+    uint64_t from, to;       /* actor messages: the sender's and the receiver's reference; 0: none */
+    uint64_t ask;            /* actor messages: the sender's correlation number; 0: no answer wanted */
+    void *owner;             /* the actor runtime's: who asked, a counted reference */
     struct trp_slice payload;
-    size_t size;              /* bytes behind: what limits count */
+    size_t size; /* bytes behind: what limits count */
 
     struct troupe_msg **link; /* the actor runtime's: its place among its receiver's messages in hand; NULL: in none */
     uint32_t kind;            /* 0; the actor runtime's own kinds (DOWN, answers...) */
     bool answered;
-    bool beyond;              /* the actor runtime's: it came in beyond the mailbox's bounds and does not count */
+    bool beyond; /* the actor runtime's: it came in beyond the mailbox's bounds and does not count */
     struct trp_origin origin;
-    uint64_t sub;             /* the subscription it came by; 0: none */
-    struct trp_slice topic;   /* zero-terminated in place */
+    uint64_t sub;           /* the subscription it came by; 0: none */
+    struct trp_slice topic; /* zero-terminated in place */
     struct trp_slice reply, headers;
-    struct trp_slice info;    /* what the queue that it came from knows of it, a packed map; n == 0: it came from none */
-    char error[32];           /* "" or the code of an error answer, cut to fit */
+    struct trp_slice info; /* what the queue that it came from knows of it, a packed map; n == 0: it came from none */
+    char error[32];        /* "" or the code of an error answer, cut to fit */
     uint8_t bytes[];
 };
 

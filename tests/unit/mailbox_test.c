@@ -2,9 +2,13 @@
  * SPDX-FileCopyrightText: The Troupe authors */
 #include "actors/mailbox.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include "tests/support/run.h"
 
 static struct trp_mailbox mb;
+static bool wake;
 
 static struct troupe_msg *message(int64_t n) {
     struct troupe_msg *m;
@@ -27,9 +31,13 @@ static int64_t number(struct troupe_msg *m) {
     return n;
 }
 
+static struct troupe_msg *take(void) {
+    return trp_mailbox_flags(&mb) & TRP_MAIL_EXACT ? trp_mailbox_take_mail(&mb) : trp_mailbox_take(&mb);
+}
+
 static troupe_status put(struct troupe_msg *m) {
     struct troupe_msg *dropped;
-    troupe_status st = trp_mailbox_put(&mb, m, &dropped);
+    troupe_status st = trp_mailbox_put(&mb, m, &dropped, &wake);
     ck_assert_ptr_null(dropped);
     if (st != TROUPE_OK)
         trp_msg_drop(m);
@@ -42,29 +50,29 @@ static void empty(void) {
         next = m->next;
         trp_msg_drop(m);
     }
-    ck_assert_uint_eq(mb.count + mb.bytes, 0);
-    ck_assert_ptr_null(trp_mailbox_take(&mb));
+    ck_assert_uint_eq(trp_mailbox_count(&mb) + trp_mailbox_bytes(&mb), 0);
+    ck_assert_ptr_null(take());
 }
 
 START_TEST(first_in_first_out) {
-    trp_mailbox_init(&mb, 100, 100000, TROUPE_PARK);
-    ck_assert_ptr_null(trp_mailbox_take(&mb));
+    trp_mailbox_init(&mb, 100, 100000, TROUPE_PARK, false);
+    ck_assert_ptr_null(take());
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 50; i++)
             ck_assert_int_eq(put(message(i)), TROUPE_OK);
         for (int i = 0; i < 50; i++)
-            ck_assert_int_eq(number(trp_mailbox_take(&mb)), i);
-        ck_assert_uint_eq(mb.count + mb.bytes, 0);
+            ck_assert_int_eq(number(take()), i);
+        ck_assert_uint_eq(trp_mailbox_count(&mb) + trp_mailbox_bytes(&mb), 0);
     }
 }
 END_TEST
 
 START_TEST(bounded_in_number) {
-    trp_mailbox_init(&mb, 3, SIZE_MAX, TROUPE_FAIL);
+    trp_mailbox_init(&mb, 3, SIZE_MAX, TROUPE_FAIL, false);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(put(message(i)), TROUPE_OK);
     ck_assert_int_eq(put(message(3)), TROUPE_FULL);
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 0);
+    ck_assert_int_eq(number(take()), 0);
     ck_assert_int_eq(put(message(3)), TROUPE_OK);
     empty();
 }
@@ -72,7 +80,7 @@ END_TEST
 
 START_TEST(bounded_in_bytes) {
     struct troupe_msg *one = of_size(1000);
-    trp_mailbox_init(&mb, 100, 3 * one->size, TROUPE_FAIL);
+    trp_mailbox_init(&mb, 100, 3 * one->size, TROUPE_FAIL, false);
     ck_assert_int_eq(put(one), TROUPE_OK);
     ck_assert_int_eq(put(of_size(1000)), TROUPE_OK);
     ck_assert_int_eq(put(of_size(1001)), TROUPE_FULL);
@@ -86,28 +94,28 @@ END_TEST
 
 START_TEST(the_oldest_may_have_to_go) {
     struct troupe_msg *dropped;
-    trp_mailbox_init(&mb, 3, SIZE_MAX, TROUPE_DROP_OLDEST);
+    trp_mailbox_init(&mb, 3, SIZE_MAX, TROUPE_DROP_OLDEST, false);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(put(message(i)), TROUPE_OK);
-    ck_assert_int_eq(trp_mailbox_put(&mb, message(3), &dropped), TROUPE_OK);
+    ck_assert_int_eq(trp_mailbox_put(&mb, message(3), &dropped, &wake), TROUPE_OK);
     ck_assert_ptr_null(dropped->next);
     ck_assert_int_eq(number(dropped), 0);
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 1);
+    ck_assert_int_eq(number(take()), 1);
     empty();
     struct troupe_msg *small = of_size(100);
-    trp_mailbox_init(&mb, 100, 4 * small->size, TROUPE_DROP_OLDEST);
+    trp_mailbox_init(&mb, 100, 4 * small->size, TROUPE_DROP_OLDEST, false);
     ck_assert_int_eq(put(small), TROUPE_OK);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(put(of_size(100)), TROUPE_OK);
     /* A large one takes the place of several, and they come as a list. */
-    ck_assert_int_eq(trp_mailbox_put(&mb, of_size(300), &dropped), TROUPE_OK);
+    ck_assert_int_eq(trp_mailbox_put(&mb, of_size(300), &dropped, &wake), TROUPE_OK);
     size_t n = 0;
     for (struct troupe_msg *m = dropped, *next; m; m = next, n++) {
         next = m->next;
         trp_msg_drop(m);
     }
     ck_assert_uint_ge(n, 2);
-    ck_assert_uint_eq(mb.count, 5 - n);
+    ck_assert_uint_eq(trp_mailbox_count(&mb), 5 - n);
     empty();
 }
 END_TEST
@@ -117,30 +125,30 @@ START_TEST(what_is_owed_is_not_dropped) {
     static char conn;
     struct troupe_msg *dropped, *owed = message(0);
     owed->origin.conn = (struct trp_conn *)&conn;
-    trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_DROP_OLDEST);
-    trp_mailbox_force(&mb, owed);
+    trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_DROP_OLDEST, false);
+    trp_mailbox_force(&mb, owed, &wake);
     ck_assert_int_eq(put(message(1)), TROUPE_OK);
-    ck_assert_int_eq(trp_mailbox_put(&mb, message(2), &dropped), TROUPE_OK);
+    ck_assert_int_eq(trp_mailbox_put(&mb, message(2), &dropped, &wake), TROUPE_OK);
     ck_assert_int_eq(number(dropped), 1);
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 0);
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 2);
-    trp_mailbox_force(&mb, message(5));
-    trp_mailbox_force(&mb, message(6));
-    trp_mailbox_force(&mb, message(7)); /* beyond the bound */
-    ck_assert_uint_eq(mb.count, 3);
+    ck_assert_int_eq(number(take()), 0);
+    ck_assert_int_eq(number(take()), 2);
+    trp_mailbox_force(&mb, message(5), &wake);
+    trp_mailbox_force(&mb, message(6), &wake);
+    trp_mailbox_force(&mb, message(7), &wake); /* beyond the bound */
+    ck_assert_uint_eq(trp_mailbox_count(&mb), 3);
     empty();
 }
 END_TEST
 
 START_TEST(senders_come_in_in_their_order) {
     struct trp_send s[3] = {{.msg = message(10)}, {.msg = message(11)}, {.msg = message(12)}};
-    trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_PARK);
+    trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_PARK, false);
     ck_assert_int_eq(put(message(0)), TROUPE_OK);
     ck_assert_int_eq(put(message(1)), TROUPE_OK);
     for (int i = 0; i < 3; i++)
-        trp_mailbox_park(&mb, &s[i]);
+        ck_assert(trp_mailbox_park(&mb, &s[i]));
     ck_assert_ptr_null(trp_mailbox_admit(&mb));
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 0);
+    ck_assert_int_eq(number(take()), 0);
     /* There is room now, but not for who comes later. */
     ck_assert_int_eq(put(message(99)), TROUPE_FULL);
     ck_assert_ptr_eq(trp_mailbox_admit(&mb), &s[0]);
@@ -149,35 +157,38 @@ START_TEST(senders_come_in_in_their_order) {
     /* The second gives up. */
     trp_waits_remove(&mb.parked, &s[1].wait);
     trp_msg_drop(s[1].msg);
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 1);
+    ck_assert_int_eq(number(take()), 1);
     ck_assert_ptr_eq(trp_mailbox_admit(&mb), &s[2]);
     ck_assert_ptr_null(trp_mailbox_expel(&mb));
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 10);
-    ck_assert_int_eq(number(trp_mailbox_take(&mb)), 12);
+    ck_assert_int_eq(number(take()), 10);
+    ck_assert_int_eq(number(take()), 12);
 }
 END_TEST
 
 START_TEST(the_last_in_line_may_leave) {
     struct trp_send s[3] = {{.msg = message(0)}, {.msg = message(1)}, {.msg = message(2)}};
-    trp_mailbox_init(&mb, 1, SIZE_MAX, TROUPE_PARK);
-    trp_mailbox_park(&mb, &s[0]);
-    trp_mailbox_park(&mb, &s[1]);
+    trp_mailbox_init(&mb, 1, SIZE_MAX, TROUPE_PARK, false);
+    ck_assert(!trp_mailbox_park(&mb, &s[0])); /* there is room: it need not wait */
+    ck_assert_int_eq(put(message(9)), TROUPE_OK);
+    ck_assert(trp_mailbox_park(&mb, &s[0]));
+    ck_assert(trp_mailbox_park(&mb, &s[1]));
     trp_waits_remove(&mb.parked, &s[1].wait);
-    trp_mailbox_park(&mb, &s[2]);
+    ck_assert(trp_mailbox_park(&mb, &s[2]));
     ck_assert_ptr_eq(trp_mailbox_expel(&mb), &s[0]);
     ck_assert_ptr_eq(trp_mailbox_expel(&mb), &s[2]);
     ck_assert_ptr_null(trp_mailbox_expel(&mb));
     for (int i = 0; i < 3; i++)
         trp_msg_drop(s[i].msg);
+    empty();
 }
 END_TEST
 
 START_TEST(what_is_lent_counts) {
     struct troupe_msg *m;
-    trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_FAIL);
+    trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_FAIL, true);
     ck_assert_int_eq(put(message(0)), TROUPE_OK);
     ck_assert_int_eq(put(message(1)), TROUPE_OK);
-    size_t size = mb.bytes / 2;
+    size_t size = trp_mailbox_bytes(&mb) / 2;
     for (int i = 0; (m = trp_mailbox_lend(&mb)); i++)
         ck_assert_int_eq(number(m), i);
     ck_assert_int_eq(put(message(2)), TROUPE_FULL);
@@ -192,11 +203,145 @@ START_TEST(what_is_lent_counts) {
 }
 END_TEST
 
+START_TEST(the_short_way_in_and_when_it_is_closed) {
+    trp_mailbox_init(&mb, 2, (size_t)1 << 20, TROUPE_FAIL, false);
+    struct troupe_msg *m = message(1), *large = of_size(TRP_MSG_TINY + 1);
+    ck_assert(!trp_mailbox_post(&mb, large, &wake));
+    ck_assert(trp_mailbox_post(&mb, m, &wake));
+    ck_assert(!wake);
+    ck_assert(trp_mailbox_post(&mb, message(2), &wake));
+    m = message(3);
+    ck_assert(!trp_mailbox_post(&mb, m, &wake)); /* full */
+    ck_assert_int_eq(put(large), TROUPE_FULL);
+    ck_assert_int_eq(number(take()), 1);
+    ck_assert(trp_mailbox_post(&mb, m, &wake));
+    ck_assert_int_eq(number(take()), 2);
+    ck_assert_int_eq(number(take()), 3);
+    ck_assert_ptr_null(take());
+    trp_mailbox_shut(&mb);
+    m = message(4);
+    ck_assert(!trp_mailbox_post(&mb, m, &wake));
+    ck_assert_uint_eq(trp_mailbox_await(&mb), TRP_MAIL_SHUT);
+    trp_msg_drop(m);
+}
+END_TEST
+
+/* Of those who push, the first after the receiver has said that it waits wakes it, and no other does. */
+START_TEST(one_wakes) {
+    trp_mailbox_init(&mb, 100, (size_t)1 << 20, TROUPE_PARK, false);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(trp_mailbox_await(&mb), TRP_MAIL_WAITING);
+        ck_assert_uint_eq(trp_mailbox_await(&mb), TRP_MAIL_WAITING); /* it may say so twice */
+        ck_assert(trp_mailbox_post(&mb, message(1), &wake));
+        ck_assert(wake);
+        ck_assert(trp_mailbox_post(&mb, message(2), &wake));
+        ck_assert(!wake);
+        ck_assert_uint_eq(trp_mailbox_await(&mb), 0); /* something is there */
+        ck_assert_int_eq(number(take()), 1);
+        ck_assert_int_eq(number(take()), 2);
+    }
+    ck_assert_uint_eq(trp_mailbox_await(&mb), TRP_MAIL_WAITING);
+    ck_assert_int_eq(put(of_size(1000)), TROUPE_OK);
+    ck_assert(wake);
+    empty();
+}
+END_TEST
+
+START_TEST(what_is_beyond_the_bounds_does_not_count) {
+    trp_mailbox_init(&mb, 2, (size_t)1 << 20, TROUPE_FAIL, false);
+    for (int i = 0; i < 5; i++)
+        trp_mailbox_force(&mb, message(i), &wake);
+    ck_assert_uint_eq(trp_mailbox_count(&mb), 0);
+    ck_assert_int_eq(put(message(5)), TROUPE_OK);
+    ck_assert_int_eq(put(message(6)), TROUPE_OK);
+    ck_assert_int_eq(put(message(7)), TROUPE_FULL);
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(number(take()), i);
+    ck_assert_uint_eq(trp_mailbox_count(&mb), 0);
+}
+END_TEST
+
+/* --- many at once --- */
+
+/* The count of those pushed is kept in 16 bits: more than that must come. */
+enum { SENDERS = 4, EACH = 25000, BOUND = 50 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static troupe_status put_locked(struct troupe_msg *m) {
+    struct troupe_msg *dropped;
+    bool w;
+    pthread_mutex_lock(&lock);
+    troupe_status st = trp_mailbox_put(&mb, m, &dropped, &w);
+    pthread_mutex_unlock(&lock);
+    return st;
+}
+
+/* Small messages and large ones, as fast as the mailbox takes them. */
+static void *pours(void *arg) {
+    static const uint8_t large[300];
+    int64_t who = (int64_t)(intptr_t)arg;
+    for (int64_t i = 0; i < EACH; i++) {
+        struct troupe_msg *m;
+        bool w;
+        if (i % 16 == 15) {
+            if (trp_msg_from_value(&m, troupe_bytes(large, sizeof large), (struct trp_slice){0}) != TROUPE_OK)
+                return &lock;
+        } else {
+            m = message(i);
+        }
+        m->from = (uint64_t)who;
+        m->ask = (uint64_t)i;
+        while (!trp_mailbox_post(&mb, m, &w) && put_locked(m) != TROUPE_OK)
+            sched_yield();
+    }
+    return NULL;
+}
+
+START_TEST(many_senders_and_one_receiver) {
+    pthread_t threads[SENDERS];
+    uint64_t next[SENDERS] = {0};
+    size_t got = 0;
+    trp_mailbox_init(&mb, BOUND, 64 * BOUND * TRP_MSG_TINY, TROUPE_FAIL, false);
+    for (intptr_t i = 0; i < SENDERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, pours, (void *)i), 0);
+    while (got < SENDERS * EACH) {
+        struct troupe_msg *m = trp_mailbox_take(&mb);
+        if (!m) {
+            sched_yield();
+            continue;
+        }
+        ck_assert_uint_eq(m->ask, next[m->from]++); /* in each sender's order, none twice, none lost */
+        trp_msg_drop(m);
+        if (++got % 64 == 0) {
+            pthread_mutex_lock(&lock);
+            ck_assert_uint_le(trp_mailbox_count(&mb), BOUND);
+            pthread_mutex_unlock(&lock);
+        }
+    }
+    for (int i = 0; i < SENDERS; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        ck_assert_ptr_null(wrong);
+    }
+    empty();
+}
+END_TEST
+
 int main(void) {
-    const TTest *const tests[] = {first_in_first_out,         bounded_in_number,           bounded_in_bytes,
-                                  the_oldest_may_have_to_go,  what_is_owed_is_not_dropped, senders_come_in_in_their_order,
-                                  the_last_in_line_may_leave, what_is_lent_counts};
+    const TTest *const tests[] = {first_in_first_out,
+                                  bounded_in_number,
+                                  bounded_in_bytes,
+                                  the_oldest_may_have_to_go,
+                                  what_is_owed_is_not_dropped,
+                                  senders_come_in_in_their_order,
+                                  the_last_in_line_may_leave,
+                                  what_is_lent_counts,
+                                  the_short_way_in_and_when_it_is_closed,
+                                  one_wakes,
+                                  what_is_beyond_the_bounds_does_not_count,
+                                  many_senders_and_one_receiver};
     Suite *s = suite_create("mailbox");
-    (void)run_case(s, "mailbox", tests, sizeof tests / sizeof *tests);
+    tcase_set_timeout(run_case(s, "mailbox", tests, sizeof tests / sizeof *tests), 60);
     return run_suite(s);
 }

@@ -5,8 +5,9 @@
  *
  *     actors_bench WORKLOAD VARIANT [N]
  *
- * A variant begins with s1 or s2, the worker threads, or with x2 (A1 only: two thread actors). Time is taken around the work only,
- * and each workload checks its answer. `cpu_s` is the processor time of the same stretch, which a busy machine disturbs less. */
+ * A variant begins with s1 or s2, the worker threads, or with x2 (A1 only: two thread actors). Time is taken around the work
+ * only, and each workload checks its answer. `cpu_s` is the processor time of the same stretch, which a busy machine disturbs
+ * less. */
 #include "tests/bench/actors/bench.h"
 
 #include <stdarg.h>

@@ -74,8 +74,8 @@ void bench_spawning(const char *variant, int64_t n) {
     if (bench_int(bench_me) != n * (n - 1) / 2)
         bench_fail("A4", "wrong sum");
     echo = bench_now() - echo;
-    bench_report("spawns_per_s", (double)n / (spawned - from.wall), n, from, spawned, ",\"bytes_per_actor\":%.1f,\"echo_s\":%.6f",
-                 bytes, echo);
+    bench_report("spawns_per_s", (double)n / (spawned - from.wall), n, from, spawned,
+                 ",\"bytes_per_actor\":%.1f,\"echo_s\":%.6f", bytes, echo);
 }
 
 /* --- A5 --- */

@@ -102,7 +102,8 @@ void bench_fan_in(const char *variant, int64_t n) {
     if (bench_int(bench_me) != PRODUCERS * (each * (each - 1) / 2))
         bench_fail("A2", "wrong sum");
     double end = bench_now();
-    bench_report("msgs_per_s", (double)(each * PRODUCERS) / (end - from.wall), each * PRODUCERS, from, end, ",\"mailbox\":%d", 1024);
+    bench_report("msgs_per_s", (double)(each * PRODUCERS) / (end - from.wall), each * PRODUCERS, from, end, ",\"mailbox\":%d",
+                 1024);
 }
 
 /* --- A3 --- */
@@ -196,7 +197,8 @@ void bench_fairness(const char *variant, int64_t n) {
     phase = 2;
     (void)bench_int(bench_me);
     double before = 2 * (double)rates[0].trips / rates[0].seconds, during = 2 * (double)rates[1].trips / rates[1].seconds;
-    bench_report("during_over_before", during / before, n, from, bench_now(),
-                 ",\"before_per_s\":%.0f,\"during_per_s\":%.0f,\"max_gap_before_ms\":%.3f,\"max_gap_during_ms\":%.3f,\"fib_s\":%.3f",
-                 before, during, rates[0].gap * 1e3, rates[1].gap * 1e3, fib_s);
+    bench_report(
+        "during_over_before", during / before, n, from, bench_now(),
+        ",\"before_per_s\":%.0f,\"during_per_s\":%.0f,\"max_gap_before_ms\":%.3f,\"max_gap_during_ms\":%.3f,\"fib_s\":%.3f",
+        before, during, rates[0].gap * 1e3, rates[1].gap * 1e3, fib_s);
 }
