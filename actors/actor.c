@@ -28,6 +28,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     a->backend = NULL;
     a->sys = sys;
     a->worker = NULL;
+    a->roams = false;
     a->birth = birth;
     a->run = NULL;
     a->life = TRP_STARTING;

@@ -47,7 +47,8 @@ struct trp_actor {
     struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
     const struct trp_backend *_Atomic backend; /* (c) */
     troupe_system *sys;                /* (c) */
-    struct trp_worker *worker;         /* (c) */
+    struct trp_worker *worker;         /* (o) where it last ran */
+    bool roams;                        /* (o) it may run on any worker of its crew */
     struct trp_birth *birth;           /* (c) owned */
     void *run;                         /* (o) the backend's own */
 

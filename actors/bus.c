@@ -113,6 +113,7 @@ void trp_bus_close(struct trp_bus *bus, int64_t flush_ms) {
 }
 
 static troupe_status bus_open(troupe_self *self) {
+    (void)trp_self_bind(self);
     struct trp_bus *bus = &self->worker->bus;
     if (bus->conn)
         return TROUPE_OK;
@@ -142,8 +143,8 @@ static void wait_unlink(struct trp_bus_wait *w) {
 }
 
 troupe_status trp_bus_up(troupe_self *self, int64_t deadline) {
-    struct trp_bus *bus = &self->worker->bus;
     troupe_status st = bus_open(self);
+    struct trp_bus *bus = &self->worker->bus; /* after that it does not change any more */
     if (st != TROUPE_OK || trp_conn_is_up(bus->conn))
         return st;
     struct trp_bus_wait wait = {.who = self->actor};
@@ -260,6 +261,8 @@ troupe_status troupe_unsubscribe(troupe_self *self, const char *pattern) {
 
 void trp_bus_leave(troupe_self *self) {
     struct trp_bus *bus = &self->worker->bus;
+    if (self->actor->roams)
+        return; /* it has had nothing to do with it */
     for (struct trp_bus_sub *sub = bus->subs, *next; sub && self->subs; sub = next) {
         next = sub->next;
         if (sub->self == self)

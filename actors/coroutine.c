@@ -33,7 +33,7 @@ static struct coroutine *place(const struct trp_stack *stack) {
 
 static void give_back(struct coroutine *co, enum trp_ran why, bool last) {
     co->ran = why;
-    trp_fiber_switch(&co->fiber, &co->self.worker->scheduler, last);
+    trp_fiber_switch(&co->fiber, &trp_runner_here()->scheduler, last);
 }
 
 static void coroutine_main(void *arg) {
@@ -58,6 +58,7 @@ static troupe_status coroutine_start(struct trp_actor *a) {
         return st;
     struct coroutine *co = place(&stack);
     a->worker = w;
+    a->roams = true;
     a->run = co;
     trp_self_init(&co->self, a, &trp_coroutine_backend, &trp_local_reach);
     co->self.timer.fire = on_deadline;
@@ -65,7 +66,7 @@ static troupe_status coroutine_start(struct trp_actor *a) {
     trp_fiber_init(&co->fiber, stack.bottom, (size_t)((char *)co - (char *)stack.bottom), coroutine_main, co);
     /* Relaxed: the push publishes it. Notified: whoever sends to it meanwhile must not queue it once more. */
     atomic_store_explicit(&a->wake, TRP_NOTIFIED, memory_order_relaxed);
-    trp_worker_push(w, a);
+    trp_worker_push_birth(w, a);
     return TROUPE_OK;
 }
 
@@ -82,7 +83,8 @@ static void coroutine_free(struct coroutine *co, troupe_system *sys) {
 static enum trp_ran coroutine_run(struct trp_actor *a) {
     struct coroutine *co = a->run;
     troupe_system *sys = a->sys;
-    trp_fiber_switch(&co->self.worker->scheduler, &co->fiber, false);
+    co->self.worker = a->worker;
+    trp_fiber_switch(&trp_runner_here()->scheduler, &co->fiber, false);
     enum trp_ran ran = co->ran;
     if (ran == TRP_RAN_GONE)
         coroutine_free(co, sys);
@@ -107,11 +109,10 @@ static bool coroutine_park(troupe_self *self, int64_t deadline) {
     }
     if (deadline <= trp_now())
         return false;
-    trp_timer_start(&self->worker->timers, &self->timer, deadline);
+    struct trp_worker *w = self->worker; /* it may go on on another */
+    trp_worker_sleeper_start(w, &self->timer, deadline);
     give_back(co, TRP_RAN_PARKED, false);
-    bool in_time = trp_timer_runs(&self->timer);
-    trp_timer_stop(&self->worker->timers, &self->timer);
-    return in_time;
+    return trp_worker_sleeper_stop(w, &self->timer);
 }
 
 static void coroutine_yield(troupe_self *self) {

@@ -60,7 +60,11 @@ static troupe_status by_name(troupe_self *self, const char *host, const char *po
     if (!l)
         return TROUPE_NO_MEMORY;
     l->who = trp_actor_ref(self->actor);
-    if (uv_getaddrinfo(&self->worker->loop.uv, &l->req, on_found, host, port, hints) != 0) {
+    bool roamed = trp_self_bind(self);
+    int error = uv_getaddrinfo(&self->worker->loop.uv, &l->req, on_found, host, port, hints);
+    if (roamed)
+        trp_self_roam(self);
+    if (error != 0) {
         lookup_free(l);
         return TROUPE_SYSTEM;
     }

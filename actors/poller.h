@@ -69,6 +69,10 @@ TROUPE_NODISCARD troupe_status trp_watch_wait(struct trp_watch *w, unsigned what
 /* The worker's part. NO_MEMORY, SYSTEM. The free comes before the end of the loop, which it leaves a handle to. */
 TROUPE_NODISCARD troupe_status trp_poller_new(struct trp_poller **out, struct trp_loop *loop);
 void trp_poller_free(struct trp_poller *p);
+/* Does a watch lie in it? */
+static inline bool trp_poller_used(const struct trp_poller *p) {
+    return atomic_load(&p->refs) > 1;
+}
 /* Fetches what the kernel has to say and unparks. Context: any thread. */
 void trp_poller_serve(struct trp_poller *p);
 

@@ -51,6 +51,17 @@ troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
     return wait(self, deadline);
 }
 
+bool trp_self_bind(troupe_self *self) {
+    bool roamed = self->actor->roams;
+    while (self->actor->roams && !trp_worker_bind(self->worker, self->actor))
+        self->backend->yield(self);
+    return roamed;
+}
+
+void trp_self_roam(troupe_self *self) {
+    trp_worker_unbind(self->worker, self->actor);
+}
+
 void trp_self_spend(troupe_self *self) {
     if (++self->spent < SPEND)
         return;

@@ -65,6 +65,11 @@ void trp_self_take_out_of_hand(struct troupe_msg *m);
 
 /* Parks once. OK: look again at what you wait for; TIMEOUT; CLOSED: it was killed. */
 TROUPE_NODISCARD troupe_status trp_self_wait(troupe_self *self, int64_t deadline);
+/* It stays with its worker from now on: it is about to use what is the worker's, its connection or its loop. May park. True: until
+ * now it roamed. */
+bool trp_self_bind(troupe_self *self);
+/* It has nothing on its worker any more that is bound to it. */
+void trp_self_roam(troupe_self *self);
 /* A body that finds something to do at each call would never let others run: each call that does not wait counts. */
 void trp_self_spend(troupe_self *self);
 

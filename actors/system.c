@@ -20,61 +20,26 @@
 
 /* --- workers --- */
 
-static void worker_end(struct trp_worker *w) {
-    trp_worker_join(w);
-    trp_worker_free(w);
-}
-
-static void workers_end(struct trp_worker **workers, unsigned count) {
-    for (unsigned i = 0; workers && i < count; i++)
-        worker_end(workers[i]);
-    trp_free((void *)workers);
-}
-
-static troupe_status worker_launch(troupe_system *sys, struct trp_worker **out, const char *name) {
-    troupe_status st = trp_worker_new(out, sys, name);
-    if (st != TROUPE_OK)
-        return st;
-    st = trp_worker_start(*out);
-    if (st != TROUPE_OK) {
-        trp_worker_free(*out);
-        *out = NULL;
-    }
+/* Under the lock, which nobody else waits for but other first coroutines. */
+static troupe_status crew_launch(troupe_system *sys) {
+    troupe_status st = trp_crew_open(&sys->crew, sys, sys->count);
+    /* Release pairs with the acquire in trp_system_worker. */
+    atomic_store_explicit(&sys->manned, st == TROUPE_OK, memory_order_release);
     return st;
 }
 
-/* Under the lock, which nobody else waits for but other first coroutines. */
-static troupe_status workers_launch(troupe_system *sys) {
-    struct trp_worker **workers = trp_calloc(sys->count, sizeof *workers);
-    troupe_status st = workers ? TROUPE_OK : TROUPE_NO_MEMORY;
-    for (unsigned i = 0; st == TROUPE_OK && i < sys->count; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "worker-%u", i % 1000);
-        st = worker_launch(sys, &workers[i], name);
-    }
-    if (st != TROUPE_OK) {
-        workers_end(workers, sys->count);
-        return st;
-    }
-    sys->workers = workers;
-    /* Release pairs with the acquire in trp_system_worker. */
-    atomic_store_explicit(&sys->ready, workers, memory_order_release);
-    return TROUPE_OK;
-}
-
 troupe_status trp_system_worker(troupe_system *sys, struct trp_worker **out) {
-    struct trp_worker **workers = atomic_load_explicit(&sys->ready, memory_order_acquire);
-    if (!workers) {
+    troupe_status st = TROUPE_OK;
+    if (!atomic_load_explicit(&sys->manned, memory_order_acquire)) {
         pthread_mutex_lock(&sys->lock);
-        troupe_status st = sys->workers ? TROUPE_OK : workers_launch(sys);
-        workers = sys->workers;
+        /* Relaxed: changed under the lock only. */
+        if (!atomic_load_explicit(&sys->manned, memory_order_relaxed))
+            st = crew_launch(sys);
         pthread_mutex_unlock(&sys->lock);
-        if (st != TROUPE_OK)
-            return st;
     }
-    /* Relaxed: any order of turns will do. */
-    *out = workers[atomic_fetch_add_explicit(&sys->placed, 1, memory_order_relaxed) % sys->count];
-    return TROUPE_OK;
+    if (st == TROUPE_OK)
+        *out = trp_crew_place(&sys->crew);
+    return st;
 }
 
 static void steward_end(troupe_system *sys, struct trp_worker *w) {
@@ -333,7 +298,7 @@ static void opener_free(troupe_system *sys) {
 /* All actors but the opener are gone. Takes half-made ones. */
 static void system_free(troupe_system *sys) {
     steward_end(sys, sys->steward);
-    workers_end(sys->workers, sys->count);
+    trp_crew_close(&sys->crew);
     trp_nursery_close(&sys->nursery);
     opener_free(sys);
     trp_registry_fini(&sys->registry);

@@ -9,6 +9,7 @@
 #ifndef TRP_SYSTEM_H
 #define TRP_SYSTEM_H
 
+#include "actors/crew.h"
 #include "actors/ends.h"
 #include "actors/names.h"
 #include "actors/nursery.h"
@@ -38,14 +39,13 @@ struct troupe_system {
     pthread_mutex_t lock;
     pthread_cond_t threads_over; /* with lock: a thread has come to `over` */
     unsigned count;              /* (c) of workers for coroutines */
-    struct trp_worker **workers; /* (m) until they run, then (c) */
+    struct trp_crew crew;        /* (m) until they run, then its own */
     struct trp_worker *steward;  /* (m) until it runs, then (c) */
     unsigned threads;            /* (m) thread actors' threads not joined yet */
     struct trp_thread *over;     /* (m) those among them that have nothing more to do */
 
-    struct trp_worker **_Atomic ready; /* (a) workers, once they run */
+    atomic_bool manned;                /* (a) the crew's workers run */
     struct trp_worker *_Atomic steady; /* (a) steward, once it runs */
-    atomic_uint placed;                /* (a) coroutines so far: round robin */
     atomic_uint named;                 /* (a) actors without a name so far */
     atomic_size_t live;                /* (a) actors but the opener */
     atomic_bool closing;               /* (a) */

@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Sleeping and waking. A worker that finds nothing to do says so (asleep), looks once more at what others may have
- * sent it, and only then waits in its loop. Whoever sends to it pushes first and looks at asleep afterwards:
+ * Sleeping and waking. A worker that finds nothing to do says so (asleep) under the lock of its queue, and waits in its
+ * loop. Who adds to the queue finds that out under the same lock, and rings: no wake is lost, a busy worker is never
+ * woken by a system call, and of many senders one wakes.
  *
- *     worker                              other thread
- *     asleep = true                       push to inbound
- *     inbound empty? then wait            asleep? then set it to false and wake the loop
- *
- * Both sides are sequentially consistent, so at least one sees the other: no wake is lost, a busy worker is never
- * woken by a system call, and of many senders one wakes. */
+ * Slices. After each resume the lock is taken once, for all that there is to decide: is the worker still ours, does
+ * what has just run go back on the queue, what comes next. A body that has lost the worker meanwhile (it computed for too
+ * long) is put on the queue by its old thread like by any other, and that thread goes. */
 #include "actors/worker.h"
 
 #include <signal.h>
 #include <stdio.h>
 
 #include "actors/backend.h"
+#include "actors/crew.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
 /* A slice is this many resumes, and is cut short after so long (looked at now and then): the connection and the
  * deadlines wait for its end. */
-enum { SLICE = 512, SLICE_LOOK = 16, SLICE_NS = 1000000 };
+enum { SLICE = 1024, SLICE_LOOK = 16, SLICE_NS = 1000000 };
 
 static _Thread_local struct trp_worker *here;
+static _Thread_local struct trp_runner *me;
 
-/* Not inlined: the address of a thread-local must not be kept by the compiler across a switch of stacks. */
+/* Not inlined: the address of a thread-local must not be kept by the compiler across a switch of stacks, after which the thread may be another. */
 __attribute__((noinline)) struct trp_worker *trp_worker_here(void) {
+    __asm__ volatile("");
     return here;
 }
 
@@ -34,134 +35,228 @@ __attribute__((noinline)) void trp_worker_enter(struct trp_worker *w) {
     here = w;
 }
 
-/* --- queues --- */
-
-static void queue_init(struct trp_queue *q) {
-    q->head = NULL;
-    q->tail = &q->head;
+__attribute__((noinline)) struct trp_runner *trp_runner_here(void) {
+    __asm__ volatile("");
+    return me;
 }
 
-static void queue_add(struct trp_queue *q, struct trp_actor *a) {
-    a->next = NULL;
-    *q->tail = a;
-    q->tail = &a->next;
+/* --- queueing --- */
+
+/* Under the lock; true: then ring. */
+static bool awaken(struct trp_worker *w) {
+    bool asleep = w->queue.asleep;
+    w->queue.asleep = false;
+    if (asleep && w->crew)
+        trp_crew_woken(w->crew);
+    return asleep;
 }
 
-static struct trp_actor *queue_take(struct trp_queue *q) {
-    struct trp_actor *a = q->head;
-    if (!a)
-        return NULL;
-    q->head = a->next;
-    if (!q->head)
-        q->tail = &q->head;
-    return a;
-}
-
-static void inbound_push(struct trp_worker *w, struct trp_actor *a) {
-    struct trp_actor *head = atomic_load_explicit(&w->inbound, memory_order_relaxed);
-    do {
-        a->next = head;
-        /* Sequentially consistent: before the look at asleep. */
-    } while (!atomic_compare_exchange_weak(&w->inbound, &head, a));
-    if (atomic_load(&w->asleep) && atomic_exchange(&w->asleep, false))
+static void push(struct trp_worker *w, struct trp_actor *a, enum trp_run how) {
+    trp_runq_lock(&w->queue);
+    trp_runq_add(&w->queue, a, how);
+    bool asleep = awaken(w);
+    trp_runq_unlock(&w->queue);
+    if (asleep)
         trp_loop_wake(&w->loop);
 }
 
-/* All at once, so that nothing can come in between; then turned round into the order of arrival. */
-static void inbound_drain(struct trp_worker *w) {
-    /* Relaxed: a hint; if it is empty now, the look after `asleep` is the one that counts. */
-    if (!atomic_load_explicit(&w->inbound, memory_order_relaxed))
-        return;
-    /* Acquire pairs with the release in inbound_push. */
-    struct trp_actor *a = atomic_exchange_explicit(&w->inbound, NULL, memory_order_acquire), *first = NULL;
-    while (a) {
-        struct trp_actor *older = a->next;
-        a->next = first;
-        first = a;
-        a = older;
-    }
-    while (first) {
-        struct trp_actor *next = first->next;
-        queue_add(&w->ready, first);
-        first = next;
-    }
+/* Roamers come to where they are called: a pair that talks ends up on one worker, and nobody has to be woken. */
+static struct trp_worker *place_of(struct trp_worker *w, struct trp_actor *a) {
+    struct trp_worker *caller = trp_worker_here();
+    return a->roams && caller && caller->crew && caller->crew == w->crew ? caller : w;
 }
 
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a) {
-    if (trp_worker_here() == w)
-        queue_add(&w->ready, a);
-    else
-        inbound_push(w, a);
+    push(place_of(w, a), a, a->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
 }
 
-/* --- turns --- */
+void trp_worker_push_birth(struct trp_worker *w, struct trp_actor *a) {
+    push(place_of(w, a), a, TRP_RUN_BIRTH);
+}
 
-/* It has given the thread back: from now on somebody else may queue it, unless somebody wanted to already. */
-static void park_commit(struct trp_worker *w, struct trp_actor *a) {
+bool trp_worker_rouse(struct trp_worker *w) {
+    trp_runq_lock(&w->queue);
+    bool asleep = awaken(w);
+    trp_runq_unlock(&w->queue);
+    if (asleep)
+        trp_loop_wake(&w->loop);
+    return asleep;
+}
+
+bool trp_worker_bind(struct trp_worker *w, struct trp_actor *a) {
+    trp_runq_lock(&w->queue);
+    bool ours = w->owner == trp_runner_here();
+    if (ours) {
+        a->roams = false;
+        w->held = w->tied = true;
+    }
+    trp_runq_unlock(&w->queue);
+    return ours;
+}
+
+void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a) {
+    trp_runq_lock(&w->queue);
+    a->roams = true;
+    w->held = false;
+    trp_runq_unlock(&w->queue);
+}
+
+/* --- deadlines of coroutines --- */
+
+void trp_worker_sleeper_start(struct trp_worker *w, struct trp_timer *t, int64_t deadline) {
+    pthread_mutex_lock(&w->sleepers_lock);
+    trp_timer_start(&w->sleepers, t, deadline);
+    bool first = w->sleepers.first == t;
+    pthread_mutex_unlock(&w->sleepers_lock);
+    /* The worker may have been taken from the caller meanwhile, and be asleep until what was the first before. */
+    if (first)
+        (void)trp_worker_rouse(w);
+}
+
+bool trp_worker_sleeper_stop(struct trp_worker *w, struct trp_timer *t) {
+    pthread_mutex_lock(&w->sleepers_lock);
+    bool ran = trp_timer_runs(t);
+    trp_timer_stop(&w->sleepers, t);
+    pthread_mutex_unlock(&w->sleepers_lock);
+    return ran;
+}
+
+/* With the lock held over the calls: a coroutine that is woken by something else at the same time must get it to stop its timer, and so can't end before its
+ * timer has done with it. All that they do is to unpark, which takes no lock but those of run queues. */
+void trp_worker_wake_sleepers(struct trp_worker *w) {
+    pthread_mutex_lock(&w->sleepers_lock);
+    if (w->sleepers.first)
+        trp_timers_run(&w->sleepers, trp_now());
+    pthread_mutex_unlock(&w->sleepers_lock);
+}
+
+static int64_t next_deadline(struct trp_worker *w) {
+    pthread_mutex_lock(&w->sleepers_lock);
+    int64_t sleepers = trp_timers_next(&w->sleepers);
+    pthread_mutex_unlock(&w->sleepers_lock);
+    int64_t timers = trp_timers_next(&w->timers);
+    return sleepers < timers ? sleepers : timers;
+}
+
+/* --- slices --- */
+
+/* It has given the thread back: from now on somebody else may queue it. False: somebody wanted to already. */
+static bool park_commit(struct trp_actor *a) {
     unsigned awake = TRP_AWAKE;
     /* Release pairs with the acquire in trp_actor_unpark: all that it did comes before its next run. */
-    if (!atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed))
-        queue_add(&w->ready, a);
+    return atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed);
 }
 
-static void run_one(struct trp_worker *w, struct trp_actor *a) {
+/* NULL, or the actor itself: then it goes back on the queue. */
+static struct trp_actor *run_one(struct trp_worker *w, struct trp_actor *a) {
+    if (a->worker != w)
+        a->worker = w;
     /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. */
     atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire);
     switch (a->backend->run(a)) {
     case TRP_RAN_PARKED:
-        park_commit(w, a);
-        break;
+        return park_commit(a) ? NULL : a;
     case TRP_RAN_YIELDED:
-        queue_add(&w->ready, a);
-        break;
+        return a;
     case TRP_RAN_GONE:
         break;
     }
+    return NULL;
 }
 
-static void run_slice(struct trp_worker *w) {
-    struct trp_actor *a;
-    int64_t began = 0;
-    for (unsigned n = 1; n <= SLICE && (a = queue_take(&w->ready)); n++) {
-        run_one(w, a);
-        if (n % SLICE_LOOK)
-            continue;
-        inbound_drain(w);
-        int64_t now = trp_now();
-        began = began ? began : now;
-        if (now - began > SLICE_NS)
-            break;
+/* Puts back what has just run (NULL: nothing), and takes the next unless the slice is over. False: the worker has been taken away. */
+static bool next(struct trp_runner *r, struct trp_worker *w, struct trp_actor *back, bool over, struct trp_actor **out) {
+    struct trp_runq *q = &w->queue;
+    trp_runq_lock(q);
+    bool ours = w->owner == r;
+    if (ours) {
+        if (back)
+            trp_runq_add(q, back, back->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
+        *out = over ? NULL : trp_runq_take(q);
+        w->current = *out;
+        w->held = *out && !(*out)->roams;
+        w->stuck = false;
+        w->resumes += *out != NULL;
     }
+    trp_runq_unlock(q);
+    if (!ours && back)
+        trp_worker_push(w, back);
+    return ours;
 }
 
-static void on_turn(void *ctx) {
-    struct trp_worker *w = ctx;
-    inbound_drain(w);
-    if (w->timers.first)
-        trp_timers_run(&w->timers, trp_now());
-    if (w->ready.head)
-        run_slice(w);
+/* Is it over, after so many resumes? `began` is when this was first asked. */
+static bool slice_over(struct trp_worker *w, unsigned n, int64_t *began) {
+    if (n % SLICE_LOOK)
+        return false;
+    int64_t now = trp_now();
+    if (*began == 0)
+        *began = now;
+    else if (w->crew)
+        trp_crew_look(w->crew, w, (now - *began) / (n - SLICE_LOOK));
+    return n >= SLICE || now - *began > SLICE_NS;
 }
 
-/* Says that the worker is about to wait. False: something has come meanwhile. */
-static bool fall_asleep(struct trp_worker *w) {
-    atomic_store(&w->asleep, true);
-    if (!atomic_load(&w->inbound) && !atomic_load(&w->stop))
-        return true;
-    atomic_store(&w->asleep, false);
+static bool run_slice(struct trp_runner *r, struct trp_worker *w) {
+    struct trp_actor *a = NULL;
+    int64_t began = 0;
+    bool over = false;
+    for (unsigned n = 0; next(r, w, a, over, &a);) {
+        if (!a)
+            return true;
+        a = run_one(w, a);
+        over = slice_over(w, ++n, &began);
+    }
     return false;
 }
 
-void trp_worker_turn(struct trp_worker *w, int64_t deadline) {
-    int64_t ms = 0;
-    if (!w->ready.head && deadline != 0 && fall_asleep(w)) {
-        int64_t next = trp_timers_next(&w->timers);
-        int64_t until = next < deadline ? next : deadline;
-        ms = until == TRP_NEVER ? TROUPE_FOREVER : trp_deadline_ms(until, trp_now());
+/* Says that the worker is about to wait. False: there is something to do. */
+static bool fall_asleep(struct trp_worker *w) {
+    trp_runq_lock(&w->queue);
+    bool asleep = trp_runq_waiting(&w->queue) == 0 && !atomic_load(&w->stop);
+    w->queue.asleep = asleep;
+    if (asleep && w->crew)
+        trp_crew_asleep(w->crew);
+    trp_runq_unlock(&w->queue);
+    return asleep;
+}
+
+static bool nothing_to_do(struct trp_worker *w) {
+    return fall_asleep(w) && !(w->crew && trp_crew_steal(w->crew, w));
+}
+
+static int64_t wait_ms(struct trp_worker *w, int64_t deadline) {
+    int64_t next = next_deadline(w);
+    int64_t until = next < deadline ? next : deadline;
+    return until == TRP_NEVER ? TROUPE_FOREVER : trp_deadline_ms(until, trp_now());
+}
+
+bool trp_runner_serve(struct trp_runner *r, struct trp_worker *w) {
+    trp_worker_enter(w);
+    while (!atomic_load_explicit(&w->stop, memory_order_acquire)) { /* pairs with the store in trp_worker_stop */
+        trp_loop_once(&w->loop, nothing_to_do(w) ? wait_ms(w, TRP_NEVER) : 0);
+        trp_runq_lock(&w->queue);
+        (void)awaken(w);
+        trp_runq_unlock(&w->queue);
+        if (w->crew)
+            trp_crew_busy(w->crew);
+        if (w->timers.first)
+            trp_timers_run(&w->timers, trp_now());
+        trp_worker_wake_sleepers(w);
+        if (!run_slice(r, w)) {
+            trp_worker_enter(NULL);
+            return false;
+        }
+        trp_loop_flush(&w->loop);
     }
-    trp_loop_once(&w->loop, ms);
-    /* Relaxed: late is harmless, a wake too many. */
-    atomic_store_explicit(&w->asleep, false, memory_order_relaxed);
+    trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
+    trp_worker_enter(NULL);
+    return true;
+}
+
+void trp_worker_turn(struct trp_worker *w, int64_t deadline) {
+    trp_loop_once(&w->loop, deadline == 0 ? 0 : wait_ms(w, deadline));
+    if (w->timers.first)
+        trp_timers_run(&w->timers, trp_now());
 }
 
 /* --- its thread --- */
@@ -194,16 +289,16 @@ troupe_status trp_thread_start(pthread_t *out, void *(*fn)(void *), void *arg, s
     return err ? TROUPE_SYSTEM : TROUPE_OK;
 }
 
+void trp_runner_begin(struct trp_runner *r) {
+    me = r;
+    trp_fiber_adopt(&r->scheduler);
+}
+
 static void *worker_main(void *arg) {
     struct trp_worker *w = arg;
     trp_thread_name(w->name);
-    trp_worker_enter(w);
-    trp_fiber_adopt(&w->scheduler);
-    /* Acquire pairs with the store in trp_worker_stop. */
-    while (!atomic_load_explicit(&w->stop, memory_order_acquire))
-        trp_worker_turn(w, TRP_NEVER);
-    trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
-    trp_worker_enter(NULL);
+    trp_runner_begin(w->runner);
+    (void)trp_runner_serve(w->runner, w);
     return NULL;
 }
 
@@ -212,7 +307,7 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
     if (!w)
         return TROUPE_NO_MEMORY;
     w->sys = sys;
-    queue_init(&w->ready);
+    trp_runq_init(&w->queue);
     snprintf(w->name, sizeof w->name, "%s", name);
     trp_bus_init(&w->bus, w);
     troupe_status st = trp_loop_init(&w->loop);
@@ -220,8 +315,7 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
         trp_free(w);
         return st;
     }
-    w->loop.turn = on_turn;
-    w->loop.turn_ctx = w;
+    pthread_mutex_init(&w->sleepers_lock, NULL);
     *out = w;
     return TROUPE_OK;
 }
@@ -229,23 +323,36 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
 void trp_worker_free(struct trp_worker *w) {
     if (!w)
         return;
-    trp_assert(!w->ready.head && !atomic_load(&w->inbound) && !w->timers.first);
+    trp_assert(trp_runq_waiting(&w->queue) == 0 && !w->timers.first && !w->sleepers.first);
     trp_poller_free(w->poller);
     trp_loop_fini(&w->loop);
+    pthread_mutex_destroy(&w->sleepers_lock);
     trp_free(w);
 }
 
 troupe_status trp_worker_start(struct trp_worker *w) {
-    troupe_status st = trp_thread_start(&w->thread, worker_main, w, 0);
-    w->running = st == TROUPE_OK;
+    struct trp_runner *r = trp_calloc(1, sizeof *r);
+    if (!r)
+        return TROUPE_NO_MEMORY;
+    w->runner = w->owner = r;
+    troupe_status st = trp_thread_start(&r->thread, worker_main, w, 0);
+    if (st != TROUPE_OK) {
+        w->runner = NULL;
+        trp_free(r);
+    }
     return st;
 }
 
-void trp_worker_join(struct trp_worker *w) {
-    if (!w || !w->running)
-        return;
+void trp_worker_stop(struct trp_worker *w) {
     atomic_store(&w->stop, true);
     trp_loop_wake(&w->loop);
-    pthread_join(w->thread, NULL);
-    w->running = false;
+}
+
+void trp_worker_join(struct trp_worker *w) {
+    if (!w || !w->runner)
+        return;
+    trp_worker_stop(w);
+    pthread_join(w->runner->thread, NULL);
+    trp_free(w->runner);
+    w->runner = NULL;
 }

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * A worker is a loop and the actors that live on it: many coroutines, one thread actor (or the system's opener, or
- * the body of a process), or, on the steward, all proxies of process actors. Each actor stays on its worker.
+ * A worker is a loop and the actors that run beside it: many coroutines, one thread actor (or the system's opener, or
+ * the body of a process), or, on the steward, all proxies of process actors.
  *
- *     other threads --> [ inbound ] --.
- *     this thread   ------------------+--> [ run queue ] --> a slice of it in each turn of the loop
- *     deadlines     ------------------'
+ *     any thread --> [ run queue ] --> a slice of it, then one turn of the loop, and so on
+ *     deadlines  ------'
  *
- * The slice runs between the reading and the writing of a turn, so what actors say to the broker while it lasts leaves
- * in one write. While something is runnable the loop polls without waiting. */
+ * A slice runs between the reading and the writing of a turn, so what actors say to the broker while it lasts leaves
+ * in one write. While something is runnable the loop polls without waiting.
+ *
+ * A worker is not a thread. Its thread is a runner, and a runner whose coroutine computes for too long is left alone with
+ * it: another runner takes over the worker, with its queue, deadlines, loop and connection (watch.c). Who owns the worker
+ * is said under the lock of its queue, and looked at each time that a body has given the thread back. So what belongs to
+ * the owner (o) is not touched by a body, unless the body is held: it is bound to the worker, and the worker is not taken
+ * from under it. */
 #ifndef TRP_WORKER_H
 #define TRP_WORKER_H
 
@@ -17,29 +22,44 @@
 #include "actors/bus.h"
 #include "actors/fiber.h"
 #include "actors/poller.h"
+#include "actors/runq.h"
 #include "actors/timer.h"
 #include "transports/loop.h"
 
-struct trp_queue {
-    struct trp_actor *head, **tail;
+struct trp_crew;
+
+/* (o) the owner's thread, (c) constant, (a) any thread, (l) under the queue's lock, (s) under `sleepers_lock` */
+struct trp_worker {
+    struct trp_loop loop;      /* (o) */
+    troupe_system *sys;        /* (c) */
+    struct trp_crew *crew;     /* (c) the workers that share their coroutines; NULL: it is none of them */
+    struct trp_timers timers;  /* (o) */
+    struct trp_bus bus;        /* (o) the connection to the broker */
+    struct trp_poller *poller; /* (o) NULL until somebody waits for a descriptor here; (c) in a crew */
+    atomic_bool stop;          /* (a) */
+    bool alone;                /* (c) one body, which parks by running the loop itself */
+    char name[16];             /* (c) */
+    struct trp_runner *runner; /* (c) the thread it was given, where that can't change */
+
+    pthread_mutex_t sleepers_lock;
+    struct trp_timers sleepers; /* (s) deadlines of coroutines, which may wake up elsewhere */
+
+    struct trp_runq queue;     /* (a) */
+    struct trp_runner *owner;  /* (l) */
+    struct trp_actor *current; /* (l) the body that has the thread; NULL: the runtime has it */
+    bool held;                 /* (l) that body is bound to this worker */
+    uint64_t resumes;          /* (l) so far */
+    bool tied;                 /* (l) somebody uses its loop */
+    bool stuck;                /* (l) that body has run for long and can't be left: others may take all that roams */
 };
 
-/* (o) the worker's thread, (c) constant, (a) any thread */
-struct trp_worker {
-    struct trp_loop loop;              /* (o) */
-    troupe_system *sys;                /* (c) */
-    struct trp_queue ready;            /* (o) */
-    struct trp_timers timers;          /* (o) */
-    struct trp_bus bus;                /* (o) the connection to the broker */
-    struct trp_poller *poller;         /* (o) NULL until somebody waits for a descriptor here */
-    struct trp_fiber scheduler;        /* (o) what coroutines switch back to */
-    struct trp_actor *_Atomic inbound; /* (a) last come first */
-    atomic_bool asleep;                /* (a) */
-    atomic_bool stop;                  /* (a) */
-    pthread_t thread;                  /* (c) once started */
-    bool running;                      /* (c) it has a thread of its own */
-    bool alone;                        /* (c) one body, which parks by running the loop itself */
-    char name[16];                     /* (c) */
+/* A thread that runs workers. (o) its own thread, (m) under the crew's lock */
+struct trp_runner {
+    struct trp_fiber scheduler; /* (o) what coroutines switch back to */
+    struct trp_worker *worker;  /* (m) whom it serves; NULL: it waits for one */
+    struct trp_runner *next;    /* (m) all of a crew */
+    struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */
+    pthread_t thread;           /* (c) once started */
 };
 
 /* Makes one for whichever thread will run it. NO_MEMORY, SYSTEM. */
@@ -47,20 +67,45 @@ TROUPE_NODISCARD troupe_status trp_worker_new(struct trp_worker **out, troupe_sy
 /* The connection has been closed (trp_bus_close) and nothing is queued. Accepts NULL. */
 void trp_worker_free(struct trp_worker *w);
 
-/* Gives it a thread, with signals blocked: they are for the program's own threads. SYSTEM. */
+/* Gives it a thread of its own, with signals blocked: they are for the program's own threads. SYSTEM, NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_worker_start(struct trp_worker *w);
 /* Ends its thread and waits for it. No actor is on it. Accepts NULL. */
 void trp_worker_join(struct trp_worker *w);
+/* The thread that serves it, and those that may take its place, come out of it soon. Any thread. */
+void trp_worker_stop(struct trp_worker *w);
 
 /* The worker whose turn the calling thread is in, or NULL. Never kept across a switch. */
 struct trp_worker *trp_worker_here(void);
 /* The calling thread runs this one from now on (NULL: none). */
 void trp_worker_enter(struct trp_worker *w);
+/* The runner that the calling thread is. Never kept across a switch. */
+struct trp_runner *trp_runner_here(void);
 
-/* Queues an actor that has become NOTIFIED. Any thread. */
+/* Queues an actor that has become NOTIFIED: where the caller runs, if both may roam there, else on its own worker. Any thread. */
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
-/* One turn: waits until there is something to do, or until the deadline. Owner thread, not from inside a turn. */
+/* The same for one that has just been born. */
+void trp_worker_push_birth(struct trp_worker *w, struct trp_actor *a);
+/* It comes out of its wait, if it waits. Any thread. False: it was awake. */
+bool trp_worker_rouse(struct trp_worker *w);
+
+/* The calling coroutine, which runs on w, stays there. False: the calling thread has lost w, and the coroutine is to run elsewhere first. */
+TROUPE_NODISCARD bool trp_worker_bind(struct trp_worker *w, struct trp_actor *a);
+/* It may roam again. */
+void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
+
+/* A deadline of the calling coroutine, on its worker; and its end, from wherever the coroutine runs by then. The latter: was
+ * it still running? */
+void trp_worker_sleeper_start(struct trp_worker *w, struct trp_timer *t, int64_t deadline);
+TROUPE_NODISCARD bool trp_worker_sleeper_stop(struct trp_worker *w, struct trp_timer *t);
+/* Unparks those whose deadline is over: the worker itself, or whoever does it for one that can't. */
+void trp_worker_wake_sleepers(struct trp_worker *w);
+
+/* One turn of a worker that is alone: waits until there is something to do, or until the deadline. Its thread. */
 void trp_worker_turn(struct trp_worker *w, int64_t deadline);
+/* The calling thread is this runner from now on. */
+void trp_runner_begin(struct trp_runner *r);
+/* Serves w, which it owns, until it is stopped or taken away: false. */
+bool trp_runner_serve(struct trp_runner *r, struct trp_worker *w);
 
 /* Starts a thread with all signals blocked but those that a thread raises itself. SYSTEM, NO_MEMORY. stack 0: the default. */
 TROUPE_NODISCARD troupe_status trp_thread_start(pthread_t *out, void *(*fn)(void *), void *arg, size_t stack);

@@ -21,7 +21,7 @@
 
 #include "broker/journal_state.h"
 #include "broker/recovery.h"
-#include "broker/spin.h"
+#include "transports/spin.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "broker/journal_state.h"
-#include "broker/spin.h"
+#include "transports/spin.h"
 #include "transports/assert.h"
 
 static const int64_t millisecond = 1000000;

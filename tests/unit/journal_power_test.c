@@ -3,7 +3,7 @@
  *
  * Power cuts and kills at random moments, some of them while syncs fail: what was confirmed as synced survives each of
  * them, what was confirmed as written survives a kill, and the log always opens again, for it is never damaged. */
-#include "broker/spin.h"
+#include "transports/spin.h"
 #include "tests/support/log.h"
 #include "tests/support/power.h"
 #include "tests/support/run.h"

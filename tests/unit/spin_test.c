@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors */
-#include "broker/spin.h"
+#include "transports/spin.h"
 
 #include <stdint.h>
 

@@ -5,8 +5,8 @@
  * when the processor has gone idle meanwhile, so looking pays where the other side is quick; but where processors are
  * scarce, who looks keeps the other from running, and each waits for the other. So both ways are timed, the better is
  * taken, and now and then the other one, since times change. */
-#ifndef TRP_BROKER_SPIN_H
-#define TRP_BROKER_SPIN_H
+#ifndef TRP_SPIN_H
+#define TRP_SPIN_H
 
 #include <stdbool.h>
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Lists linked through the actors themselves: nothing here allocates, nothing can fail. The lists take turns, so none
+ * of them starves another: newborns first, but not more than so many of them in a row. */
+#include "actors/runq.h"
+
+#include <sched.h>
+
+#include "actors/actor.h"
+#include "transports/spin.h"
+
+enum {
+    BIRTHS_IN_A_ROW = 64, /* then something else has its turn */
+    LOOT_MOST = 64,       /* how far a thief walks, with the lock held */
+    PATIENCE = 128,
+};
+
+static void runs_init(struct trp_runs *r) {
+    r->head = NULL;
+    r->tail = &r->head;
+    r->count = 0;
+}
+
+static void runs_add(struct trp_runs *r, struct trp_actor *a) {
+    a->next = NULL;
+    *r->tail = a;
+    r->tail = &a->next;
+    r->count++;
+}
+
+static void runs_add_first(struct trp_runs *r, struct trp_actor *a) {
+    a->next = r->head;
+    r->head = a;
+    if (!a->next)
+        r->tail = &a->next;
+    r->count++;
+}
+
+static struct trp_actor *runs_take(struct trp_runs *r) {
+    struct trp_actor *a = r->head;
+    r->head = a->next;
+    if (!r->head)
+        r->tail = &r->head;
+    r->count--;
+    return a;
+}
+
+static void runs_join(struct trp_runs *to, struct trp_runs *from) {
+    if (!from->head)
+        return;
+    *to->tail = from->head;
+    to->tail = from->tail;
+    to->count += from->count;
+    runs_init(from);
+}
+
+/* Leaves the first `keep` where they are; takes at most LOOT_MOST of what follows. */
+static void runs_cut(struct trp_runs *from, unsigned keep, struct trp_runs *out) {
+    struct trp_runs kept;
+    runs_init(&kept);
+    while (keep-- && from->head)
+        runs_add(&kept, runs_take(from));
+    for (unsigned n = 0; n < LOOT_MOST && from->head; n++)
+        runs_add(out, runs_take(from));
+    runs_join(&kept, from);
+    runs_join(from, &kept);
+}
+
+void trp_runq_init(struct trp_runq *q) {
+    atomic_init(&q->lock, false);
+    runs_init(&q->births);
+    runs_init(&q->ready);
+    runs_init(&q->bound);
+    q->turn = 0;
+    q->asleep = q->generous = false;
+}
+
+void trp_runq_lock_slow(struct trp_runq *q) {
+    unsigned tries = 0;
+    do {
+        /* Relaxed: a look, the exchange counts. */
+        while (atomic_load_explicit(&q->lock, memory_order_relaxed)) {
+            trp_spin_relax();
+            if (++tries % PATIENCE == 0)
+                sched_yield();
+        }
+        /* Acquire pairs with the release in trp_runq_unlock. */
+    } while (atomic_exchange_explicit(&q->lock, true, memory_order_acquire));
+}
+
+void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how) {
+    switch (how) {
+    case TRP_RUN_BIRTH:
+        runs_add_first(&q->births, a);
+        break;
+    case TRP_RUN_READY:
+        runs_add(&q->ready, a);
+        break;
+    case TRP_RUN_BOUND:
+        runs_add(&q->bound, a);
+        break;
+    }
+}
+
+struct trp_actor *trp_runq_take(struct trp_runq *q) {
+    if (q->births.head && (++q->turn % BIRTHS_IN_A_ROW || (!q->ready.head && !q->bound.head)))
+        return runs_take(&q->births);
+    if (q->ready.head && (!q->bound.head || ++q->turn % 2))
+        return runs_take(&q->ready);
+    if (q->bound.head)
+        return runs_take(&q->bound);
+    return NULL;
+}
+
+unsigned trp_runq_split(struct trp_runq *q, bool all, struct trp_runs *out) {
+    runs_init(out);
+    if (trp_runq_roaming(q) < 2 && !q->generous && !all)
+        return 0;
+    /* The oldest births are the roots of what is yet to be born, and worth the way. */
+    unsigned keep = all ? 0 : q->births.count / 2;
+    runs_cut(&q->births, keep < LOOT_MOST ? keep : LOOT_MOST, out);
+    unsigned half = (q->ready.count + 1) / 2;
+    for (unsigned n = all ? q->ready.count : half; n > 0 && out->count < 2 * LOOT_MOST; n--)
+        runs_add(out, runs_take(&q->ready));
+    return out->count;
+}
+
+void trp_runq_join(struct trp_runq *q, struct trp_runs *loot) {
+    runs_join(&q->ready, loot);
+}
