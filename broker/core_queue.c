@@ -5,6 +5,7 @@
  * subscriptions at the end of the event, for the engine's effects must not call it back. */
 #include "broker/core_queue.h"
 
+#include "broker/core_purge.h"
 #include "broker/queue_info.h"
 #include "transports/alloc.h"
 
@@ -74,6 +75,7 @@ void trp_core_queues_close(struct trp_core *c) {
     struct trp_queue *q = NULL;
     while (c->queues && (q = trp_queues_next(c->queues, q)))
         free_routes(c, q);
+    trp_core_purges_fini(c);
     trp_queues_free(c->queues);
     c->queues = NULL;
     trp_confirms_fini(&c->confirms);
@@ -126,6 +128,8 @@ void trp_core_wall(struct trp_core *c, uint64_t now_ns, uint64_t wall_ms) {
 bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most) {
     trp_core_at(c, now_ns);
     bool more = trp_queues_tick(c->queues, c->when, most) == most;
+    trp_core_purge_on(c);
+    more |= c->purges != NULL;
     if (c->ended)
         trp_core_end_consumers(c);
     if (c->dying)
@@ -134,6 +138,8 @@ bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most) {
 }
 
 uint64_t trp_core_deadline(const struct trp_core *c) {
+    if (c->purges)
+        return 0;
     return c->queues ? trp_queues_next_deadline(c->queues) : TRP_QUEUE_NEVER;
 }
 

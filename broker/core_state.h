@@ -43,6 +43,7 @@ struct trp_core {
     struct trp_when when;      /* of this event */
     uint64_t wall_ahead_ms;    /* of the monotonic clock; modulo 2^64 */
     struct trp_confirms confirms;
+    struct trp_purge *purges;  /* under way, oldest first */
     struct trp_sub *ended;     /* consumers whose queue was deleted in this event */
     struct trp_buf info;       /* where effects of queues are composed */
     const char *log_refusal;   /* the log takes no more; NULL: it does */

@@ -158,11 +158,12 @@ struct trp_queue *trp_queues_next(const struct trp_queues *s, const struct trp_q
 /* NULL: no such queue. A queue is there until it is deleted. */
 struct trp_queue *trp_queues_find(const struct trp_queues *s, struct trp_slice name);
 
-/* Puts are CLOSED from now on, and nothing is delivered any more: what a consumer would make of it could not be put. All else goes on. */
+/* Puts are CLOSED from now on, and nothing is delivered any more: what a consumer would make of it could not be put. All else
+ * goes on. */
 void trp_queues_drain(struct trp_queues *s);
 
 /* Does what the time asks for, in the order it fell due, at most so many events; says how many. If it is `most`, more may be
- * due. */
+ * due. Then a step of emptying what was deleted. */
 size_t trp_queues_tick(struct trp_queues *s, struct trp_when now, size_t most);
 /* When to tick next (monotonic; may be early), or NEVER. */
 uint64_t trp_queues_next_deadline(const struct trp_queues *s);
@@ -200,7 +201,7 @@ struct trp_queue_config trp_queue_config(struct trp_slice name);
  * or the log; AGAIN, NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_queues_declare(struct trp_queues *s, const struct trp_queue_config *config,
                                                   struct trp_queue **q, uint64_t *lsn, const char **why);
-/* With all that is in it; its consumers are `ended`. NO_MEMORY. */
+/* With all that is in it; its consumers are `ended`. The memory of many messages comes back in steps, by tick. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_queue_delete(struct trp_queue **q, uint64_t *lsn);
 
 /* As declared, with nothing left to defaults. Borrowed from the queue. */
@@ -216,10 +217,18 @@ TROUPE_NODISCARD troupe_status trp_queue_peek(const struct trp_queue *q, enum tr
 
 /* Paused: nothing is delivered; all else goes on. A durable queue stays so over restarts. FULL, AGAIN, NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_queue_pause(struct trp_queue *q, struct trp_when now, bool paused);
-/* Throws away what is ready and delayed; `all`: also what is buried and in hand (`lapsed`). *count: how many, also on
- * NO_MEMORY, when the rest is still there. *lsn: as for an ack. */
-TROUPE_NODISCARD troupe_status trp_queue_purge(struct trp_queue *q, struct trp_when now, bool all, uint64_t *count,
-                                               uint64_t *lsn);
+struct trp_queue_purge {
+    bool all;       /* also what is buried and in hand (`lapsed`) */
+    uint64_t below; /* only messages with lower numbers */
+    uint64_t most;  /* at most so many in this step */
+};
+
+/* Throws away what is ready and delayed. *count: how many, also on NO_MEMORY, when the rest is still there; fewer than `most`:
+ * that was all. *lsn: as for an ack. */
+TROUPE_NODISCARD troupe_status trp_queue_purge(struct trp_queue *q, struct trp_when now, const struct trp_queue_purge *p,
+                                               uint64_t *count, uint64_t *lsn);
+/* The number of the next message that is put. */
+uint64_t trp_queues_next_number(const struct trp_queues *s);
 /* Gives dead messages another life: those buried in q become ready, and those in q that died elsewhere go back to where
  * they came from (if that still is), in the order they would go out; at most so many. *count: how many, also when it
  * ends early: FULL (where one came from, or the log), AGAIN, NO_MEMORY. */

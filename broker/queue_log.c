@@ -132,7 +132,22 @@ troupe_status trp_queues_catalog(struct trp_queues *s) {
     return st;
 }
 
+/* Of a deleted queue nothing lives. */
+static troupe_status rewrite_item(struct trp_queues *s, struct trp_queue_item *it, struct trp_when now) {
+    struct trp_queue *q = trp_queue_of(it);
+    uint64_t lsn;
+    if (!q->deleted)
+        return trp_queue_log_put(q, it, now, 0, nothing, &lsn);
+    trp_queue_unlink(q, it);
+    trp_queue_forget(s, it);
+    return TROUPE_OK;
+}
+
 static troupe_status rewrite_id(struct trp_queues *s, struct trp_dedup_id *id, struct trp_when now) {
+    if (id->queue->deleted) {
+        trp_queue_forget_id(id->queue, id);
+        return TROUPE_OK;
+    }
     struct trp_queue_record r = {.kind = TRP_QUEUE_RECORD_DEDUP,
                                  .queue = id->queue->number,
                                  .at_ms = now.wall_ms,
@@ -160,10 +175,9 @@ static struct trp_dedup_id *id_up_to(const struct trp_queues *s, uint64_t segmen
 troupe_status trp_queues_rewrite(struct trp_queues *s, struct trp_when now, uint64_t segment, size_t most, bool *done) {
     struct trp_queue_item *it;
     struct trp_dedup_id *id;
-    uint64_t lsn;
     troupe_status st = TROUPE_OK;
     for (; most > 0 && !st && (it = item_up_to(s, segment)); most--)
-        st = trp_queue_log_put(trp_queue_of(it), it, now, 0, nothing, &lsn);
+        st = rewrite_item(s, it, now);
     for (; most > 0 && !st && (id = id_up_to(s, segment)); most--)
         st = rewrite_id(s, id, now);
     *done = !item_up_to(s, segment) && !id_up_to(s, segment);

@@ -38,6 +38,10 @@ static void fire_item(struct trp_queue_item *it, struct trp_when now) {
     uint64_t expires = trp_queue_item_expires(it);
     bool expired = expires <= now.mono_ns && (it->state == TRP_QUEUE_READY || expires <= it->due);
     trp_queue_unlink(q, it);
+    if (q->deleted) {
+        trp_queue_forget(q->set, it);
+        return;
+    }
     trp_queue_touch(q);
     if (expired) {
         trp_queue_expire(q, it, now);
@@ -67,11 +71,11 @@ size_t trp_queues_tick(struct trp_queues *s, struct trp_when now, size_t most) {
         n += fire(t, now);
         trp_queues_settle(s, now);
     }
-    return n;
+    return s->deleted && trp_queues_sweep(s, most) ? most : n;
 }
 
 uint64_t trp_queues_next_deadline(const struct trp_queues *s) {
-    return trp_timers_first(&s->timers);
+    return s->deleted ? 0 : trp_timers_first(&s->timers);
 }
 
 void trp_queue_arm_ids(struct trp_queue *q) {
@@ -115,6 +119,8 @@ void trp_queues_free(struct trp_queues *s) {
         trp_assert(!s->first->first);
         trp_queue_destroy(s->first);
     }
+    while (trp_queues_sweep(s, SIZE_MAX))
+        ;
     trp_assert(!s->live.first && !s->live_ids.first && s->names.count == 0);
     trp_queues_recovered(s);
     trp_table_fini(&s->names);
@@ -196,22 +202,17 @@ static void delist(struct trp_queue *q) {
     trp_table_remove(&s->names, q->hash, q);
 }
 
-static void empty(struct trp_queue *q) {
-    struct trp_queue_item *it;
-    while ((it = trp_queue_first_ready(q)) || (it = q->delayed.first) || (it = q->buried.first)) {
-        trp_queue_unlink(q, it);
-        trp_queue_forget(q->set, it);
-    }
-    while (q->dedup.first)
-        trp_queue_forget_id(q, q->dedup.first);
-}
-
-void trp_queue_destroy(struct trp_queue *q) {
+/* Nobody finds it any more. */
+static void leave(struct trp_queue *q) {
     trp_assert(!q->touched);
     delist(q);
     while (q->first)
         trp_consumer_end(q->first);
-    empty(q);
+}
+
+void trp_queue_destroy(struct trp_queue *q) {
+    leave(q);
+    trp_queue_empty(q);
     trp_queue_free(q);
 }
 
@@ -220,7 +221,8 @@ troupe_status trp_queue_delete(struct trp_queue **q, uint64_t *lsn) {
     troupe_status st = trp_queue_log_delete(*q, &at);
     if (st)
         return st;
-    trp_queue_destroy(*q);
+    leave(*q);
+    trp_queue_bury_remains(*q);
     *q = NULL;
     *lsn = at;
     return TROUPE_OK;

@@ -7,7 +7,7 @@
  *     queue.c           put, and the states of a message       queue_timers, dedup        deadlines, ids put lately
  *     queue_consumer.c  credit, hands, who gets the next       queue_config, queue_record declarations and records, packed
  *     queue_dead.c      expiry, dead letters, retry            queue_log.c                records out, records in
- *     queue_view.c      stat, peek, purge
+ *     queue_view.c      stat, peek                         queue_sweep.c              purge, the remains of the deleted
  *
  * A message is adopted by a queue (counted), is linked into a state, moves between states, and is forgotten at its end.
  * A queue that may have something to give away is touched, and looked at when the event is over: effects of one event on
@@ -48,6 +48,7 @@ struct trp_queue {
     struct trp_queue *prev, *next; /* in the order of declaration */
     struct trp_queue *next_touched;
     bool touched, paused;
+    bool deleted; /* in no list but that of the deleted; what is in it still has timers, and lies in the log */
     void *user;
     uint64_t number; /* in the log */
     uint64_t hash;
@@ -78,6 +79,7 @@ struct trp_queues {
     struct trp_table names;
     struct trp_queue *first, *last;
     struct trp_queue *first_touched, *last_touched;
+    struct trp_queue *deleted; /* by `next` */
     struct trp_timers timers;
     uint64_t next_seq, next_queue, next_consumer;
     struct trp_queue_items live; /* all that lies in the log, by where */
@@ -170,7 +172,7 @@ struct trp_queue *trp_queue_new(struct trp_queues *s, const struct trp_queue_con
 void trp_queue_free(struct trp_queue *q);
 /* Room was made by trp_queue_new. */
 void trp_queue_enlist(struct trp_queue *q);
-/* All that it has, and itself. */
+/* All that it has, and itself, at once. */
 void trp_queue_destroy(struct trp_queue *q);
 /* trp_queues_declare for what is resolved already. */
 TROUPE_NODISCARD troupe_status trp_queues_declare_resolved(struct trp_queues *s, const struct trp_queue_config *config,
@@ -201,6 +203,15 @@ static inline void trp_queue_unrecorded(struct trp_queue *q, troupe_status st) {
 
 /* Replay's books, while there is a replay. */
 void trp_queues_unindex(struct trp_queues *s, const struct trp_queue_item *it);
+
+/* ---- emptying (queue_sweep.c) ---- */
+
+/* All that is in it but in hands, and its ids, without a word. */
+void trp_queue_empty(struct trp_queue *q);
+/* The same for one that is in no list and has no consumers any more, in steps; at the end it is freed. */
+void trp_queue_bury_remains(struct trp_queue *q);
+/* The next step of those, at most so many messages; true: there is more to do. */
+bool trp_queues_sweep(struct trp_queues *s, size_t most);
 
 /* ---- views (queue_view.c) ---- */
 

@@ -2,6 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * [QUEUE, id, verb, name, options]: a table of verbs, a function each. Every one answers its id once. */
+#include "broker/core_purge.h"
 #include "broker/core_queue.h"
 #include "broker/queue_info.h"
 #include "transports/alloc.h"
@@ -140,6 +141,8 @@ static void verb_delete(const struct job *j) {
     trp_core_unroute_queue(j->c, q);
     troupe_status st = trp_queue_delete(&q, &lsn);
     if (st == TROUPE_OK)
+        trp_core_purge_leave(j->c, j->q);
+    if (st == TROUPE_OK)
         done(j, lsn, count);
     else if (trp_core_route_queue(j->c, q) != TROUPE_OK)
         fail(j, "NO_MEMORY", "the broker is out of memory, and the queue has lost its bindings: declare it again");
@@ -216,13 +219,8 @@ static void verb_peek(const struct job *j) {
 
 static void verb_purge(const struct job *j) {
     troupe_value all = troupe_bool(false);
-    uint64_t count = 0, lsn = 0;
     trp_map_value(j->options, "all", &all);
-    troupe_status st = trp_queue_purge(j->q, j->c->when, all.kind == TROUPE_BOOL && all.b, &count, &lsn);
-    if (st == TROUPE_OK)
-        done(j, lsn, count);
-    else
-        fail_status(j, st);
+    trp_core_purge(j->c, j->p, j->id, j->q, all.kind == TROUPE_BOOL && all.b);
 }
 
 static void set_paused(const struct job *j, bool paused) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Looking into a queue, and emptying it. */
+ * Looking into a queue. */
 #include "broker/queue_state.h"
 
 const struct trp_queue_config *trp_queue_config_of(const struct trp_queue *q) {
@@ -104,82 +104,4 @@ void trp_queue_stat(const struct trp_queue *q, struct trp_when now, struct trp_q
         .totals = q->totals,
     };
     memcpy(out->messages, q->messages, sizeof out->messages);
-}
-
-/* ---- purge ---- */
-
-/* Messages that go together, in one record. */
-struct sweep {
-    struct trp_queue_item *items[256];
-    size_t n;
-};
-
-static bool is_full(const struct sweep *w) {
-    return w->n == sizeof w->items / sizeof *w->items;
-}
-
-static void gather_ready(struct sweep *w, const struct trp_queue *q) {
-    for (uint32_t mask = q->ready_mask; mask; mask &= mask - 1) {
-        struct trp_queue_walk walk = trp_queue_order_walk(&q->ready[__builtin_ctz(mask)]);
-        for (struct trp_queue_item *it; !is_full(w) && (it = trp_queue_walk_next(&walk));)
-            w->items[w->n++] = it;
-    }
-}
-
-static void gather(struct sweep *w, struct trp_queue_item *it) {
-    for (; it && !is_full(w); it = it->next)
-        w->items[w->n++] = it;
-}
-
-static void gather_all(struct sweep *w, const struct trp_queue *q, bool all) {
-    gather_ready(w, q);
-    gather(w, q->delayed.first);
-    if (!all)
-        return;
-    gather(w, q->buried.first);
-    for (const struct trp_consumer *c = q->first; c && !is_full(w); c = c->next)
-        gather(w, c->hand.first);
-}
-
-static troupe_status log_sweep(struct trp_queue *q, const struct sweep *w, uint64_t *lsn) {
-    struct trp_queue_record_batch b;
-    trp_queue_record_batch_init(&b, w->items[0]->seq);
-    /* Room for all: 9 bytes each at most. */
-    for (size_t i = 1; i < w->n; i++)
-        (void)trp_queue_record_batch_add(&b, w->items[i]->seq);
-    return trp_queue_log_batch(q, &b, lsn);
-}
-
-static void snatch(struct trp_queue_item *it) {
-    struct trp_consumer *c = it->holder;
-    uint64_t token = it->token;
-    trp_consumer_unhold(it);
-    trp_consumer_reorder(c);
-    c->set->sink.lapsed(c->set->ctx, c->user, token);
-}
-
-static void sweep_away(struct trp_queue *q, struct trp_queue_item *it) {
-    if (it->state == TRP_QUEUE_HELD)
-        snatch(it);
-    else
-        trp_queue_unlink(q, it);
-    trp_queue_forget(q->set, it);
-    q->totals.purged++;
-}
-
-troupe_status trp_queue_purge(struct trp_queue *q, struct trp_when now, bool all, uint64_t *count, uint64_t *lsn) {
-    troupe_status st = TROUPE_OK;
-    *count = *lsn = 0;
-    for (struct sweep w;;) {
-        w.n = 0;
-        gather_all(&w, q, all);
-        if (w.n == 0 || (st = log_sweep(q, &w, lsn)))
-            break;
-        for (size_t i = 0; i < w.n; i++)
-            sweep_away(q, w.items[i]);
-        *count += w.n;
-    }
-    trp_queue_touch(q);
-    trp_queues_settle(q->set, now);
-    return st;
 }

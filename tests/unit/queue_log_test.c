@@ -86,7 +86,10 @@ START_TEST(each_change_is_a_record) {
     LOG("STATE3 STATE4");
     ck_assert_int_eq(trp_queue_pause(rig.q, rig.now, true), TROUPE_OK);
     LOG("DECLARE1");
-    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now, false, &count, &lsn), TROUPE_OK);
+    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now,
+                                     &(struct trp_queue_purge){.all = false, .below = UINT64_MAX, .most = UINT64_MAX}, &count,
+                                     &lsn),
+                     TROUPE_OK);
     LOG("DONE2,3,4");
     ck_assert_uint_eq(lsn, rig.lsn);
     ck_assert_int_eq(trp_queue_delete(&rig.q, &lsn), TROUPE_OK);
@@ -164,7 +167,10 @@ START_TEST(a_log_that_refuses) {
     rig_put("m3");
     ck_assert_int_eq(rig_try_ack('a', 4), TROUPE_NO_MEMORY);
     ck_assert_int_eq(trp_consumer_nack(rig_at('a'), rig.now, 4, 0), TROUPE_NO_MEMORY);
-    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now, true, &count, &lsn), TROUPE_NO_MEMORY);
+    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now,
+                                     &(struct trp_queue_purge){.all = true, .below = UINT64_MAX, .most = UINT64_MAX}, &count,
+                                     &lsn),
+                     TROUPE_NO_MEMORY);
     ck_assert_int_eq(trp_queue_delete(&rig.q, &lsn), TROUPE_NO_MEMORY);
     ck_assert_str_eq(rig_counts(NULL), "0/1/0/0");
     rig_pass(30000); /* time does not ask */

@@ -351,7 +351,9 @@ static void event_purge(void) {
     bool all = below(2);
     if (!name || below(4))
         return;
-    troupe_status st = trp_queue_purge(real_queue(name), model_now, all, &count, &lsn);
+    troupe_status st =
+        trp_queue_purge(real_queue(name), model_now,
+                        &(struct trp_queue_purge){.all = all, .below = UINT64_MAX, .most = UINT64_MAX}, &count, &lsn);
     compare_traces("purge", st, model_purge(name, all, &want, &want_lsn));
     ck_assert_uint_eq(count, want);
     ck_assert_uint_eq(lsn, want_lsn);

@@ -471,12 +471,18 @@ START_TEST(purge_spares_hands) {
     for (int i = 0; i < 1000; i++)
         rig_put("x"), rig_put_delay("y", 10);
     rig_forget();
-    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now, false, &count, &lsn), TROUPE_OK);
+    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now,
+                                     &(struct trp_queue_purge){.all = false, .below = UINT64_MAX, .most = UINT64_MAX}, &count,
+                                     &lsn),
+                     TROUPE_OK);
     ck_assert_uint_eq(count, 1999);
     ck_assert_str_eq(rig_counts(NULL), "0/1/0/0");
     EXPECT("");
     rig_ack('a', 1);
-    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now, false, &count, &lsn), TROUPE_OK);
+    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now,
+                                     &(struct trp_queue_purge){.all = false, .below = UINT64_MAX, .most = UINT64_MAX}, &count,
+                                     &lsn),
+                     TROUPE_OK);
     ck_assert_uint_eq(count, 0);
 }
 END_TEST
@@ -490,7 +496,10 @@ START_TEST(purge_all_takes_from_hands) {
     rig_attach('a', 1), rig_attach('b', 1);
     rig_put("m3"), rig_put("m4"), rig_put("m5");
     EXPECT("a:1=m1 a:2=m2 a:1=m3 b:1=m4");
-    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now, true, &count, &lsn), TROUPE_OK);
+    ck_assert_int_eq(trp_queue_purge(rig.q, rig.now,
+                                     &(struct trp_queue_purge){.all = true, .below = UINT64_MAX, .most = UINT64_MAX}, &count,
+                                     &lsn),
+                     TROUPE_OK);
     EXPECT("a:1 lapsed b:1 lapsed");
     ck_assert_uint_eq(count, 4);
     ck_assert_int_eq(rig_try_ack('a', 1), TROUPE_NOT_FOUND);
