@@ -78,6 +78,7 @@ void trp_queue_link(struct trp_queue *q, struct trp_queue_item *it) {
 
 void trp_queue_unlink(struct trp_queue *q, struct trp_queue_item *it) {
     trp_assert(it->state != TRP_QUEUE_HELD && it->queue == q);
+    trp_queue_look_leave(q, it);
     q->messages[it->state]--;
     q->bytes -= it->size;
     trp_timer_disarm(&q->set->timers, &it->timer);

@@ -210,9 +210,20 @@ const struct trp_queue_config *trp_queue_config_of(const struct trp_queue *q);
 void trp_queue_set_user(struct trp_queue *q, void *user);
 void *trp_queue_user(const struct trp_queue *q);
 void trp_queue_stat(const struct trp_queue *q, struct trp_when now, struct trp_queue_stat *out);
-/* The n-th message (from 0) in a state: ready in the order they would go out, in hand by consumer and time, the others in
- * the order they came there. EMPTY: there are not so many. Takes time in proportion to n. */
-TROUPE_NODISCARD troupe_status trp_queue_peek(const struct trp_queue *q, enum trp_queue_state state, uint64_t n,
+/* Its number, which grows with each queue of the set, in the order of trp_queues_next. */
+uint64_t trp_queue_number(const struct trp_queue *q);
+
+/* Looking at messages one after the other: ready in the order they would go out, in hand by consumer and time, the others in
+ * the order they came there. The place where a look ended is kept over events; it passes over what leaves its state.
+ * look_at: to the n-th, from 0; takes time in proportion to n. look: the one there; EMPTY: that was all. look_on: to the next.
+ */
+void trp_queue_look_at(struct trp_queue *q, enum trp_queue_state state, uint64_t n);
+TROUPE_NODISCARD troupe_status trp_queue_look(const struct trp_queue *q, struct trp_queue_message *m);
+void trp_queue_look_on(struct trp_queue *q);
+/* Is the last one that was looked at, and passed, the one with that number? */
+bool trp_queue_look_behind(const struct trp_queue *q, enum trp_queue_state state, uint64_t number);
+/* look_at and look. */
+TROUPE_NODISCARD troupe_status trp_queue_peek(struct trp_queue *q, enum trp_queue_state state, uint64_t n,
                                               struct trp_queue_message *m);
 
 /* Paused: nothing is delivered; all else goes on. A durable queue stays so over restarts. FULL, AGAIN, NO_MEMORY. */

@@ -148,6 +148,7 @@ void trp_consumer_unhold(struct trp_queue_item *it) {
     struct trp_consumer *c = it->holder;
     struct trp_queue *q = c->queue;
     c->ring[it->token & c->mask] = NULL;
+    trp_queue_look_leave(q, it);
     trp_queue_items_remove(&c->hand, it);
     c->holding--;
     c->bytes -= it->size + MESSAGE_EXTRA;
@@ -451,6 +452,7 @@ troupe_status trp_consumer_touch(struct trp_consumer *c, struct trp_when now, ui
     if (st)
         return st;
     it->deadline = ack_deadline(c->queue, now);
+    trp_queue_look_leave(c->queue, it);
     trp_queue_items_remove(&c->hand, it);
     trp_queue_items_push(&c->hand, it);
     return TROUPE_OK;

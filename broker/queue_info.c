@@ -76,7 +76,8 @@ troupe_status trp_queue_info_peek(struct trp_buf *b, const struct trp_queue_mess
 
 /* --- a queue --- */
 
-static uint8_t *put_config(uint8_t *p, const struct trp_queue_config *c) {
+static uint8_t *put_config(uint8_t *p, const struct trp_queue *q, const struct trp_queue_config *c) {
+    p = key_uint(p, "number", trp_queue_number(q));
     p = key_str(p, "name", c->name);
     p = key_uint(p, "durable", c->durable);
     p = key_uint(p, "max_messages", c->max_messages);
@@ -121,7 +122,7 @@ static uint8_t *put_totals(uint8_t *p, const struct trp_queue_totals *t) {
     return p;
 }
 
-enum { STAT_PAIRS = 12 + 9 + 10 };
+enum { STAT_PAIRS = 13 + 9 + 10 };
 
 troupe_status trp_queue_info_stat(struct trp_buf *b, const struct trp_queue *q, struct trp_when now) {
     const struct trp_queue_config *c = trp_queue_config_of(q);
@@ -134,7 +135,7 @@ troupe_status trp_queue_info_stat(struct trp_buf *b, const struct trp_queue *q, 
         return st;
     trp_queue_stat(q, now, &s);
     uint8_t *p = trp_pack_map(b->p + b->n, STAT_PAIRS);
-    p = put_totals(put_counts(put_config(p, c), &s), &s.totals);
+    p = put_totals(put_counts(put_config(p, q, c), &s), &s.totals);
     b->n = (size_t)(p - b->p);
     return TROUPE_OK;
 }

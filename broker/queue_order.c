@@ -106,11 +106,20 @@ struct trp_queue_walk trp_queue_order_walk(const struct trp_queue_order *o) {
     return (struct trp_queue_walk){o->list.first, leftmost(o->root)};
 }
 
-struct trp_queue_item *trp_queue_walk_next(struct trp_queue_walk *w) {
-    struct trp_queue_item *it = lower(w->list, w->tree);
-    if (it && it == w->tree)
+struct trp_queue_item *trp_queue_walk_here(const struct trp_queue_walk *w) {
+    return lower(w->list, w->tree);
+}
+
+void trp_queue_walk_past(struct trp_queue_walk *w, struct trp_queue_item *it) {
+    if (it == w->tree)
         w->tree = successor(it);
-    else if (it)
+    else if (it == w->list)
         w->list = it->next;
+}
+
+struct trp_queue_item *trp_queue_walk_next(struct trp_queue_walk *w) {
+    struct trp_queue_item *it = trp_queue_walk_here(w);
+    if (it)
+        trp_queue_walk_past(w, it);
     return it;
 }

@@ -38,5 +38,9 @@ struct trp_queue_walk {
 struct trp_queue_walk trp_queue_order_walk(const struct trp_queue_order *o);
 /* NULL: that was all. */
 struct trp_queue_item *trp_queue_walk_next(struct trp_queue_walk *w);
+/* The one that comes next, without going on. */
+struct trp_queue_item *trp_queue_walk_here(const struct trp_queue_walk *w);
+/* Goes on past that one, if it is the next in the list or in the tree. */
+void trp_queue_walk_past(struct trp_queue_walk *w, struct trp_queue_item *it);
 
 #endif

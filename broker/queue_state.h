@@ -7,7 +7,8 @@
  *     queue.c           put, and the states of a message       queue_timers, dedup        deadlines, ids put lately
  *     queue_consumer.c  credit, hands, who gets the next       queue_config, queue_record declarations and records, packed
  *     queue_dead.c      expiry, dead letters, retry            queue_log.c                records out, records in
- *     queue_view.c      stat, peek                         queue_sweep.c              purge, the remains of the deleted
+ *     queue_view.c      stat, what a message looks like    queue_sweep.c              purge, the remains of the deleted
+ *     queue_look.c      peek
  *
  * A message is adopted by a queue (counted), is linked into a state, moves between states, and is forgotten at its end.
  * A queue that may have something to give away is touched, and looked at when the event is over: effects of one event on
@@ -43,6 +44,15 @@ struct trp_consumer {
     uint64_t next_token;
 };
 
+/* Where the last look ended (queue_look.c). */
+struct trp_queue_look {
+    bool on;
+    enum trp_queue_state state;
+    uint32_t priority;          /* ready: of the walk */
+    struct trp_queue_walk walk; /* not ready: the list alone */
+    uint64_t last;              /* the number of the one before it */
+};
+
 struct trp_queue {
     struct trp_queues *set;
     struct trp_queue *prev, *next; /* in the order of declaration */
@@ -66,6 +76,7 @@ struct trp_queue {
     struct trp_dedup dedup;
     struct trp_timer timer; /* the end of the oldest dedup id */
     struct trp_queue_totals totals;
+    struct trp_queue_look look;
     /* then: the patterns' slices, the packed configuration */
 };
 
@@ -213,7 +224,15 @@ void trp_queue_bury_remains(struct trp_queue *q);
 /* The next step of those, at most so many messages; true: there is more to do. */
 bool trp_queues_sweep(struct trp_queues *s, size_t most);
 
-/* ---- views (queue_view.c) ---- */
+/* ---- views (queue_view.c, queue_look.c) ---- */
+
+/* The look stands on it, and it is about to leave its place. */
+void trp_queue_look_past(struct trp_queue *q, struct trp_queue_item *it);
+/* It is about to leave its place. */
+static inline void trp_queue_look_leave(struct trp_queue *q, struct trp_queue_item *it) {
+    if (it == q->look.walk.list || it == q->look.walk.tree)
+        trp_queue_look_past(q, it);
+}
 
 void trp_queue_view(const struct trp_queue *q, const struct trp_queue_item *it, struct trp_queue_message *m);
 

@@ -7,6 +7,9 @@
 #include "broker/queue_info.h"
 #include "transports/alloc.h"
 
+/* An answer of many rows is about so large at most. */
+enum { ROWS_HEAD = 5, ROWS_MOST = 256 * 1024 };
+
 /* One verb at work. */
 struct job {
     struct trp_core *c;
@@ -160,29 +163,51 @@ static void verb_stat(const struct job *j) {
         has_info(j, 1);
 }
 
-/* An array of what stat says; an empty name means all, else a queue and those below it. */
-static void verb_list(const struct job *j) {
-    struct trp_buf *b = &j->c->info;
-    uint32_t n = 0;
+/* An array of rows, each put behind the last: begin, the rows, end. */
+static troupe_status rows_begin(struct trp_buf *b) {
     b->n = 0;
     troupe_status st = trp_buf_room(b, TRP_PACK_MAX_HEAD);
-    b->n = st == TROUPE_OK ? 5 : 0; /* array32, filled in below */
-    for (struct trp_queue *q = NULL; st == TROUPE_OK && (q = trp_queues_next(j->c->queues, q));) {
-        struct trp_slice name = trp_queue_config_of(q)->name;
-        bool below = name.n > j->name.n && memcmp(name.p, j->name.p, j->name.n) == 0 && name.p[j->name.n] == '.';
-        if (j->name.n > 0 && !below && !trp_slice_eq(name, j->name))
-            continue;
-        st = trp_queue_info_stat(b, q, j->c->when);
-        n++;
-    }
+    b->n = st == TROUPE_OK ? ROWS_HEAD : 0;
+    return st;
+}
+
+static void rows_end(const struct job *j, troupe_status st, uint32_t n) {
+    struct trp_buf *b = &j->c->info;
     if (st != TROUPE_OK) {
         fail(j, "NO_MEMORY", "the broker is out of memory");
         return;
     }
+    b->p[0] = 0xdd; /* array32 */
     for (int i = 0; i < 4; i++)
         b->p[1 + i] = (uint8_t)(n >> (24 - 8 * i));
-    b->p[0] = 0xdd;
     has_info(j, n);
+}
+
+static bool is_listed(const struct job *j, const struct trp_queue *q, uint64_t after) {
+    struct trp_slice name = trp_queue_config_of(q)->name;
+    if (trp_queue_number(q) <= after)
+        return false;
+    bool below = name.n > j->name.n && memcmp(name.p, j->name.p, j->name.n) == 0 && name.p[j->name.n] == '.';
+    return j->name.n == 0 || below || trp_slice_eq(name, j->name);
+}
+
+/* What stat says, of a queue and those below it, an empty name means all; as many as one answer takes. */
+static void verb_list(const struct job *j) {
+    uint64_t after = 0;
+    uint32_t n = 0;
+    const char *why;
+    if (!option_uint(j, "after", &after, &why)) {
+        fail(j, "INVALID", "after is the number of a queue");
+        return;
+    }
+    troupe_status st = rows_begin(&j->c->info);
+    for (struct trp_queue *q = NULL; !st && j->c->info.n < ROWS_MOST && (q = trp_queues_next(j->c->queues, q));) {
+        if (!is_listed(j, q, after))
+            continue;
+        st = trp_queue_info_stat(&j->c->info, q, j->c->when);
+        n++;
+    }
+    rows_end(j, st, n);
 }
 
 static bool read_state(const struct job *j, enum trp_queue_state *state) {
@@ -199,20 +224,51 @@ static bool read_state(const struct job *j, enum trp_queue_state *state) {
     return false;
 }
 
-static void verb_peek(const struct job *j) {
-    struct trp_queue_message m;
-    enum trp_queue_state state;
-    uint64_t at = 0;
-    const char *why;
+/* Where it is to begin: behind the one of that number, where the last look ended, if it did; else at a place. */
+static void look_for(const struct job *j, enum trp_queue_state state, uint64_t at, uint64_t after) {
+    if (!after || !trp_queue_look_behind(j->q, state, after))
+        trp_queue_look_at(j->q, state, at);
+}
+
+static void peek_one(const struct job *j, const struct trp_queue_message *m) {
     j->c->info.n = 0;
-    if (!read_state(j, &state) || !option_uint(j, "at", &at, &why))
-        fail(j, "INVALID", "state is ready, held, delayed or buried; at counts from 0");
-    else if (trp_queue_peek(j->q, state, at, &m) != TROUPE_OK)
-        fail(j, "EMPTY", "there are not so many");
-    else if (trp_queue_info_peek(&j->c->info, &m, j->c->when) != TROUPE_OK)
+    if (trp_queue_info_peek(&j->c->info, m, j->c->when) != TROUPE_OK)
         fail(j, "NO_MEMORY", "the broker is out of memory");
     else
         has_info(j, 1);
+}
+
+/* One, however large it is, and more while they fit. */
+static void peek_some(const struct job *j, struct trp_queue_message *m, uint64_t count) {
+    struct trp_buf *b = &j->c->info;
+    uint32_t n = 0;
+    troupe_status st = rows_begin(b), more = TROUPE_OK;
+    while (!st && !more && n < count && (n == 0 || b->n + m->raw.n < ROWS_MOST)) {
+        st = trp_queue_info_peek(b, m, j->c->when);
+        n++;
+        trp_queue_look_on(j->q);
+        more = trp_queue_look(j->q, m);
+    }
+    rows_end(j, st, n);
+}
+
+static void verb_peek(const struct job *j) {
+    struct trp_queue_message m;
+    enum trp_queue_state state;
+    uint64_t at = 0, after = 0, count = 0;
+    const char *why;
+    if (!read_state(j, &state) || !option_uint(j, "at", &at, &why) || !option_uint(j, "after", &after, &why) ||
+        !option_uint(j, "count", &count, &why)) {
+        fail(j, "INVALID", "state is ready, held, delayed or buried; at, after and count are numbers");
+        return;
+    }
+    look_for(j, state, at, after);
+    if (trp_queue_look(j->q, &m) != TROUPE_OK)
+        fail(j, "EMPTY", "there are not so many");
+    else if (count)
+        peek_some(j, &m, count);
+    else
+        peek_one(j, &m);
 }
 
 /* ---- changing ---- */

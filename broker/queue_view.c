@@ -40,53 +40,11 @@ void trp_queue_view(const struct trp_queue *q, const struct trp_queue_item *it, 
     m->user = it->state == TRP_QUEUE_HELD ? it->holder->user : NULL;
 }
 
-static const struct trp_queue_item *nth_ready(const struct trp_queue *q, uint64_t n) {
-    for (uint32_t mask = q->ready_mask; mask; mask &= mask - 1) {
-        struct trp_queue_walk w = trp_queue_order_walk(&q->ready[__builtin_ctz(mask)]);
-        for (const struct trp_queue_item *it; (it = trp_queue_walk_next(&w)); n--)
-            if (n == 0)
-                return it;
-    }
-    return NULL;
-}
-
-static const struct trp_queue_item *nth(const struct trp_queue_item *it, uint64_t n) {
-    for (; it && n > 0; n--)
-        it = it->next;
-    return it;
-}
-
-static const struct trp_queue_item *nth_held(const struct trp_queue *q, uint64_t n) {
-    const struct trp_consumer *c = q->first;
-    for (; c && n >= c->holding; c = c->next)
-        n -= c->holding;
-    return c ? nth(c->hand.first, n) : NULL;
-}
-
-static const struct trp_queue_item *find(const struct trp_queue *q, enum trp_queue_state state, uint64_t n) {
-    switch (state) {
-    case TRP_QUEUE_READY:
-        return nth_ready(q, n);
-    case TRP_QUEUE_HELD:
-        return nth_held(q, n);
-    case TRP_QUEUE_DELAYED:
-        return nth(q->delayed.first, n);
-    case TRP_QUEUE_BURIED:
-        return nth(q->buried.first, n);
-    default:
-        return NULL;
-    }
-}
-
-troupe_status trp_queue_peek(const struct trp_queue *q, enum trp_queue_state state, uint64_t n, struct trp_queue_message *m) {
-    const struct trp_queue_item *it = find(q, state, n);
-    if (!it)
-        return TROUPE_EMPTY;
-    trp_queue_view(q, it, m);
-    return TROUPE_OK;
-}
-
 /* ---- a queue ---- */
+
+uint64_t trp_queue_number(const struct trp_queue *q) {
+    return q->number;
+}
 
 static uint64_t oldest_ms(const struct trp_queue *q, struct trp_when now) {
     const struct trp_queue_item *it = trp_queue_oldest_ready(q);

@@ -167,17 +167,33 @@ troupe_status troupe_queue_stat(troupe_client *c, const char *queue, troupe_msg 
     return look(c, "stat", queue, no_options, out);
 }
 
-troupe_status troupe_queue_list(troupe_client *c, const char *queue, troupe_msg **out) {
-    return look(c, "list", queue && *queue ? queue : NULL, no_options, out);
+troupe_status troupe_queue_list(troupe_client *c, const char *queue, uint64_t after, troupe_msg **out) {
+    uint8_t map[PAIR_MOST];
+    return look(c, "list", queue && *queue ? queue : NULL, after ? number_option(map, "after", after) : no_options, out);
 }
 
-troupe_status troupe_queue_peek(troupe_client *c, const char *queue, const char *state, uint64_t at, troupe_msg **out) {
-    uint8_t map[3 * PAIR_MOST], *p = trp_pack_map(map, 2);
+/* count 0: one, not in an array. */
+static troupe_status peek(troupe_client *c, const char *queue, const char *state, uint64_t at, uint64_t after, uint64_t count,
+                          troupe_msg **out) {
+    uint8_t map[5 * PAIR_MOST], *p = trp_pack_map(map, count ? 4 : 2);
     if (state && strlen(state) > PAIR_MOST / 2)
         return TROUPE_INVALID;
     p = pack_word(p, "state", state ? state : "ready");
     p = trp_pack_uint(pack_key(p, "at"), at);
+    if (count) {
+        p = trp_pack_uint(pack_key(p, "after"), after);
+        p = trp_pack_uint(pack_key(p, "count"), count);
+    }
     return look(c, "peek", queue, (struct trp_slice){map, (size_t)(p - map)}, out);
+}
+
+troupe_status troupe_queue_peek(troupe_client *c, const char *queue, const char *state, uint64_t at, troupe_msg **out) {
+    return peek(c, queue, state, at, 0, 0, out);
+}
+
+troupe_status troupe_queue_browse(troupe_client *c, const char *queue, const char *state, uint64_t at, uint64_t after,
+                                  uint64_t count, troupe_msg **out) {
+    return peek(c, queue, state, at, after, count ? count : 1, out);
 }
 
 /* --- changing --- */

@@ -33,7 +33,10 @@ TROUPE_NODISCARD troupe_status cli_puts_finish(struct cli_puts *p);
 
 /* A message as peek and export write it: one line of JSON, without the newline, made from what the broker says to a peek.
  * PROTOCOL: it makes no sense. NO_MEMORY. */
-TROUPE_NODISCARD troupe_status cli_record_write(struct trp_buf *line, const troupe_msg *peeked);
+TROUPE_NODISCARD troupe_status cli_record_write(struct trp_buf *line, struct trp_slice peeked);
+
+/* The values of a packed array or map behind its head, one after the other. False: there is none left. */
+bool cli_queue_next(struct trp_slice *rest, struct trp_slice *v);
 
 /* And the way back. */
 struct cli_record {

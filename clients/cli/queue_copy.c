@@ -2,8 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * troupe queue peek, export and import: messages as JSON lines (queue_record.c). Peek and export look and take nothing; they
- * ask for one message after the other by its place, so of a queue at work a message that moves meanwhile may be seen twice or
- * not at all. */
+ * ask for page after page, so of a queue at work a message that moves meanwhile may be seen twice or not at all. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 #include "clients/cli/queue.h"
 #include "transports/envelope.h"
 
-enum { OPT_STATE = 's', OPT_AT = 'a', OPT_COUNT = 'n', OPT_NO_IDS = 256 };
+enum { PAGE = 1000, OPT_STATE = 's', OPT_AT = 'a', OPT_COUNT = 'n', OPT_NO_IDS = 256 };
 
 struct copy {
     struct cli *cli;
@@ -77,19 +76,45 @@ static int end(struct copy *x, troupe_status st) {
 
 /* --- peek and export --- */
 
-/* EMPTY: there are not so many. */
-static troupe_status print_at(struct copy *x, const char *state, uint64_t at) {
-    troupe_msg *m;
-    troupe_status st = troupe_queue_peek(x->c, x->name, state, at, &m);
-    if (st != TROUPE_OK)
-        return st;
+/* Where a look is: how many it has seen, and the number of the last. */
+struct place {
+    const char *state;
+    uint64_t at, after;
+};
+
+static troupe_status print_one(struct copy *x, struct trp_slice row) {
     x->line.n = 0;
-    st = cli_record_write(&x->line, m);
-    troupe_msg_free(&m);
+    troupe_status st = cli_record_write(&x->line, row);
     if (st == TROUPE_OK && fwrite(x->line.p, 1, x->line.n, stdout) == x->line.n)
         (void)putchar('\n');
     if (ferror(stdout))
         cli_flush(); /* ends the command */
+    return st;
+}
+
+static troupe_status print_rows(struct copy *x, struct place *w, const troupe_msg *m) {
+    size_t size;
+    const uint8_t *p = troupe_msg_packed(m, &size), *end = p + size;
+    troupe_status st = TROUPE_OK;
+    uint32_t n;
+    if (!trp_unpack_array(&p, end, &n))
+        return TROUPE_PROTOCOL;
+    struct trp_slice rest = {p, (size_t)(end - p)}, row;
+    while (st == TROUPE_OK && cli_queue_next(&rest, &row)) {
+        st = trp_map_uint(row, "seq", &w->after) ? print_one(x, row) : TROUPE_PROTOCOL;
+        w->at++;
+    }
+    return st;
+}
+
+/* At most so many, as many as come in one answer. EMPTY: there are not so many. */
+static troupe_status print_some(struct copy *x, struct place *w, uint64_t most) {
+    troupe_msg *m;
+    troupe_status st = troupe_queue_browse(x->c, x->name, w->state, w->at, w->after, most < PAGE ? most : PAGE, &m);
+    if (st != TROUPE_OK)
+        return st;
+    st = print_rows(x, w, m);
+    troupe_msg_free(&m);
     return st;
 }
 
@@ -112,11 +137,10 @@ int cli_queue_peek(struct cli *cli, int argc, char **argv) {
     struct copy x = {.cli = cli, .state = states[0], .count = 1};
     begin(&x, &argp, argc, argv);
     troupe_status st = TROUPE_OK;
-    uint64_t had = 0;
-    while (st == TROUPE_OK && had < x.count)
-        if ((st = print_at(&x, x.state, x.at + had)) == TROUPE_OK)
-            had++;
-    if (st != TROUPE_EMPTY || had > 0)
+    struct place w = {.state = x.state, .at = x.at};
+    while (st == TROUPE_OK && w.at - x.at < x.count)
+        st = print_some(&x, &w, x.count - (w.at - x.at));
+    if (st != TROUPE_EMPTY || w.at > x.at)
         return end(&x, st == TROUPE_EMPTY ? TROUPE_OK : st);
     (void)end(&x, TROUPE_OK);
     return cli_fail(TROUPE_TIMEOUT, "there is no such message");
@@ -138,8 +162,9 @@ int cli_queue_export(struct cli *cli, int argc, char **argv) {
     troupe_status st = TROUPE_OK;
     begin(&x, &argp, argc, argv);
     for (size_t i = 0; st == TROUPE_OK && i < sizeof states / sizeof *states; i++) {
-        for (uint64_t at = 0; st == TROUPE_OK; at++)
-            st = print_at(&x, states[i], at);
+        struct place w = {.state = states[i]};
+        while (st == TROUPE_OK)
+            st = print_some(&x, &w, PAGE);
         if (st == TROUPE_EMPTY)
             st = TROUPE_OK;
     }

@@ -146,15 +146,13 @@ static void add_message(struct map *m, const struct trp_message *message) {
     add_readably(m, "payload", "packed", message->payload);
 }
 
-troupe_status cli_record_write(struct trp_buf *line, const troupe_msg *peeked) {
-    struct trp_slice all = {0};
+troupe_status cli_record_write(struct trp_buf *line, struct trp_slice all) {
     struct trp_message message;
     struct trp_buf packed = {0};
     struct map m = {0};
     troupe_value raw;
     size_t used;
     const char *why;
-    all.p = troupe_msg_packed(peeked, &all.n);
     if (!trp_map_value(all, "message", &raw) || raw.kind != TROUPE_PACKED ||
         trp_message_read(raw.data, raw.size, &message, &used, &why) != TROUPE_OK)
         return TROUPE_PROTOCOL;

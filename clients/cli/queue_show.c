@@ -50,8 +50,7 @@ static troupe_status print_json(struct trp_slice v) {
     return st;
 }
 
-/* The values of a packed array or map behind its head, one after the other. */
-static bool next(struct trp_slice *rest, struct trp_slice *v) {
+bool cli_queue_next(struct trp_slice *rest, struct trp_slice *v) {
     size_t n;
     if (rest->n == 0 || trp_pack_scan(rest->p, rest->n, NULL, &n) != TROUPE_OK)
         return false;
@@ -113,7 +112,7 @@ static struct widths measure(struct trp_slice rows) {
     struct widths w = {.name = 4};
     for (int i = 0; i < COLUMNS; i++)
         w.cells[i] = (int)strlen(columns[i].title);
-    for (struct trp_slice row; next(&rows, &row);) {
+    for (struct trp_slice row; cli_queue_next(&rows, &row);) {
         widen(&w.name, (int)name_of(row).n);
         for (int i = 0; i < COLUMNS; i++)
             widen(&w.cells[i], digits(cell(row, i)));
@@ -142,19 +141,43 @@ static void print_table(struct trp_slice rows) {
     for (int i = 0; i < COLUMNS; i++)
         (void)printf("  %*s", w.cells[i], columns[i].title);
     (void)putchar('\n');
-    for (struct trp_slice row; next(&rows, &row);)
+    for (struct trp_slice row; cli_queue_next(&rows, &row);)
         print_row(&w, row);
 }
 
-static troupe_status print_list(const struct show *s, const troupe_msg *m) {
-    struct trp_slice rows;
+static troupe_status print_list(const struct show *s, struct trp_slice rows) {
     troupe_status st = TROUPE_OK;
-    if (!inside(m, trp_unpack_array, &rows))
-        return TROUPE_PROTOCOL;
     if (!s->json)
         print_table(rows);
-    for (struct trp_slice row; s->json && st == TROUPE_OK && next(&rows, &row);)
+    for (struct trp_slice row; s->json && st == TROUPE_OK && cli_queue_next(&rows, &row);)
         st = print_json(row);
+    return st;
+}
+
+/* The rows of one answer go behind those that are there; *last: the number of the last queue, as it was if there was none. */
+static troupe_status add_rows(struct trp_buf *all, const troupe_msg *m, uint64_t *last) {
+    struct trp_slice rows, row;
+    if (!inside(m, trp_unpack_array, &rows))
+        return TROUPE_PROTOCOL;
+    troupe_status st = trp_buf_put(all, rows.p, rows.n);
+    while (st == TROUPE_OK && cli_queue_next(&rows, &row))
+        if (!trp_map_uint(row, "number", last))
+            return TROUPE_PROTOCOL;
+    return st;
+}
+
+/* Page by page. */
+static troupe_status list_all(troupe_client *c, const char *name, struct trp_buf *all) {
+    uint64_t last = 0, after;
+    troupe_status st;
+    do {
+        troupe_msg *m = NULL;
+        after = last;
+        st = troupe_queue_list(c, name, after, &m);
+        if (st == TROUPE_OK)
+            st = add_rows(all, m, &last);
+        troupe_msg_free(&m);
+    } while (st == TROUPE_OK && last > after);
     return st;
 }
 
@@ -197,7 +220,7 @@ static troupe_status print_stat(const struct show *s, const troupe_msg *m) {
         return print_json(all);
     if (!inside(m, trp_unpack_map, &rest))
         return TROUPE_PROTOCOL;
-    while (st == TROUPE_OK && next(&rest, &key) && next(&rest, &v))
+    while (st == TROUPE_OK && cli_queue_next(&rest, &key) && cli_queue_next(&rest, &v))
         st = print_pair(&text, key, v);
     trp_buf_fini(&text);
     return st;
@@ -222,13 +245,16 @@ int cli_queue_list(struct cli *cli, int argc, char **argv) {
         options,  parse, "[NAME]", "Lists all queues, or NAME and those whose names go on behind it and a dot.",
         children, NULL,  NULL};
     struct show s = {.cli = cli};
-    troupe_msg *m = NULL;
+    struct trp_buf all = {0};
     cli_parse(&argp, cli, argc, argv, &s);
     if (s.name)
         cli_queue_check(cli, s.name);
     troupe_client *c = cli_open(cli);
-    troupe_status st = troupe_queue_list(c, s.name, &m);
-    return end(c, st, st == TROUPE_OK ? print_list(&s, m) : TROUPE_OK, m);
+    troupe_status st = list_all(c, s.name, &all), printed = TROUPE_OK;
+    if (st == TROUPE_OK)
+        printed = print_list(&s, (struct trp_slice){all.p, all.n});
+    trp_buf_fini(&all);
+    return end(c, st, printed, NULL);
 }
 
 int cli_queue_stat(struct cli *cli, int argc, char **argv) {

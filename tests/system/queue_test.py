@@ -7,7 +7,9 @@ import os
 import subprocess
 import time
 
-from harness import (EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Case, Program, environment, for_each, main, program, run, seconds, until)
+import msgpack
+
+from harness import (OK, PUB, QUEUE, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Case, Program, environment, for_each, main, program, run, seconds, until)
 from queue_peer import QueuePeer
 
 EX_DATAERR, EX_IOERR = 65, 74
@@ -127,6 +129,57 @@ class Shell(QueueCase):
         self.queue("put", "q.0", "-", data=text[:-5].encode())
         self.assertEqual(self.lines("get", "q.0", "--no-ack"), [text[:-5]])
         self.assertEqual(self.lines("peek", "q.0")[0]["payload"], text[:-5])
+
+    def test_lists_come_in_pages(self):
+        """A client that takes a megabyte sees thousands of queues, each once and in the order of their declaration."""
+        peer = self.peer()
+        names = [f"q.{i}" for i in range(1500)] + [f"other.{i}" for i in range(700)]
+        for i, name in enumerate(names):
+            peer.send([12, 1000 + i, "declare", name, {}])
+        for _ in names:
+            peer.receive()
+        for under, want in (("", names), ("other", names[1500:]), ("q.7", ["q.7"]), ("none", [])):
+            got, rows = [], [{"number": 0}]
+            while rows:
+                rows = peer.verb("list", under, after=rows[-1]["number"])[4]
+                self.assertLess(len(repr(rows)), 2 << 20)
+                got += [row["name"] for row in rows]
+            self.assertEqual(got, want)
+
+    def test_a_page_holds_what_fits(self):
+        """Export and peek of messages that are larger than a page, beside small ones: each once, in order."""
+        self.queue("declare", "mail")
+        sizes = [10, (1 << 20) - 100, 10, 200000, 200000, 10, (1 << 20) - 100] + [1000] * 1500
+        peer = self.peer()
+        self.assertEqual({e[0] for e in peer.put_all("mail", [b"%07d" % i + bytes(max(0, n - 7)) for i, n in enumerate(sizes)])}, {OK})
+        for args in (("export", "mail"), ("peek", "mail", f"--count={len(sizes)}")):
+            self.assertEqual([r["seq"] for r in self.lines(*args, timeout=60)], list(range(1, len(sizes) + 1)))
+        self.assertEqual([r["seq"] for r in self.lines("peek", "mail", "--at=1200", "--count=5")], list(range(1201, 1206)))
+        with self.assertRaisesRegex(Exception, "EMPTY"):
+            peer.verb("peek", "mail", at=len(sizes), count=1)
+
+    def test_a_purge_takes_steps(self):
+        """Of a queue with many messages: others are served in between, and what they put stays."""
+        self.queue("declare", "mail")
+        many = 100000
+        peer, other = self.peer(), self.peer()
+        quiet = msgpack.packb([PUB, 0, ["_q.mail", None, None, b"old"]])
+        for _ in range(many // 1000):
+            peer.send_bytes(peer.frame(quiet * 1000))
+        self.assertEqual(peer.stat("mail")["ready"], many)
+        peer.send([QUEUE, 7, "purge", "mail", {}])
+        other.put("mail", b"new")
+        self.assertEqual(peer.receive()[:2], [OK, 7])
+        self.assertEqual(other.stat("mail")["total_purged"], many)
+        self.assertEqual(other.take("mail", 1), [b"new"])
+        for _ in range(many // 1000):
+            peer.send_bytes(peer.frame(quiet * 1000))
+        peer.stat("mail")
+        peer.send([QUEUE, 8, "purge", "mail", {}], [QUEUE, 9, "delete", "mail", {}], [QUEUE, 10, "declare", "mail", {}])
+        ends = [peer.receive() for _ in range(3)]
+        self.assertEqual([e[1] for e in ends], [8, 9, 10], "what purges a queue that goes is done")
+        self.assertEqual(ends[0][3] + ends[1][3], many)
+        self.assertEqual(self.counts("mail"), (0, 0, 0, 0))
 
     def test_a_paused_queue_gives_nothing(self):
         self.queue("declare", "mail")

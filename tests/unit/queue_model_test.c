@@ -225,10 +225,11 @@ static void close_set(void) {
 
 /* ---- comparing ---- */
 
-static void describe_state(const struct trp_queue *q, enum trp_queue_state state, char *out, size_t cap, size_t *n) {
+static void describe_state(struct trp_queue *q, enum trp_queue_state state, char *out, size_t cap, size_t *n) {
     struct trp_queue_message m;
     *n += (size_t)snprintf(out + *n, cap - *n, " |");
-    for (uint64_t i = 0; trp_queue_peek(q, state, i, &m) == TROUPE_OK; i++)
+    trp_queue_look_at(q, state, 0);
+    for (; trp_queue_look(q, &m) == TROUPE_OK; trp_queue_look_on(q))
         *n += (size_t)snprintf(out + *n, cap - *n, " %" PRIu64 "/%u*%" PRIu32 "^%" PRIu32 "@%" PRIu64, m.seq, m.priority,
                                m.deliveries, m.crashes, m.first_seen_ms);
 }

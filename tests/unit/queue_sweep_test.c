@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Emptying queues in steps: what a step may take, what it leaves, and that nothing of a deleted queue is ever seen again. */
+ * What is done with queues of a million messages in steps: emptying them (what a step may take, what it leaves, and that
+ * nothing of a deleted queue is ever seen again), and looking through them. */
 #include "broker/queue_state.h"
 #include "tests/support/queue_rig.h"
 #include "tests/support/run.h"
@@ -196,12 +197,123 @@ START_TEST(a_set_ends_with_what_is_left) {
 }
 END_TEST
 
+/* ---- looking ---- */
+
+static uint64_t number_here(void) {
+    struct trp_queue_message m;
+    return trp_queue_look(rig.q, &m) == TROUPE_OK ? m.seq : 0;
+}
+
+/* Twenty messages in each state, half of the ready ones in the tree. */
+static void fill_states(void) {
+    for (int i = 0; i < 40; i++)
+        rig_put("r");
+    rig_attach('a', 40);
+    for (uint64_t token = 2; token < 20; token += 2)
+        rig_nack('a', token, 0);
+    ck_assert_int_eq(trp_consumer_credit(rig_at('a'), rig.now, 20), TROUPE_OK);
+    for (int i = 0; i < 20; i++)
+        rig_put_priority("last", 9), rig_put_delay("d", 1000);
+    rig_forget();
+}
+
+/* What leaves before, at and behind the place of a look: it then stands at the next that is left, and misses none. */
+static void look_while_they_go(enum trp_queue_state state, bool (*take_away)(uint64_t number)) {
+    uint64_t numbers[100];
+    bool gone[100] = {false};
+    size_t n = 0, at = 0;
+    for (trp_queue_look_at(rig.q, state, 0); number_here(); trp_queue_look_on(rig.q))
+        numbers[n++] = number_here();
+    ck_assert_uint_ge(n, 20);
+    trp_queue_look_at(rig.q, state, 0);
+    uint64_t x = 12345;
+    while (number_here()) {
+        ck_assert_uint_eq(number_here(), numbers[at]);
+        for (int i = 0; i < 2; i++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            size_t k = (size_t)(x >> 33) % n;
+            gone[k] = gone[k] || take_away(numbers[k]);
+        }
+        if (!gone[at]) {
+            ck_assert_uint_eq(number_here(), numbers[at]);
+            trp_queue_look_on(rig.q);
+            ck_assert(trp_queue_look_behind(rig.q, state, numbers[at]));
+            at++;
+        }
+        while (at < n && gone[at])
+            at++;
+    }
+    ck_assert_uint_eq(at, n);
+}
+
+static struct trp_queue_item *ready_item(uint64_t number) {
+    for (int i = 0; i < TRP_QUEUE_PRIORITIES; i++) {
+        struct trp_queue_walk w = trp_queue_order_walk(&rig.q->ready[i]);
+        for (struct trp_queue_item *it; (it = trp_queue_walk_next(&w));)
+            if (it->seq == number)
+                return it;
+    }
+    return NULL;
+}
+
+static bool take_item(struct trp_queue_item *it) {
+    if (!it)
+        return false;
+    trp_queue_unlink(rig.q, it);
+    trp_queue_forget(rig.set, it);
+    return true;
+}
+
+static bool take_ready(uint64_t number) {
+    return take_item(ready_item(number));
+}
+
+static bool take_delayed(uint64_t number) {
+    struct trp_queue_item *it = rig.q->delayed.first;
+    while (it && it->seq != number)
+        it = it->next;
+    return take_item(it);
+}
+
+static bool ack_held(uint64_t number) {
+    struct trp_queue_item *it = rig_at('a')->hand.first;
+    while (it && it->seq != number)
+        it = it->next;
+    if (!it)
+        return false;
+    rig_ack('a', it->token);
+    return true;
+}
+
+START_TEST(a_look_passes_over_what_leaves) {
+    fill_states();
+    look_while_they_go(TRP_QUEUE_READY, take_ready);
+    look_while_they_go(TRP_QUEUE_DELAYED, take_delayed);
+    ck_assert_int_eq(trp_queue_pause(rig.q, rig.now, true), TROUPE_OK);
+    look_while_they_go(TRP_QUEUE_HELD, ack_held);
+}
+END_TEST
+
+START_TEST(a_look_is_behind_what_it_passed_last) {
+    put_many(3);
+    ck_assert(!trp_queue_look_behind(rig.q, TRP_QUEUE_READY, 1));
+    trp_queue_look_at(rig.q, TRP_QUEUE_READY, 1);
+    ck_assert(trp_queue_look_behind(rig.q, TRP_QUEUE_READY, 1));
+    ck_assert(!trp_queue_look_behind(rig.q, TRP_QUEUE_DELAYED, 1));
+    trp_queue_look_at(rig.q, TRP_QUEUE_READY, 9);
+    ck_assert_uint_eq(number_here(), 0);
+    trp_queue_look_on(rig.q);
+    ck_assert(trp_queue_look_behind(rig.q, TRP_QUEUE_READY, 3));
+}
+END_TEST
+
 int main(void) {
     const TTest *const purges[] = {a_step_takes_what_it_may, old_ones_in_hand_and_buried_go_with_all,
                                    a_million_are_purged_in_steps};
     const TTest *const deletes[] = {a_million_are_deleted_in_steps, a_few_are_deleted_at_once};
     const TTest *const durable[] = {what_is_left_has_no_end_of_its_own, copying_forward_passes_over_what_is_left,
                                     a_restart_knows_nothing_of_it, a_set_ends_with_what_is_left};
+    const TTest *const looks[] = {a_look_passes_over_what_leaves, a_look_is_behind_what_it_passed_last};
     Suite *s = suite_create("queue_sweep");
     TCase *c = run_case(s, "purge", purges, sizeof purges / sizeof *purges);
     tcase_add_checked_fixture(c, setup, rig_stop);
@@ -209,6 +321,8 @@ int main(void) {
     c = run_case(s, "delete", deletes, sizeof deletes / sizeof *deletes);
     tcase_add_checked_fixture(c, setup, rig_stop);
     tcase_set_timeout(c, 60);
+    c = run_case(s, "look", looks, sizeof looks / sizeof *looks);
+    tcase_add_checked_fixture(c, setup, rig_stop);
     c = run_case(s, "durable", durable, sizeof durable / sizeof *durable);
     tcase_add_checked_fixture(c, setup_durable, rig_stop);
     tcase_set_timeout(c, 60);

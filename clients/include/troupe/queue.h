@@ -108,12 +108,17 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_touch(troupe_client *c, t
 /* How often it was delivered, this time included; 0: it is not from a queue. */
 TROUPE_API uint32_t troupe_msg_deliveries(const troupe_msg *m);
 
-/* What the broker knows: a map (stat), an array of maps (list: name NULL or "" is all, else a queue and those below it), a map (peek: `state` ready, held,
+/* What the broker knows: a map (stat), an array of maps (list: name NULL or "" is all, else a queue and those below it; as many as one answer takes, behind the queue with the
+ * number `after`, 0: from the first; an empty one: that was all), a map (peek: `state` ready, held,
  * delayed or buried, NULL: ready; the at-th from 0; EMPTY: there are not so many). The answer is a message like any other, given; read it with
  * troupe_msg_json or troupe_msg_packed. PROTOCOL.md has the keys. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_stat(troupe_client *c, const char *queue, troupe_msg **out);
-TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_list(troupe_client *c, const char *queue, troupe_msg **out);
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_list(troupe_client *c, const char *queue, uint64_t after, troupe_msg **out);
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_peek(troupe_client *c, const char *queue, const char *state, uint64_t at, troupe_msg **out);
+/* An array of at most `count` of them, as many as one answer takes, to page through a queue: `at` is how many were seen so far, `after` the `seq` of the last of those
+ * (0 at first), with which the broker goes on where it was, whatever came and went since. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_browse(troupe_client *c, const char *queue, const char *state, uint64_t at, uint64_t after,
+                                                              uint64_t count, troupe_msg **out);
 
 /* Throws away what is ready and delayed (`all`: also what is in hand and buried). count, here and below: how many it were; may be NULL. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_queue_purge(troupe_client *c, const char *queue, bool all, uint64_t *count);
