@@ -322,10 +322,12 @@ bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes) {
     return ok;
 }
 
-void trp_actor_forget_lent(struct trp_actor *a) {
+void trp_actor_return(struct trp_actor *a, struct troupe_msg *all, struct troupe_msg **end, size_t count, size_t bytes) {
+    if (!all)
+        return;
     pthread_mutex_lock(&a->lock);
-    trp_mailbox_forget_lent(&a->mailbox);
-    admit_unlock(a);
+    trp_mailbox_return(&a->mailbox, all, end, count, bytes);
+    pthread_mutex_unlock(&a->lock);
 }
 
 /* --- questions --- */
@@ -466,6 +468,7 @@ static void life_set(struct trp_actor *a, enum trp_life next) {
     };
     trp_assert(allowed[a->life][next]);
     a->life = next;
+    trp_standing_set(&a->sys->standing, a);
 }
 
 /* Sends away senders in line. False: there are more. Under the lock. */

@@ -1,54 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Reads go through the loop's chunk: whole frames are handled where they lie, and only what is cut by the end of a
- * chunk is copied and waits for the rest. Memory grows with the bytes that have come, never with a claimed length.
- * Writes gather in one buffer; whoever puts frames flushes once when it has put all. */
+ * A frame goes whole into the ring if there is room, and is handled there, where it lies. What finds no room, or is
+ * larger than any room, waits in a buffer of the writer and follows in pieces; the reader puts pieces together in a
+ * buffer of its own. Its memory grows with the bytes that have come, never with a claimed length. Each read leaves the
+ * ring empty, so that "there is something in it" means that there is something new. */
 #include "actors/channel.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "actors/futex.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
+/* (c) constant, (l) the loop's thread, (w) the writer, (r) the reader */
 struct trp_channel {
-    uv_poll_t poll;
-    struct trp_loop *loop;
-    int fd;
-    const struct trp_channel_handler *handler;
-    void *user;
-    struct trp_buf in;  /* the beginning of a frame */
-    struct trp_buf out; /* from `sent` on */
-    size_t sent;
-    bool writing; /* waits until it can write */
-    bool dead;    /* closed, or broken and told */
+    uv_poll_t poll; /* (l) */
+    int fd;         /* (c) until it is closed */
+    enum trp_side side;
+    struct trp_shared shared;                  /* (c) */
+    const struct trp_channel_handler *handler; /* (c) */
+    void *user;                                /* (c) */
+    struct trp_ring out;                       /* (w) */
+    struct trp_buf waiting;                    /* (w) from `sent` on */
+    size_t sent;                               /* (w) */
+    bool unsaid;                               /* (w) there is something in the ring that the other may not know of */
+    struct trp_ring in;                        /* (r) */
+    struct trp_buf gathered;                   /* (r) the beginning of a frame */
+    bool dead;                                 /* (r) it made no sense */
 };
+
+enum { BUFFER_KEPT = 256 * 1024 };
 
 static void on_event(uv_poll_t *poll, int status, int events);
 
 /* --- life --- */
 
-troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, int fd,
-                              const struct trp_channel_handler *handler, void *user) {
+troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, int fd, struct trp_shared shared,
+                              enum trp_side side, const struct trp_channel_handler *handler, void *user) {
     struct trp_channel *ch = trp_calloc(1, sizeof *ch);
-    if (!ch) {
+    /* Makes the descriptor non-blocking. Fails only where the epoll set has no room for it. */
+    if (!ch || uv_poll_init(&loop->uv, &ch->poll, fd) != 0) {
+        troupe_status st = ch ? TROUPE_SYSTEM : TROUPE_NO_MEMORY;
         close(fd);
-        return TROUPE_NO_MEMORY;
+        trp_shared_unmap(&shared);
+        trp_free(ch);
+        return st;
     }
-    ch->loop = loop;
     ch->fd = fd;
+    ch->side = side;
+    ch->shared = shared;
     ch->handler = handler;
     ch->user = user;
+    trp_shared_ring(&shared, trp_side_other(side), &ch->out);
+    trp_shared_ring(&shared, side, &ch->in);
     ch->poll.data = ch;
-    /* Makes the descriptor non-blocking. Fails only where the epoll set has no room for it. */
-    if (uv_poll_init(&loop->uv, &ch->poll, fd) != 0) {
-        close(fd);
-        trp_free(ch);
-        return TROUPE_SYSTEM;
-    }
     uv_poll_start(&ch->poll, UV_READABLE, on_event);
     *out = ch;
     return TROUPE_OK;
@@ -57,8 +65,9 @@ troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, i
 static void on_closed(uv_handle_t *handle) {
     struct trp_channel *ch = handle->data;
     close(ch->fd);
-    trp_buf_fini(&ch->in);
-    trp_buf_fini(&ch->out);
+    trp_shared_unmap(&ch->shared);
+    trp_buf_fini(&ch->waiting);
+    trp_buf_fini(&ch->gathered);
     trp_free(ch);
 }
 
@@ -71,15 +80,35 @@ void trp_channel_close(struct trp_channel **channel) {
     uv_close((uv_handle_t *)&ch->poll, on_closed);
 }
 
+struct trp_shared_words *trp_channel_words(const struct trp_channel *ch) {
+    return ch->shared.words;
+}
+
+/* --- waking the other end --- */
+
+void trp_channel_ring(const struct trp_channel *ch) {
+    enum trp_side other = trp_side_other(ch->side);
+    switch (trp_shared_rouse(&ch->shared, other)) {
+    case TRP_SLEEP_SOCKET:
+        /* Full: then it is full of wakes. Broken: then nobody is there to be woken. */
+        (void)!send(ch->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+    case TRP_SLEEP_FUTEX:
+        trp_futex_wake(&ch->shared.words->sleep[other].how);
+        break;
+    case TRP_SLEEP_NOT:
+        break;
+    }
+}
+
+/* --- reading --- */
+
 static void channel_break(struct trp_channel *ch) {
     if (ch->dead)
         return;
     ch->dead = true;
-    uv_poll_stop(&ch->poll);
     ch->handler->broken(ch->user);
 }
-
-/* --- reading --- */
 
 /* One frame at p. 0: it is not whole. */
 static size_t frame_at(struct trp_channel *ch, const uint8_t *p, size_t n) {
@@ -104,126 +133,167 @@ static size_t frames_at(struct trp_channel *ch, const uint8_t *p, size_t n) {
 }
 
 static void gather(struct trp_channel *ch, const uint8_t *p, size_t n) {
-    if (trp_buf_put(&ch->in, p, n) != TROUPE_OK) {
+    if (trp_buf_put(&ch->gathered, p, n) != TROUPE_OK) {
         channel_break(ch);
         return;
     }
-    size_t done = frames_at(ch, ch->in.p, ch->in.n);
+    size_t done = frames_at(ch, ch->gathered.p, ch->gathered.n);
     if (ch->dead)
         return;
-    trp_buf_drop(&ch->in, done);
-    if (ch->in.n == 0 && ch->in.cap > TRP_READ_CHUNK)
-        trp_buf_fini(&ch->in); /* one huge message is not the rule */
+    trp_buf_drop(&ch->gathered, done);
+    if (ch->gathered.n == 0 && ch->gathered.cap > BUFFER_KEPT)
+        trp_buf_fini(&ch->gathered); /* one huge message is not the rule */
 }
 
-static void take(struct trp_channel *ch, const uint8_t *p, size_t n) {
-    size_t done = ch->in.n ? 0 : frames_at(ch, p, n);
-    if (!ch->dead && done < n)
-        gather(ch, p + done, n - done);
+static void take(struct trp_channel *ch, struct trp_slice all) {
+    size_t done = ch->gathered.n ? 0 : frames_at(ch, all.p, all.n);
+    if (!ch->dead && done < all.n)
+        gather(ch, all.p + done, all.n - done);
 }
 
-/* False: there is nothing more now. */
-static bool read_once(struct trp_channel *ch) {
-    ssize_t n = recv(ch->fd, ch->loop->chunk, TRP_READ_CHUNK, MSG_DONTWAIT);
-    if (n > 0) {
-        take(ch, ch->loop->chunk, (size_t)n);
-        return !ch->dead;
-    }
-    if (n < 0 && errno == EINTR)
-        return true;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return false;
-    channel_break(ch);
-    return false;
+/* There is room again, for which the other end may wait. */
+static void consumed(struct trp_channel *ch, size_t n) {
+    trp_ring_consume(&ch->in, n);
+    _Atomic uint32_t *starved = &ch->in.words->starved;
+    /* Sequentially consistent, as what the writer does: it says that it starves and then looks for room. */
+    if (atomic_load(starved) && atomic_exchange(starved, 0))
+        trp_channel_ring(ch);
 }
 
 void trp_channel_read(struct trp_channel *ch) {
-    while (!ch->dead && read_once(ch))
-        ;
+    struct trp_slice all;
+    while (!ch->dead && (all = trp_ring_peek(&ch->in)).n > 0) {
+        take(ch, all);
+        if (!ch->dead)
+            consumed(ch, all.n);
+    }
+    if (ch->in.broken)
+        channel_break(ch);
+}
+
+bool trp_channel_has(struct trp_channel *ch) {
+    return !ch->dead && trp_ring_has(&ch->in);
 }
 
 /* --- writing --- */
 
 size_t trp_channel_pending(const struct trp_channel *ch) {
-    return ch->out.n - ch->sent;
+    return ch->waiting.n - ch->sent;
+}
+
+static troupe_status put_behind(struct trp_channel *ch, const struct trp_frame *f, struct trp_slice body) {
+    troupe_status st = trp_buf_room(&ch->waiting, sizeof *f + body.n);
+    if (st == TROUPE_OK && (st = trp_buf_put(&ch->waiting, f, sizeof *f)) == TROUPE_OK)
+        st = trp_buf_put(&ch->waiting, body.p, body.n);
+    return st;
 }
 
 troupe_status trp_channel_put(struct trp_channel *ch, struct trp_frame f, struct trp_slice body) {
-    if (body.n > UINT32_MAX)
+    size_t n = sizeof f + body.n;
+    if (body.n > UINT32_MAX - sizeof f)
         return TROUPE_TOO_BIG;
     f.size = (uint32_t)body.n;
-    troupe_status st = trp_buf_room(&ch->out, sizeof f + body.n);
-    if (st != TROUPE_OK)
-        return st;
-    memcpy(ch->out.p + ch->out.n, &f, sizeof f);
+    if (trp_channel_pending(ch) > 0 || trp_ring_room(&ch->out, n) < n)
+        return put_behind(ch, &f, body);
+    uint8_t *at = trp_ring_place(&ch->out);
+    memcpy(at, &f, sizeof f);
     if (body.n)
-        memcpy(ch->out.p + ch->out.n + sizeof f, body.p, body.n);
-    ch->out.n += sizeof f + body.n;
+        memcpy(at + sizeof f, body.p, body.n);
+    trp_ring_publish(&ch->out, n);
+    ch->unsaid = true;
     return TROUPE_OK;
 }
 
 /* What is left goes to the front now and then, so that the buffer does not grow under a steady stream. */
-static void all_sent(struct trp_channel *ch) {
-    if (ch->sent == ch->out.n) {
-        ch->sent = ch->out.n = 0;
-        if (ch->out.cap > TRP_READ_CHUNK)
-            trp_buf_fini(&ch->out);
-    } else if (ch->sent > ch->out.n / 2) {
-        trp_buf_drop(&ch->out, ch->sent);
+static void tidy(struct trp_channel *ch) {
+    if (ch->sent == ch->waiting.n) {
+        ch->sent = ch->waiting.n = 0;
+        if (ch->waiting.cap > BUFFER_KEPT)
+            trp_buf_fini(&ch->waiting);
+    } else if (ch->sent > ch->waiting.n / 2) {
+        trp_buf_drop(&ch->waiting, ch->sent);
         ch->sent = 0;
     }
 }
 
-/* False: the kernel takes no more now, or never will. */
-static bool write_once(struct trp_channel *ch) {
-    ssize_t n = send(ch->fd, ch->out.p + ch->sent, trp_channel_pending(ch), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n >= 0) {
-        ch->sent += (size_t)n;
-        return true;
-    }
-    if (errno == EINTR)
-        return true;
-    if (errno != EAGAIN && errno != EWOULDBLOCK)
-        ch->sent = ch->out.n; /* nobody reads it: reading will say so */
-    return false;
+/* False: there is no room now. */
+static bool move_piece(struct trp_channel *ch) {
+    size_t left = trp_channel_pending(ch), room = trp_ring_room(&ch->out, left), n = left < room ? left : room;
+    if (n == 0)
+        return false;
+    memcpy(trp_ring_place(&ch->out), ch->waiting.p + ch->sent, n);
+    trp_ring_publish(&ch->out, n);
+    ch->sent += n;
+    ch->unsaid = true;
+    return true;
 }
 
-static void watch(struct trp_channel *ch, bool writing) {
-    if (ch->writing == writing || ch->dead)
-        return;
-    ch->writing = writing;
-    uv_poll_start(&ch->poll, writing ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_event);
+/* Before it gives up for now, it says so and looks once more: see consumed. */
+static void move_waiting(struct trp_channel *ch) {
+    while (trp_channel_pending(ch) > 0) {
+        if (move_piece(ch))
+            continue;
+        atomic_store(&ch->out.words->starved, 1);
+        (void)atomic_load(&ch->out.words->tail);
+        if (!move_piece(ch))
+            break;
+    }
+    tidy(ch);
 }
 
 void trp_channel_flush(struct trp_channel *ch) {
-    while (trp_channel_pending(ch) > 0 && write_once(ch))
-        ;
-    all_sent(ch);
-    watch(ch, trp_channel_pending(ch) > 0);
+    if (trp_channel_pending(ch) > 0)
+        move_waiting(ch);
+    if (ch->out.broken)
+        ch->handler->broken(ch->user);
+    if (!ch->unsaid)
+        return;
+    ch->unsaid = false;
+    trp_channel_ring(ch);
 }
 
 void trp_channel_flush_all(struct trp_channel *ch) {
-    while (trp_channel_pending(ch) > 0) {
-        struct pollfd p = {.fd = ch->fd, .events = POLLOUT};
-        if (!write_once(ch) && trp_channel_pending(ch) > 0)
-            (void)poll(&p, 1, -1);
+    trp_channel_flush(ch);
+    while (trp_channel_pending(ch) > 0 && !ch->out.broken) {
+        _Atomic uint32_t *how = &ch->shared.words->sleep[ch->side].how;
+        atomic_store(how, TRP_SLEEP_FUTEX);
+        trp_channel_flush(ch);
+        if (trp_channel_pending(ch) > 0)
+            trp_futex_wait(how, TRP_SLEEP_FUTEX, TRP_NEVER);
+        atomic_store(how, TRP_SLEEP_NOT);
     }
-    all_sent(ch);
+}
+
+/* --- sleeping --- */
+
+bool trp_channel_sleep(struct trp_channel *ch, enum trp_sleep how) {
+    atomic_store(&ch->shared.words->sleep[ch->side].how, how);
+    if (!trp_channel_has(ch))
+        return true;
+    trp_channel_awake(ch);
+    return false;
+}
+
+void trp_channel_awake(struct trp_channel *ch) {
+    atomic_store(&ch->shared.words->sleep[ch->side].how, TRP_SLEEP_NOT);
+}
+
+void trp_channel_doze(struct trp_channel *ch, int64_t deadline) {
+    trp_futex_wait(&ch->shared.words->sleep[ch->side].how, TRP_SLEEP_FUTEX, deadline);
 }
 
 /* --- the loop --- */
 
+/* Bytes on the socket mean that it has been woken, and nothing else. */
 static void on_event(uv_poll_t *poll, int status, int events) {
     struct trp_channel *ch = poll->data;
-    if (status < 0) {
-        channel_break(ch);
-        return;
+    char wakes[64];
+    (void)events;
+    ssize_t n = status < 0 ? 0 : recv(ch->fd, wakes, sizeof wakes, MSG_DONTWAIT);
+    if (n > 0) {
+        ch->handler->rung(ch->user);
+    } else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
+        uv_poll_stop(poll);
+        ch->handler->broken(ch->user);
     }
-    if (events & UV_WRITABLE) {
-        trp_channel_flush(ch);
-        if (!ch->writing && ch->handler->drained)
-            ch->handler->drained(ch->user);
-    }
-    if ((events & UV_READABLE) && !ch->dead)
-        (void)read_once(ch);
 }

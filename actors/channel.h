@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The line between a process actor and the system that had it forked: frames over a socket pair, the same code at both
+ * The line between a process actor and the system that had it forked: frames through a ring each way in shared memory
+ * (shared.h), and a socket pair that wakes who sleeps in its loop and tells the death of the other. The same code at both
  * ends. Native byte order and layout, since both ends are the same program; lengths are checked all the same, since
  * one of them may have lost its mind.
  *
@@ -11,9 +12,8 @@
  *     CLOSE   nothing comes after what came before, but notes
  *     RESULT  op, status; ref: of a SPAWN, or what a TIE gives; error and body: the answer of an ASK; body: the troupe_exit of a JOIN
  * From the body's process:
- *     TAKEN   number: so many more MSG have been received by the body
  *     REPLY   ref, number: whose question; error; body: the payload
- *     SEND TRY_SEND ASK   op; ref: to whom; body: the payload
+ *     SEND TRY_SEND ASK   op, or 0 for a SEND whose RESULT nobody waits for; ref: to whom; body: the payload
  *     SPAWN   op; body: struct trp_birth and the argument
  *     SHUT KILL JOIN      op; ref: whom
  *     TIE     op; number: what (tie.h); ref: the id; body: the name
@@ -25,13 +25,13 @@
 
 #include <troupe/actor.h>
 
+#include "actors/shared.h"
 #include "transports/loop.h"
 
 enum trp_frame_type {
     TRP_FRAME_MSG = 1,
     TRP_FRAME_CLOSE,
     TRP_FRAME_RESULT,
-    TRP_FRAME_TAKEN,
     TRP_FRAME_REPLY,
     TRP_FRAME_SEND,
     TRP_FRAME_TRY_SEND,
@@ -56,31 +56,55 @@ struct trp_frame {
 
 struct trp_channel_handler {
     /* A whole frame; the body is borrowed until it returns. May close the channel. False: it makes no sense, and the channel is
-     * broken. */
+     * broken. Called by trp_channel_read. */
     bool (*frame)(void *user, const struct trp_frame *f, struct trp_slice body);
-    /* The other end is gone, or makes no sense; the last call. */
+    /* The other end is gone (by the loop), or makes no sense (by trp_channel_read, which does nothing from then on). */
     void (*broken)(void *user);
-    /* Output that had to wait has left. May be NULL. */
-    void (*drained)(void *user);
+    /* The other end has woken this one: there may be frames to read, or room to write. By the loop. */
+    void (*rung)(void *user);
 };
 
 struct trp_channel;
 
-/* On this loop from now on; takes the descriptor, also on failure. NO_MEMORY, SYSTEM. Context: the loop's thread, for all of
- * these. */
+/* On this loop from now on; takes the descriptor and the mapping, also on failure. NO_MEMORY, SYSTEM. Context: the loop's
+ * thread, and for close. */
 TROUPE_NODISCARD troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, int fd,
+                                               struct trp_shared shared, enum trp_side side,
                                                const struct trp_channel_handler *handler, void *user);
 /* Frees itself from the loop; calls nothing any more. Accepts NULL inside. */
 void trp_channel_close(struct trp_channel **ch);
 
-/* Appends a frame to what is to be written. NO_MEMORY, TOO_BIG (4 GiB). */
+/* The words of the shared memory. */
+struct trp_shared_words *trp_channel_words(const struct trp_channel *ch);
+
+/* --- writing: one thread at a time --- */
+
+/* Into the ring, or behind what waits for room there. NO_MEMORY, TOO_BIG (4 GiB). */
 TROUPE_NODISCARD troupe_status trp_channel_put(struct trp_channel *ch, struct trp_frame f, struct trp_slice body);
-/* Writes what the kernel takes; the rest leaves when it can. */
+/* Moves what waits as far as there is room, and wakes the other end if it sleeps and there is something new for it. */
 void trp_channel_flush(struct trp_channel *ch);
-/* Writes all of it. For the end whose other end always reads. */
+/* Until all is in the ring. For the body, whose other end always reads. */
 void trp_channel_flush_all(struct trp_channel *ch);
+/* Bytes that wait for room. */
 size_t trp_channel_pending(const struct trp_channel *ch);
-/* Handles what is there already, without waiting. */
+
+/* --- reading: one thread at a time, which may be another one --- */
+
+/* Handles all frames that are there. */
 void trp_channel_read(struct trp_channel *ch);
+/* Would trp_channel_read find something? A hint, and cheap. */
+bool trp_channel_has(struct trp_channel *ch);
+
+/* --- sleeping --- */
+
+/* This end is about to sleep in the way `how`. False: there is something to read, and it had better not. What this end waits
+ * for beside that is to be looked at after this. */
+TROUPE_NODISCARD bool trp_channel_sleep(struct trp_channel *ch, enum trp_sleep how);
+/* It does not sleep any more. */
+void trp_channel_awake(struct trp_channel *ch);
+/* Sleeps on the word, after trp_channel_sleep with TRP_SLEEP_FUTEX, until it is woken, in vain at times, or it is time. */
+void trp_channel_doze(struct trp_channel *ch, int64_t deadline);
+/* Wakes the other end, if it sleeps: something has been noted for it. Any thread. */
+void trp_channel_ring(const struct trp_channel *ch);
 
 #endif

@@ -7,7 +7,7 @@
  *
  * What the body does to other actors is a call over the channel: a frame, and the body parks until its RESULT comes.
  * Time-outs are kept here; a call given up is cancelled there. Frames are written before the body goes on, whatever
- * the other end does: it always reads.
+ * the other end does: it always reads. A send to an actor that takes mail (standing.h) waits for nothing.
  *
  * It talks to the broker itself, by a connection of its own: its death is seen there at once. */
 #include <stdio.h>
@@ -17,9 +17,13 @@
 #include "actors/channel.h"
 #include "actors/process.h"
 #include "actors/self.h"
+#include "actors/standing.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
+
+/* Received messages between two looks whether the system waits for their room; less where the mailbox is small. */
+enum { TELL = 16 };
 
 /* The call that the body waits for; there is one at a time. */
 struct call {
@@ -39,7 +43,12 @@ static struct {
     struct trp_channel *channel;
     uint64_t ops;
     struct call call;
-    uint64_t taken, taken_most; /* received and not told yet; told when so many */
+    struct trp_standing standing;   /* of the actors of the system, not of `sys` here */
+    struct trp_shared_words *words; /* the channel's */
+    uint64_t taken;                 /* messages of the system that the body has received */
+    uint64_t told;                  /* taken, when it was last looked whether the system waits for that */
+    uint64_t tell;                  /* look when it is so many more */
+    uint64_t ahead;                 /* sends without a result */
 } child;
 
 /* --- frames --- */
@@ -54,11 +63,17 @@ static void say(struct trp_frame f, struct trp_slice body) {
     trp_channel_flush_all(child.channel);
 }
 
-static void say_taken(void) {
-    uint64_t n = child.taken;
-    child.taken = 0;
-    if (n)
-        say((struct trp_frame){.type = TRP_FRAME_TAKEN, .number = n}, (struct trp_slice){0});
+/* Senders may wait for the room of what has been taken. Sequentially consistent on both sides: either the system sees it taken,
+ * or it is seen here that the system wants to be told. */
+static void tell_taken(bool parks) {
+    struct trp_shared_words *w = child.words;
+    child.told = child.taken;
+    atomic_store(&w->taken, child.taken);
+    uint64_t want = atomic_load(&w->want);
+    if (want == 0 || (child.taken < want && !parks))
+        return;
+    atomic_store(&w->want, 0);
+    trp_channel_ring(child.channel);
 }
 
 static void reply(const struct troupe_msg *question, troupe_status st, const struct troupe_msg *answer) {
@@ -156,7 +171,12 @@ static void on_broken(void *user) {
     orphaned();
 }
 
-static const struct trp_channel_handler handler = {.frame = on_frame, .broken = on_broken};
+/* What is there is read when the loop's turn is over. */
+static void on_rung(void *user) {
+    (void)user;
+}
+
+static const struct trp_channel_handler handler = {.frame = on_frame, .broken = on_broken, .rung = on_rung};
 
 /* --- calls --- */
 
@@ -176,9 +196,28 @@ static troupe_status call(troupe_self *self, struct trp_frame f, struct trp_slic
     return child.call.st == TROUPE_AGAIN ? st : child.call.st;
 }
 
+/* May it leave without waiting for its result? Whether the receiver takes mail is known here, and that it makes senders wait
+ * instead of refusing. How many are under way is bounded, and the one after one that found no room waits until it has some. */
+static bool may_send_ahead(troupe_ref to) {
+    unsigned most = trp_standing_ahead(&child.standing, to.id);
+    /* Relaxed: a number and a hint, behind which nothing is to be seen. */
+    if (child.ahead - atomic_load_explicit(&child.words->accepted, memory_order_relaxed) >= most)
+        return false;
+    if (atomic_load_explicit(&child.words->crowded, memory_order_relaxed) != to.id)
+        return true;
+    atomic_store_explicit(&child.words->crowded, 0, memory_order_relaxed);
+    return false;
+}
+
 static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {
     struct trp_frame f = {.type = wait ? TRP_FRAME_SEND : TRP_FRAME_TRY_SEND, .ref = to.id};
-    troupe_status st = call(self, f, (*m)->payload, TRP_NEVER);
+    troupe_status st = trp_standing_status(&child.standing, to.id);
+    if (st == TROUPE_OK && wait && may_send_ahead(to)) {
+        child.ahead++;
+        say(f, (*m)->payload);
+    } else if (st == TROUPE_OK) {
+        st = call(self, f, (*m)->payload, TRP_NEVER);
+    }
     if (st == TROUPE_OK) {
         trp_msg_drop(*m);
         *m = NULL;
@@ -270,8 +309,15 @@ static troupe_status child_tie(troupe_self *self, enum trp_tie what, uint64_t id
 /* The broker's messages have not come over the channel, and notes are not counted. */
 static void child_received(troupe_self *self, const struct troupe_msg *m) {
     (void)self;
-    if (m->from && !trp_is_note(m) && ++child.taken >= child.taken_most)
-        say_taken();
+    if (!m->from || trp_is_note(m))
+        return;
+    child.taken++;
+    if (child.taken - child.told >= child.tell)
+        tell_taken(false);
+    else
+        /* Release pairs with the acquire in take_back; before the body sees the message, so that it is never handed out twice.
+         */
+        atomic_store_explicit(&child.words->taken, child.taken, memory_order_release);
 }
 
 const struct trp_reach trp_child_reach = {
@@ -289,18 +335,42 @@ const struct trp_reach trp_child_reach = {
 
 /* --- its life --- */
 
-/* Before it waits, it tells what it has taken: there may be senders who wait for the room. */
+/* Sleeps until something comes. With nothing but the channel to wait for, on its word; else in the loop, which the socket
+ * wakes. */
+static void sleep_until(struct trp_worker *w, int64_t deadline) {
+    bool quiet = trp_worker_is_quiet(w);
+    if (!trp_channel_sleep(child.channel, quiet ? TRP_SLEEP_FUTEX : TRP_SLEEP_SOCKET))
+        return;
+    if (quiet)
+        trp_channel_doze(child.channel, deadline);
+    else
+        trp_worker_turn(w, deadline);
+    trp_channel_awake(child.channel);
+}
+
+/* Only this thread wakes the body, from what it reads here or in its loop: it never has to be said that it is parked. */
 static bool child_park(troupe_self *self, int64_t deadline) {
-    say_taken();
-    return trp_thread_backend.park(self, deadline);
+    _Atomic unsigned *wake = &self->actor->wake;
+    tell_taken(true);
+    trp_channel_read(child.channel);
+    /* Relaxed, here and below: see above. */
+    if (atomic_load_explicit(wake, memory_order_relaxed) != TRP_NOTIFIED) {
+        sleep_until(self->worker, deadline);
+        trp_channel_read(child.channel);
+    }
+    if (atomic_exchange_explicit(wake, TRP_AWAKE, memory_order_relaxed) == TRP_NOTIFIED)
+        return true;
+    return deadline == TRP_NEVER || trp_now() < deadline;
 }
 
 static void child_yield(troupe_self *self) {
-    trp_thread_backend.yield(self);
+    trp_channel_read(child.channel);
+    if (!trp_worker_is_quiet(self->worker))
+        trp_worker_turn(self->worker, 0);
 }
 
 static void child_resume(struct trp_actor *a) {
-    trp_thread_backend.resume(a);
+    (void)a;
 }
 
 static const struct trp_backend child_backend = {
@@ -314,11 +384,16 @@ static void must(troupe_status st) {
 
 static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64_t id, int channel) {
     struct trp_actor *a = &child.actor;
-    uint64_t window = birth->mailbox < TRP_WINDOW ? birth->mailbox : TRP_WINDOW;
+    struct trp_shared shared;
+    int memory = trp_shared_receive(channel);
+    must(memory < 0 ? TROUPE_SYSTEM : trp_shared_map(&shared, memory));
+    close(memory);
     child.sys.broker = sys->broker;
     child.sys.authkey = sys->authkey;
     child.sys.name = sys->name;
-    child.taken_most = window / 4 ? window / 4 : 1;
+    child.standing = sys->standing;
+    child.words = shared.words;
+    child.tell = birth->mailbox < TELL ? 1 : TELL;
     trp_actor_init(a);
     trp_actor_begin(a, &child.sys, birth);
     a->backend = &child_backend;
@@ -327,7 +402,8 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     must(trp_worker_new(&a->worker, &child.sys, birth->name));
     a->worker->alone = true;
     trp_worker_enter(a->worker);
-    must(trp_channel_new(&child.channel, &a->worker->loop, channel, &handler, NULL));
+    must(trp_channel_new(&child.channel, &a->worker->loop, channel, shared, TRP_SIDE_BODY, &handler, NULL));
+    trp_worker_know_quiet(a->worker);
     trp_self_init(&child.self, a, &child_backend, &trp_child_reach);
 }
 

@@ -3,7 +3,7 @@
  *
  * What a body in another process asks of this system: to send, ask, join and so on. The steward does it on the body's
  * behalf and never waits: what a local body would park for becomes an operation in a struct trp_far, which comes back
- * by the proxy's list of finished ones when it is done.
+ * by the proxy's list of finished ones when it is done. A send may want no result (op 0).
  *
  *     frame --> call under way (1 or 2 operations pending) --> finished --> RESULT, free
  *                    `-- CANCEL, or the body's end: withdrawn, free; what is finished already is freed when it comes
@@ -33,11 +33,15 @@ static void finished(struct trp_wait *wait);
 /* --- results --- */
 
 static void result(struct trp_proxy *p, struct trp_frame f, struct trp_slice body) {
+    troupe_status st = TROUPE_OK;
     f.type = TRP_FRAME_RESULT;
-    if (!p->channel || trp_channel_put(p->channel, f, body) == TROUPE_OK)
-        return;
-    /* It would wait for ever. */
-    trp_nursery_kill(&p->actor->sys->nursery, trp_actor_id(p->actor), p->life);
+    pthread_mutex_lock(&p->down);
+    if (p->channel && (st = trp_channel_put(p->channel, f, body)) == TROUPE_OK)
+        trp_channel_flush(p->channel);
+    pthread_mutex_unlock(&p->down);
+    if (st != TROUPE_OK)
+        /* It would wait for ever. */
+        trp_nursery_kill(&p->actor->sys->nursery, trp_actor_id(p->actor), p->life);
 }
 
 static void result_status(struct trp_proxy *p, uint64_t op, troupe_status st) {
@@ -238,12 +242,43 @@ static void send_later(struct trp_proxy *p, uint64_t op, struct trp_actor *to, s
     far_free(far);
 }
 
+/* A send that nobody waits for. The body has been told that it has arrived, so it has, beyond the bounds if need be: how many
+ * there can be is bounded by the body, which waits with the next one. Taken. */
+static troupe_status arrive(struct trp_proxy *p, struct trp_actor *to, struct trp_send *send) {
+    troupe_status st = trp_actor_send(to, send, false);
+    if (st != TROUPE_FULL)
+        return st;
+    /* Relaxed: a hint. */
+    atomic_store_explicit(&trp_channel_words(p->channel)->crowded, trp_actor_id(to), memory_order_relaxed);
+    trp_actor_deliver(to, send->msg, true);
+    send->msg = NULL;
+    return TROUPE_OK;
+}
+
+/* What it was told is not true any more, if the receiver has ended since: a dead letter. */
+static void call_send_ahead(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    struct trp_actor *to = whom(p, f);
+    struct trp_send send = {.msg = to ? message(p, body) : NULL};
+    troupe_status st = send.msg ? arrive(p, to, &send) : TROUPE_NOT_FOUND;
+    if (st != TROUPE_OK)
+        trp_system_dead_letters(p->actor->sys, p->actor, 1);
+    trp_msg_drop(send.msg);
+    if (to)
+        trp_actor_unref(to);
+    /* Relaxed: a number, behind which nothing is to be seen. */
+    atomic_store_explicit(&trp_channel_words(p->channel)->accepted, ++p->accepted, memory_order_relaxed);
+}
+
 static void call_send(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
     struct trp_actor *to = whom(p, f);
     struct trp_send send = {.msg = to ? message(p, body) : NULL};
     troupe_status st = to ? TROUPE_NO_MEMORY : TROUPE_NOT_FOUND;
     if (send.msg)
         st = trp_actor_send(to, &send, false);
+    if (st == TROUPE_FULL) {
+        trp_process_settle(to);
+        st = trp_actor_send(to, &send, false);
+    }
     if (st == TROUPE_FULL && f->type == TRP_FRAME_SEND) {
         send_later(p, f->op, to, send.msg);
     } else {
@@ -372,7 +407,10 @@ bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
     switch (f->type) {
     case TRP_FRAME_SEND:
     case TRP_FRAME_TRY_SEND:
-        call_send(p, f, body);
+        if (f->op == 0)
+            call_send_ahead(p, f, body);
+        else
+            call_send(p, f, body);
         return true;
     case TRP_FRAME_ASK:
         call_ask(p, f, body);

@@ -226,8 +226,13 @@ bool trp_mailbox_settle(struct trp_mailbox *mb, size_t count, size_t bytes) {
     return true;
 }
 
-void trp_mailbox_forget_lent(struct trp_mailbox *mb) {
-    mb->lent = mb->lent_bytes = 0;
+void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct troupe_msg **end, size_t count, size_t bytes) {
+    *end = mb->first;
+    mb->first = all;
+    mb->count += count;
+    atomic_fetch_add_explicit(&mb->bytes, bytes, memory_order_relaxed);
+    mb->lent -= count;
+    mb->lent_bytes -= bytes;
 }
 
 unsigned trp_mailbox_await(struct trp_mailbox *mb) {

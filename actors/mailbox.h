@@ -147,8 +147,8 @@ struct troupe_msg *trp_mailbox_take_mail(struct trp_mailbox *mb);
 struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb);
 /* (l) So many lent messages have been received. More than were lent: false, and nothing is changed. */
 TROUPE_NODISCARD bool trp_mailbox_settle(struct trp_mailbox *mb, size_t count, size_t bytes);
-/* (l) All that are lent are lost. */
-void trp_mailbox_forget_lent(struct trp_mailbox *mb);
+/* (r, l) EXACT: lent messages, in their order, are the first again. `end` is the last one's `next`. */
+void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct troupe_msg **end, size_t count, size_t bytes);
 
 /* (r) Nothing is queued: whoever pushes next is to wake the receiver. Gives the flags; if WAITING is not among them, it was not
  * set: something has come, or nothing will (SHUT). */

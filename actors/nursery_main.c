@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "actors/nursery.h"
+#include "actors/system.h"
 #include "transports/alloc.h"
 
 /* A child, from its fork (or the failure of it) until its end has been reported. */
@@ -173,6 +174,7 @@ _Noreturn static void kid_main(struct nursery *n, uint64_t id, struct trp_birth 
     close(n->parent);
     channel = move_up(channel, STDERR_FILENO + 1);
     prctl(PR_SET_NAME, birth->name);
+    trp_standing_read_only(&n->sys->standing);
     trp_child_main(n->sys, birth, id, channel);
 }
 

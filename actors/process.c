@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Processes. Here, in the system, such an actor is a proxy on the steward's worker: woken like any actor, it does what
- * there is to do, in this order, and parks.
+ * Processes. Here, in the system, such an actor is a proxy, woken like any actor. What there is to do then depends:
  *
- *     attach the channel of a new life; answer the body's calls that are done; kill, if that has been asked for;
- *     end the life whose end has been reported; move messages from the mailbox to the channel; write
+ *     mail alone: whoever wakes it moves the messages into the ring to the body, on its own thread (deliver)
+ *     anything else: the steward runs it, in this order, and parks it: attach the channel of a new life; read what the body
+ *     says and answer its calls that are done; kill, if that has been asked for; end the life whose end has been reported; mail
  *
- * So all that happens to a proxy happens in process_run or in a handler of its channel, on one thread, and its end
- * only in process_run.
+ * The word of waking (actor.h) sees to it that it is run by one thread at a time.
  *
- * A message leaves when the body has room for it (the window) and counts against the mailbox until the body has
- * received it. With TROUPE_DROP_OLDEST it does not: the oldest of all is dropped over there. */
+ * A message leaves when the body has room for it (the window) and is kept here, lent, until the body notes that it has
+ * received it: it counts against the mailbox as long, and goes back to its front if the process dies before. With
+ * TROUPE_DROP_OLDEST it is given away: the oldest of all is dropped over there. */
 #include "actors/process.h"
 
 #include <errno.h>
@@ -23,6 +23,7 @@
 
 #include "actors/system.h"
 #include "transports/alloc.h"
+#include "transports/assert.h"
 #include "transports/log.h"
 
 enum { PENDING_MOST = 256 * 1024 };
@@ -31,35 +32,71 @@ enum { PENDING_MOST = 256 * 1024 };
 
 static const struct trp_channel_handler channel_handler;
 
+/* The near ends of a new channel in p; *far is the body's. */
+static troupe_status make_channel(struct trp_proxy *p, int *far) {
+    int fds[2], memory;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+        return TROUPE_SYSTEM;
+    troupe_status st = trp_shared_new(&p->shared, &memory);
+    if (st == TROUPE_OK) {
+        st = trp_shared_send(fds[0], memory);
+        close(memory);
+    }
+    if (st != TROUPE_OK) {
+        close(fds[0]);
+        close(fds[1]);
+        trp_shared_unmap(&p->shared);
+        return st;
+    }
+    p->fd = fds[0];
+    *far = fds[1];
+    return TROUPE_OK;
+}
+
+static void drop_channel(struct trp_proxy *p) {
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+    trp_shared_unmap(&p->shared);
+}
+
 /* All is set before the order is sent: the report of the life's end may be there before this returns. */
 static troupe_status fork_life(struct trp_proxy *p) {
     struct trp_actor *a = p->actor;
-    int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
-        return TROUPE_SYSTEM;
+    int far;
+    troupe_status st = make_channel(p, &far);
+    if (st != TROUPE_OK)
+        return st;
     p->life++;
-    p->fd = fds[0];
     p->pid = 0;
     p->alive = true;
-    p->over = p->kill_sent = p->close_sent = false;
+    p->kill_sent = p->close_sent = false;
+    p->taken = p->accepted = 0;
     p->given = trp_exit_normal();
-    troupe_status st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life, a->birth, fds[1]);
-    close(fds[1]);
+    atomic_store(&p->over, false);
+    st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life, a->birth, far);
+    close(far);
     if (st != TROUPE_OK) {
         p->alive = false;
-        p->fd = -1;
-        close(fds[0]);
+        drop_channel(p);
     }
     return st;
 }
 
 static void attach(struct trp_proxy *p) {
+    struct trp_channel *ch = NULL;
     int fd = p->fd;
     if (fd < 0)
         return;
     p->fd = -1;
-    if (trp_channel_new(&p->channel, &p->actor->worker->loop, fd, &channel_handler, p) != TROUPE_OK)
+    if (trp_channel_new(&ch, &p->actor->worker->loop, fd, p->shared, TRP_SIDE_SYSTEM, &channel_handler, p) != TROUPE_OK)
         trp_nursery_kill(&p->actor->sys->nursery, trp_actor_id(p->actor), p->life);
+    p->shared = (struct trp_shared){0};
+    pthread_mutex_lock(&p->up);
+    pthread_mutex_lock(&p->down);
+    p->channel = ch;
+    pthread_mutex_unlock(&p->down);
+    pthread_mutex_unlock(&p->up);
 }
 
 /* It broke the rules of the channel, or we have no memory for it: it is ended, and that is what will be reported. */
@@ -68,25 +105,21 @@ static void put_down(struct trp_proxy *p, const char *why) {
     trp_nursery_kill(&p->actor->sys->nursery, trp_actor_id(p->actor), p->life);
 }
 
-/* --- messages --- */
+/* --- messages to the body; under `down` --- */
 
-static bool window_open(const struct trp_proxy *p) {
-    if (!p->channel || trp_channel_pending(p->channel) > PENDING_MOST)
-        return false;
-    if (p->actor->birth->overflow == TROUPE_DROP_OLDEST)
-        return true;
-    return p->count < TRP_WINDOW && (p->count == 0 || p->bytes < TRP_WINDOW_BYTES);
+static size_t window(const struct trp_proxy *p) {
+    size_t most = p->actor->birth->mailbox;
+    return most < TRP_WINDOW ? most : TRP_WINDOW;
 }
 
-static troupe_status next_message(struct trp_proxy *p, struct troupe_msg **out) {
-    if (p->actor->birth->overflow == TROUPE_DROP_OLDEST)
-        return trp_actor_take(p->actor, true, out);
-    troupe_status st = trp_actor_lend(p->actor, out);
-    if (st == TROUPE_OK) {
-        p->sizes[(p->first + p->count++) % TRP_WINDOW] = (*out)->size;
-        p->bytes += (*out)->size;
-    }
-    return st;
+static bool drops(const struct trp_proxy *p) {
+    return p->actor->birth->overflow == TROUPE_DROP_OLDEST;
+}
+
+static bool window_open(const struct trp_proxy *p) {
+    if (trp_channel_pending(p->channel) > PENDING_MOST)
+        return false;
+    return drops(p) || p->count == 0 || (p->count < window(p) && p->bytes < TRP_WINDOW_BYTES);
 }
 
 static void hand_add(struct trp_proxy *p, struct troupe_msg *m) {
@@ -121,6 +154,33 @@ static void move_notes(struct trp_proxy *p) {
         move_note(p, note);
 }
 
+static void lent_add(struct trp_proxy *p, struct troupe_msg *m) {
+    m->next = NULL;
+    *p->tail = m;
+    p->tail = &m->next;
+    p->count++;
+    p->bytes += m->size;
+}
+
+static struct troupe_msg *lent_take(struct trp_proxy *p) {
+    struct troupe_msg *m = p->lent;
+    p->lent = m->next;
+    if (!p->lent)
+        p->tail = &p->lent;
+    p->count--;
+    p->bytes -= m->size;
+    m->next = NULL;
+    return m;
+}
+
+/* Given away: a question is in its hand, the rest is forgotten. */
+static void give(struct trp_proxy *p, struct troupe_msg *m) {
+    if (m->ask)
+        hand_add(p, m);
+    else
+        trp_msg_drop(m);
+}
+
 static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
     if (trp_is_note(m)) {
         move_note(p, m);
@@ -129,54 +189,118 @@ static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
     struct trp_frame f = {.type = TRP_FRAME_MSG, .ref = m->from, .number = m->ask};
     if (trp_channel_put(p->channel, f, m->payload) != TROUPE_OK)
         put_down(p, "no memory for a message to it");
-    if (m->ask)
-        hand_add(p, m);
+    if (drops(p))
+        give(p, m);
     else
-        trp_msg_drop(m);
+        lent_add(p, m);
 }
 
-static void move_messages(struct trp_proxy *p) {
+static troupe_status next_message(struct trp_proxy *p, struct troupe_msg **out) {
+    return drops(p) ? trp_actor_take(p->actor, true, out) : trp_actor_lend(p->actor, out);
+}
+
+/* False: the window is closed. */
+static bool move_messages(struct trp_proxy *p) {
     struct troupe_msg *m;
     troupe_status st = TROUPE_OK;
     move_notes(p);
-    while (st == TROUPE_OK && window_open(p)) {
-        st = next_message(p, &m);
-        if (st == TROUPE_OK)
-            move_message(p, m);
-    }
+    while (window_open(p) && (st = next_message(p, &m)) == TROUPE_OK)
+        move_message(p, m);
     move_notes(p); /* those that had to wait for messages */
     if (st == TROUPE_CLOSED && !p->close_sent)
         /* No memory: it will not know, and has to be killed when the patience of whoever closes it ends. */
         p->close_sent =
             trp_channel_put(p->channel, (struct trp_frame){.type = TRP_FRAME_CLOSE}, (struct trp_slice){0}) == TROUPE_OK;
+    return st != TROUPE_OK;
 }
 
-/* --- frames of the body --- */
+/* --- what the body has received --- */
 
-static bool taken(struct trp_proxy *p, uint64_t count) {
-    size_t bytes = 0;
-    if (p->actor->birth->overflow == TROUPE_DROP_OLDEST)
-        return true;
-    if (count > p->count)
+struct settled {
+    size_t count, bytes;
+};
+
+/* Under `down`. False: it claims what can't be. */
+static bool take_back(struct trp_proxy *p, struct settled *s) {
+    /* Acquire: a message that has been received is not looked at over there any more. */
+    uint64_t taken = atomic_load_explicit(&trp_channel_words(p->channel)->taken, memory_order_acquire);
+    if (taken - p->taken > p->count)
         return false;
-    for (uint64_t i = 0; i < count; i++)
-        bytes += p->sizes[(p->first + i) % TRP_WINDOW];
-    p->first = (p->first + (size_t)count) % TRP_WINDOW;
-    p->count -= (size_t)count;
-    p->bytes -= bytes;
-    return trp_actor_settle(p->actor, (size_t)count, bytes);
+    for (; p->taken < taken; p->taken++) {
+        struct troupe_msg *m = lent_take(p);
+        s->count++;
+        s->bytes += m->size;
+        give(p, m);
+    }
+    return true;
 }
 
-/* NULL: the question is not at the body. Mostly there are few; the oldest is the last. */
-static struct troupe_msg *question(struct trp_proxy *p, uint64_t from, uint64_t number) {
-    for (struct troupe_msg *m = p->hand; m; m = m->next) {
-        if (m->from == from && m->ask == number)
-            return m;
+/* `wants`: the body shall tell when it has received more. */
+static void settle(struct trp_proxy *p, bool wants) {
+    struct settled s = {0};
+    bool sane = true;
+    pthread_mutex_lock(&p->down);
+    if (p->channel && !drops(p)) {
+        if (wants)
+            /* Sequentially consistent, before the look at what it has taken; over there it is the other way round. */
+            atomic_store(&trp_channel_words(p->channel)->want, p->taken + 1 + window(p) / 2);
+        sane = take_back(p, &s);
     }
-    return NULL;
+    pthread_mutex_unlock(&p->down);
+    if (!sane)
+        put_down(p, "it has received more than it was sent");
+    if (s.count == 0)
+        return;
+    sane = trp_actor_settle(p->actor, s.count, s.bytes);
+    trp_assert(sane);
+    trp_actor_unpark(p->actor); /* who stood in line has come in, and there is room for it over there */
+}
+
+void trp_process_settle(struct trp_actor *a) {
+    if (a->backend == &trp_process_backend)
+        settle(a->run, true);
+}
+
+/* To look at what it has received costs a miss of the cache: only when it may matter. */
+static bool settling_pays(struct trp_proxy *p) {
+    return p->count >= (window(p) + 1) / 2 || p->bytes >= TRP_WINDOW_BYTES / 2;
+}
+
+/* False: the window is closed. */
+static bool deliver_once(struct trp_proxy *p) {
+    pthread_mutex_lock(&p->down);
+    bool open = move_messages(p), pays = settling_pays(p);
+    trp_channel_flush(p->channel);
+    pthread_mutex_unlock(&p->down);
+    if (pays || !open)
+        settle(p, !open);
+    return open;
+}
+
+/* Once more after the body has been told to tell: what it took before that, it will not tell. */
+static void deliver(struct trp_proxy *p) {
+    if (!deliver_once(p))
+        (void)deliver_once(p);
+}
+
+/* --- frames of the body; under `up` --- */
+
+/* Off the hand. NULL: the question is not at the body. Mostly there are few; the oldest is the last. */
+static struct troupe_msg *question(struct trp_proxy *p, uint64_t from, uint64_t number) {
+    struct troupe_msg *m;
+    pthread_mutex_lock(&p->down);
+    for (m = p->hand; m; m = m->next) {
+        if (m->from == from && m->ask == number) {
+            hand_remove(m);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&p->down);
+    return m;
 }
 
 static bool replied(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    settle(p, false); /* it had received the question before it answered */
     struct troupe_msg *q = question(p, f->ref, f->number), *answer = NULL;
     if (!q)
         return true; /* dropped on the way by the mailbox over there, or answered twice by a body that is confused */
@@ -192,7 +316,6 @@ static bool replied(struct trp_proxy *p, const struct trp_frame *f, struct trp_s
     /* NOT_FOUND: the asker waits no more. */
     (void)(trp_question_answer(q, st, &answer) == TROUPE_OK);
     trp_msg_drop(answer);
-    hand_remove(q);
     (void)trp_messages_bury(q, TROUPE_OK);
     return true;
 }
@@ -208,38 +331,42 @@ static bool given(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
 
 static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice body) {
     struct trp_proxy *p = user;
-    bool ok;
     switch (f->type) {
-    case TRP_FRAME_TAKEN:
-        ok = taken(p, f->number);
-        break;
     case TRP_FRAME_REPLY:
-        ok = replied(p, f, body);
-        break;
+        return replied(p, f, body);
     case TRP_FRAME_GIVEN:
-        ok = given(p, f, body);
-        break;
+        return given(p, f, body);
     default:
-        ok = trp_far_call(p, f, body);
+        return trp_far_call(p, f, body);
     }
-    trp_actor_unpark(p->actor); /* to move what there is room for now, and to write the results */
-    return ok;
 }
 
 /* The other end is closed: its process has ended or is about to, and the nursery will tell how. One that makes no sense is
  * helped. */
 static void on_broken(void *user) {
     struct trp_proxy *p = user;
-    if (p->alive && !p->over)
-        trp_nursery_kill(&p->actor->sys->nursery, trp_actor_id(p->actor), p->life);
+    trp_nursery_kill(&p->actor->sys->nursery, trp_actor_id(p->actor), p->life);
 }
 
-static void on_drained(void *user) {
+static void on_rung(void *user) {
     struct trp_proxy *p = user;
+    atomic_store(&p->rung, true);
     trp_actor_unpark(p->actor);
 }
 
-static const struct trp_channel_handler channel_handler = {.frame = on_frame, .broken = on_broken, .drained = on_drained};
+/* All that the body has to say, and what it has received; then it has to wake the steward for more. */
+static void listen_to(struct trp_proxy *p) {
+    pthread_mutex_lock(&p->up);
+    trp_far_finish(p);
+    if (p->channel) {
+        trp_channel_read(p->channel);
+        if (!trp_channel_sleep(p->channel, TRP_SLEEP_SOCKET))
+            on_rung(p); /* there is more already: after the others have had their turn */
+    }
+    pthread_mutex_unlock(&p->up);
+}
+
+static const struct trp_channel_handler channel_handler = {.frame = on_frame, .broken = on_broken, .rung = on_rung};
 
 /* --- reports of the nursery --- */
 
@@ -248,10 +375,10 @@ static struct trp_proxy *proxy_of(struct trp_actor *a) {
 }
 
 static void end_reported(struct trp_proxy *p, troupe_exit exit) {
-    if (!p->alive || p->over)
+    if (atomic_load(&p->over))
         return;
     p->exit = exit;
-    p->over = true;
+    atomic_store(&p->over, true);
     trp_actor_unpark(p->actor);
 }
 
@@ -297,20 +424,33 @@ static void on_restart(struct trp_timer *t) {
     trp_actor_unpark(p->actor);
 }
 
-/* What the last life leaves behind. */
-static void clear_away(struct trp_proxy *p) {
-    if (p->channel)
-        trp_channel_read(p->channel); /* its last words: they were written before it died */
-    trp_channel_close(&p->channel);
-    trp_far_abandon(p);
+/* What it had received dies with it, what it had not goes back. */
+static void return_lent(struct trp_proxy *p) {
+    settle(p, false);
+    trp_actor_return(p->actor, p->lent, p->tail, p->count, p->bytes);
+    p->lent = NULL;
+    p->tail = &p->lent;
+    p->count = p->bytes = 0;
     while (p->hand) {
         struct troupe_msg *m = p->hand;
         hand_remove(m);
         (void)trp_messages_bury(m, TROUPE_DIED);
     }
-    p->first = p->count = p->bytes = 0;
-    trp_actor_forget_lent(p->actor);
-    p->alive = p->over = false;
+}
+
+/* What the last life leaves behind. Nobody else delivers meanwhile: this runs the actor. */
+static void clear_away(struct trp_proxy *p) {
+    pthread_mutex_lock(&p->up);
+    if (p->channel)
+        trp_channel_read(p->channel); /* its last words: they were written before it died */
+    return_lent(p);
+    pthread_mutex_lock(&p->down);
+    trp_channel_close(&p->channel);
+    pthread_mutex_unlock(&p->down);
+    trp_far_abandon(p);
+    pthread_mutex_unlock(&p->up);
+    drop_channel(p);
+    p->alive = false;
 }
 
 static enum trp_ran end(struct trp_proxy *p) {
@@ -357,8 +497,9 @@ static enum trp_ran process_run(struct trp_actor *a) {
     if (!p->alive)
         return try_again(p);
     attach(p);
-    trp_far_finish(p);
-    if (p->over)
+    atomic_store(&p->rung, false);
+    listen_to(p);
+    if (atomic_load(&p->over))
         return life_over(p);
     if (trp_actor_killed(a)) {
         if (!p->kill_sent)
@@ -366,11 +507,16 @@ static enum trp_ran process_run(struct trp_actor *a) {
         p->kill_sent = true;
         return TRP_RAN_PARKED;
     }
-    if (p->channel) {
-        move_messages(p);
-        trp_channel_flush(p->channel);
-    }
+    if (p->channel)
+        deliver(p);
     return TRP_RAN_PARKED;
+}
+
+/* Is mail all there can be to see to? Whoever brings anything else notes it before it wakes the actor. */
+static bool has_mail_alone(struct trp_proxy *p) {
+    struct trp_actor *a = p->actor;
+    return p->alive && p->channel && !atomic_load(&p->over) && !atomic_load(&p->rung) && !trp_actor_killed(a) &&
+           !atomic_load(&a->finished);
 }
 
 /* --- the backend --- */
@@ -379,8 +525,9 @@ static void process_free(struct trp_actor *a) {
     struct trp_proxy *p = a->run;
     if (!p)
         return;
-    if (p->fd >= 0)
-        close(p->fd);
+    drop_channel(p);
+    pthread_mutex_destroy(&p->down);
+    pthread_mutex_destroy(&p->up);
     trp_free(p);
 }
 
@@ -390,6 +537,9 @@ static troupe_status process_start(struct trp_actor *a) {
         return TROUPE_NO_MEMORY;
     p->actor = a;
     p->fd = -1;
+    p->tail = &p->lent;
+    pthread_mutex_init(&p->down, NULL);
+    pthread_mutex_init(&p->up, NULL);
     p->restart.fire = on_restart;
     p->exit = trp_exit_killed();
     a->run = p;
@@ -407,8 +557,24 @@ static troupe_status process_start(struct trp_actor *a) {
     return TROUPE_OK;
 }
 
+/* On the thread of whoever has woken it, if there is nothing to do but to deliver: then a message costs no thread in between.
+ */
 static void process_resume(struct trp_actor *a) {
-    trp_worker_push(a->worker, a);
+    unsigned awake;
+    do {
+        /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. */
+        atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire);
+        if (!has_mail_alone(a->run)) {
+            /* Relaxed: the push publishes it. */
+            atomic_store_explicit(&a->wake, TRP_NOTIFIED, memory_order_relaxed);
+            trp_worker_push(a->worker, a);
+            return;
+        }
+        deliver(a->run);
+        awake = TRP_AWAKE;
+        /* Release pairs with the acquire in trp_actor_unpark: all that was done here comes before its next run. */
+    } while (
+        !atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed));
 }
 
 const struct trp_backend trp_process_backend = {

@@ -12,30 +12,44 @@
 
 struct trp_far; /* a call of the body on others, under way here (far.c) */
 
-/* Messages that have left and have not been received: at most so many, or so many bytes, or one. What a crash loses, and what
- * keeps the channel busy. */
-enum { TRP_WINDOW = 64, TRP_WINDOW_BYTES = 256 * 1024 };
-
+/* Messages that have left and have not been received: at most so many, or so many bytes, or one. */
+enum { TRP_WINDOW = 1024, TRP_WINDOW_BYTES = TRP_RING_SIZE };
+/* (r) whoever runs the actor, (d) under `down`, (u) under `up`, (a) atomic, (s) the steward; the channel changes under both
+ * locks and is read under either. Order of locks: up, then down, then an actor's; nobody holds two of the same sort. */
 struct trp_proxy {
     struct trp_actor *actor;
+    uint32_t life;            /* (r) counts forks: reports and kills name it */
+    bool alive;               /* (r) forked or about to be, end not reported */
+    bool kill_sent;           /* (r) */
+    int fd;                   /* (r) the channel's end before it is attached; -1 */
+    struct trp_shared shared; /* (r) the same */
+    pid_t pid;                /* (s) 0: not known yet */
+    troupe_exit exit;         /* (s) how this life ended, when it is `over` */
+    troupe_exit given;        /* (u) by the body, before it ended normally; text "": nothing said */
+    atomic_bool over;         /* (a) the end of this life has been reported */
+    atomic_bool rung;         /* (a) the body has woken the steward: there may be something to read */
+    struct trp_timer restart; /* (s) */
+
     struct trp_channel *channel; /* NULL: no life, or not attached yet */
-    int fd;                      /* the channel's end before that; -1 */
-    uint32_t life;               /* counts forks: reports and kills name it */
-    pid_t pid;                   /* 0: not known yet */
-    bool alive;                  /* forked or about to be, end not reported */
-    bool over;                   /* the end of this life has been reported: `exit` says how */
-    bool kill_sent, close_sent;
-    troupe_exit exit;
-    troupe_exit given;        /* by the body, before it ended normally; text "": nothing said */
-    struct troupe_msg *hand;  /* questions at the body, oldest last */
-    size_t sizes[TRP_WINDOW]; /* of what is lent, a ring */
-    size_t first, count, bytes;
-    struct trp_far *calls; /* of the body, under way */
-    uint64_t asked;        /* questions so far, of all lives */
-    struct trp_timer restart;
+
+    pthread_mutex_t down;            /* to the body: the channel's writer */
+    struct troupe_msg *lent, **tail; /* (d) messages on their way, oldest first */
+    size_t count, bytes;             /* (d) of them */
+    uint64_t taken;                  /* (d) that the body has received and that are not among them any more */
+    struct troupe_msg *hand;         /* (d) questions at the body, oldest last */
+    bool close_sent;                 /* (d) */
+
+    pthread_mutex_t up;    /* from the body: the channel's reader */
+    struct trp_far *calls; /* (u) of the body, under way */
+    uint64_t asked;        /* (u) questions so far, of all lives */
+    uint64_t accepted;     /* (u) sends without a result that are done with, of this life */
 };
 
-/* --- far.c: the body's calls --- */
+/* For a sender that finds its mailbox full: what its body has received by now does not count any more. Any thread, no lock
+ * held. */
+void trp_process_settle(struct trp_actor *a);
+
+/* --- far.c: the body's calls; under `up` --- */
 
 /* A frame that asks for something. False: it makes no sense. */
 TROUPE_NODISCARD bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body);

@@ -13,6 +13,7 @@
  * the last one does the work, so this is harmless. */
 #include "actors/registry.h"
 
+#include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -91,6 +92,7 @@ void trp_registry_publish(struct trp_actor *a) {
     /* Release pairs with the acquire of the id in trp_registry_get. The count comes last: until it is above 0, nobody touches
      * it. Sequentially consistent against the end of the system, see kill_if_closing. */
     atomic_store_explicit(&a->id, id_of(a), memory_order_release);
+    trp_standing_set(&a->sys->standing, a);
     atomic_store(&a->refs, 1);
 }
 

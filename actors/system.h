@@ -16,6 +16,7 @@
 #include "actors/registry.h"
 #include "actors/self.h"
 #include "actors/stack.h"
+#include "actors/standing.h"
 
 /* A thread actor's thread, from its start until somebody has joined it. */
 struct trp_thread {
@@ -32,6 +33,7 @@ struct troupe_system {
     struct trp_names names;
     struct trp_stacks stacks;
     struct trp_nursery nursery;
+    struct trp_standing standing; /* what its process actors can know of the others */
 
     struct trp_actor *opener; /* (c) */
     struct troupe_self self;  /* (o) the opener's */

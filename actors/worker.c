@@ -259,6 +259,14 @@ void trp_worker_turn(struct trp_worker *w, int64_t deadline) {
         trp_timers_run(&w->timers, trp_now());
 }
 
+bool trp_worker_is_quiet(const struct trp_worker *w) {
+    return w->loop.uv.active_handles == w->quiet && w->loop.uv.active_reqs.count == 0 && !w->timers.first;
+}
+
+void trp_worker_know_quiet(struct trp_worker *w) {
+    w->quiet = w->loop.uv.active_handles;
+}
+
 /* --- its thread --- */
 
 void trp_thread_name(const char *name) {
@@ -316,6 +324,7 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
         return st;
     }
     pthread_mutex_init(&w->sleepers_lock, NULL);
+    trp_worker_know_quiet(w);
     *out = w;
     return TROUPE_OK;
 }

@@ -37,6 +37,7 @@ struct trp_worker {
     struct trp_bus bus;        /* (o) the connection to the broker */
     struct trp_poller *poller; /* (o) NULL until somebody waits for a descriptor here; (c) in a crew */
     atomic_bool stop;          /* (a) */
+    unsigned quiet;            /* (o) active handles of the loop when nobody waits for anything in it */
     bool alone;                /* (c) one body, which parks by running the loop itself */
     char name[16];             /* (c) */
     struct trp_runner *runner; /* (c) the thread it was given, where that can't change */
@@ -106,6 +107,11 @@ void trp_worker_turn(struct trp_worker *w, int64_t deadline);
 void trp_runner_begin(struct trp_runner *r);
 /* Serves w, which it owns, until it is stopped or taken away: false. */
 bool trp_runner_serve(struct trp_runner *r, struct trp_worker *w);
+
+/* Is there nothing that its loop could bring but its bell: no connection, no descriptor, no deadline? Alone, owner thread. */
+bool trp_worker_is_quiet(const struct trp_worker *w);
+/* What there is now belongs to that. */
+void trp_worker_know_quiet(struct trp_worker *w);
 
 /* Starts a thread with all signals blocked but those that a thread raises itself. SYSTEM, NO_MEMORY. stack 0: the default. */
 TROUPE_NODISCARD troupe_status trp_thread_start(pthread_t *out, void *(*fn)(void *), void *arg, size_t stack);

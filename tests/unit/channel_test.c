@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Both ends of a channel on one loop, or one end and bare bytes. */
+ * Both ends of a channel on one loop, or one end and bare bytes in the other's ring. */
 #include "actors/channel.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ enum { REFUSED = 77 };
 
 struct end {
     struct trp_channel *ch;
-    unsigned frames, broken, drained;
+    unsigned frames, broken;
     uint64_t next; /* frames come numbered */
     uint64_t bytes;
     bool closes; /* itself, in the first frame */
@@ -22,7 +22,9 @@ struct end {
 
 static struct trp_loop loop;
 static struct end a, b;
-static int raw; /* the far end of b, when that is bare */
+static int raw; /* the far end of b, when that is bare: the socket, and the ring to it */
+static struct trp_shared shared;
+static struct trp_ring ring;
 
 static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice body) {
     struct end *e = user;
@@ -45,29 +47,44 @@ static void on_broken(void *user) {
     ((struct end *)user)->broken++;
 }
 
-static void on_drained(void *user) {
-    ((struct end *)user)->drained++;
+static void on_rung(void *user) {
+    struct end *e = user;
+    trp_channel_read(e->ch);
 }
 
-static const struct trp_channel_handler handler = {.frame = on_frame, .broken = on_broken, .drained = on_drained};
+static const struct trp_channel_handler handler = {.frame = on_frame, .broken = on_broken, .rung = on_rung};
 
 static void up(void) {
-    int fds[2];
+    int fds[2], memory;
+    struct trp_shared theirs;
     ck_assert_int_eq(trp_loop_init(&loop), TROUPE_OK);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    ck_assert_int_eq(trp_channel_new(&b.ch, &loop, fds[1], &handler, &b), TROUPE_OK);
+    ck_assert_int_eq(trp_shared_new(&shared, &memory), TROUPE_OK);
+    ck_assert_int_eq(trp_shared_map(&theirs, memory), TROUPE_OK);
+    close(memory);
+    ck_assert_int_eq(trp_channel_new(&b.ch, &loop, fds[1], theirs, TRP_SIDE_BODY, &handler, &b), TROUPE_OK);
     raw = fds[0];
+    trp_shared_ring(&shared, TRP_SIDE_BODY, &ring);
 }
 
 static void up_both(void) {
     up();
-    ck_assert_int_eq(trp_channel_new(&a.ch, &loop, raw, &handler, &a), TROUPE_OK);
+    ck_assert_int_eq(trp_channel_new(&a.ch, &loop, raw, shared, TRP_SIDE_SYSTEM, &handler, &a), TROUPE_OK);
+    shared = (struct trp_shared){0};
 }
 
 static void down(void) {
     trp_channel_close(&a.ch);
     trp_channel_close(&b.ch);
+    trp_shared_unmap(&shared);
     trp_loop_fini(&loop);
+}
+
+/* Bare bytes for b. */
+static void raw_put(const void *p, size_t n) {
+    ck_assert_uint_ge(trp_ring_room(&ring, n), n);
+    memcpy(trp_ring_place(&ring), p, n);
+    trp_ring_publish(&ring, n);
 }
 
 /* Frame number n with n + i in its bytes. */
@@ -78,9 +95,26 @@ static void put(struct trp_channel *ch, uint64_t n, size_t size) {
     ck_assert_int_eq(trp_channel_put(ch, (struct trp_frame){.type = 1, .op = n}, (struct trp_slice){bytes, size}), TROUPE_OK);
 }
 
+/* As its owner does: it listens, says that it sleeps, and sleeps if there is nothing. */
+static void listen_to(struct end *e) {
+    if (!e->ch)
+        return;
+    trp_channel_read(e->ch);
+    if (e->ch)
+        (void)!trp_channel_sleep(e->ch, TRP_SLEEP_SOCKET);
+}
+
+static void turn(int64_t ms) {
+    listen_to(&a);
+    listen_to(&b);
+    if (a.ch)
+        trp_channel_flush(a.ch);
+    trp_loop_once(&loop, ms);
+}
+
 static void turn_until(const unsigned *count, unsigned n) {
     for (int i = 0; i < 100000 && *count < n; i++)
-        trp_loop_once(&loop, 100);
+        turn(1);
     ck_assert_uint_eq(*count, n);
 }
 
@@ -96,7 +130,6 @@ START_TEST(frames_of_all_sizes_arrive_in_order) {
     ck_assert_uint_gt(trp_channel_pending(a.ch), 0);
     turn_until(&b.frames, 64);
     ck_assert_uint_eq(trp_channel_pending(a.ch), 0);
-    ck_assert_uint_ge(a.drained, 1);
     /* And the other way. */
     put(b.ch, 0, 10);
     trp_channel_flush_all(b.ch);
@@ -114,8 +147,8 @@ START_TEST(a_frame_in_pieces) {
     memcpy(bytes + sizeof f, body, 5);
     for (size_t i = 0; i < sizeof bytes; i++) {
         ck_assert_uint_eq(b.frames, 0);
-        ck_assert_int_eq(write(raw, bytes + i, 1), 1);
-        trp_loop_once(&loop, 0);
+        raw_put(bytes + i, 1);
+        turn(0);
     }
     turn_until(&b.frames, 1);
     close(raw);
@@ -128,9 +161,9 @@ START_TEST(what_makes_no_sense_breaks_it_once) {
     struct trp_frame f = {.type = REFUSED};
     up();
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(write(raw, &f, sizeof f), sizeof f);
+        raw_put(&f, sizeof f);
     turn_until(&b.broken, 1);
-    trp_loop_once(&loop, 0);
+    turn(0);
     ck_assert_uint_eq(b.broken, 1);
     close(raw);
     down();
@@ -141,13 +174,50 @@ END_TEST
 START_TEST(a_claimed_length_takes_no_memory) {
     struct trp_frame f = {.size = UINT32_MAX, .type = 1};
     up();
-    ck_assert_int_eq(write(raw, &f, sizeof f), sizeof f);
-    ck_assert_int_eq(write(raw, &f, sizeof f), sizeof f);
+    raw_put(&f, sizeof f);
+    raw_put(&f, sizeof f);
     for (int i = 0; i < 10; i++)
-        trp_loop_once(&loop, 0);
+        turn(0);
     ck_assert_uint_eq(b.frames + b.broken, 0);
     close(raw);
     turn_until(&b.broken, 1);
+    down();
+}
+END_TEST
+
+/* Positions that cannot be: nothing is handled, and it is told once. */
+START_TEST(a_lying_position_breaks_it) {
+    up();
+    raw_put(&(struct trp_frame){.type = 1}, sizeof(struct trp_frame));
+    atomic_store(&shared.words->ring[TRP_SIDE_BODY].head, UINT64_MAX);
+    turn_until(&b.broken, 1);
+    turn(0);
+    ck_assert_uint_eq(b.frames, 0);
+    ck_assert_uint_eq(b.broken, 1);
+    close(raw);
+    down();
+}
+END_TEST
+
+/* Asleep in its loop it is woken by one byte; awake by none. */
+START_TEST(who_is_awake_is_not_woken) {
+    up_both();
+    ck_assert(trp_channel_sleep(b.ch, TRP_SLEEP_SOCKET));
+    put(a.ch, 0, 10);
+    trp_channel_flush(a.ch);
+    put(a.ch, 1, 10);
+    trp_channel_flush(a.ch);
+    trp_loop_once(&loop, 1000);
+    ck_assert_uint_eq(b.frames, 2);
+    ck_assert(trp_channel_sleep(b.ch, TRP_SLEEP_SOCKET));
+    trp_channel_awake(b.ch);
+    put(a.ch, 2, 10);
+    trp_channel_flush(a.ch);
+    trp_loop_once(&loop, 0);
+    ck_assert_uint_eq(b.frames, 2);
+    ck_assert(!trp_channel_sleep(b.ch, TRP_SLEEP_SOCKET));
+    trp_channel_read(b.ch);
+    ck_assert_uint_eq(b.frames, 3);
     down();
 }
 END_TEST
@@ -158,6 +228,7 @@ START_TEST(the_last_words_are_heard) {
         put(a.ch, n, 1000);
     trp_channel_flush_all(a.ch);
     trp_channel_close(&a.ch);
+    trp_loop_once(&loop, 0);
     trp_channel_read(b.ch);
     ck_assert_uint_eq(b.frames, 5);
     ck_assert_uint_le(b.broken, 1);
@@ -196,6 +267,8 @@ int main(void) {
                                   a_frame_in_pieces,
                                   what_makes_no_sense_breaks_it_once,
                                   a_claimed_length_takes_no_memory,
+                                  a_lying_position_breaks_it,
+                                  who_is_awake_is_not_woken,
                                   the_last_words_are_heard,
                                   closing_inside_a_frame,
                                   writing_to_nobody};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Sleeping on a word, and waking who sleeps on it, in this process or in another one that has mapped it. Linux only, as
+ * memfd and the nursery's pidfd are. */
+#ifndef TRP_FUTEX_H
+#define TRP_FUTEX_H
+
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "actors/deadline.h"
+
+/* Sleeps while *word is `seen`, at most until the deadline; wakes in vain now and then. */
+static inline void trp_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t deadline) {
+    /* FUTEX_WAIT_BITSET: its time is absolute, of CLOCK_MONOTONIC. */
+    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, deadline == TRP_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static inline void trp_futex_wake(_Atomic uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+#endif
