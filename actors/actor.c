@@ -264,7 +264,7 @@ static troupe_status take_once(struct trp_actor *a, bool want, bool lend, struct
 
 static troupe_status take(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out) {
     for (;;) {
-        struct troupe_msg *m;
+        struct troupe_msg *m = NULL;
         troupe_status st = take_once(a, want, lend, &m);
         if (st == TROUPE_AGAIN)
             continue;
