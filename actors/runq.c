@@ -2,7 +2,8 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * Lists linked through the actors themselves: nothing here allocates, nothing can fail. The lists take turns, so none
- * of them starves another: newborns first, but not more than so many of them in a row. */
+ * of them starves another. Who has lived already comes first: parents take what their children have brought, and end,
+ * before more children are begun. */
 #include "actors/runq.h"
 
 #include <sched.h>
@@ -11,7 +12,7 @@
 #include "transports/spin.h"
 
 enum {
-    BIRTHS_IN_A_ROW = 64, /* then something else has its turn */
+    BIRTH_TURNS = 4, /* one of so many is a newborn's, while there are others */
     LOOT_MOST = 64,       /* how far a thief walks, with the lock held */
     PATIENCE = 128,
 };
@@ -104,7 +105,8 @@ void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how) {
 }
 
 struct trp_actor *trp_runq_take(struct trp_runq *q) {
-    if (q->births.head && (++q->turn % BIRTHS_IN_A_ROW || (!q->ready.head && !q->bound.head)))
+    bool older = q->ready.head || q->bound.head;
+    if (q->births.head && (!older || ++q->turn % BIRTH_TURNS == 0))
         return runs_take(&q->births);
     if (q->ready.head && (!q->bound.head || ++q->turn % 2))
         return runs_take(&q->ready);
