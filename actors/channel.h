@@ -10,13 +10,15 @@
  *     MSG     ref: who sent it; number: its question's number, or 0; body: the payload
  *     NOTE    number: its kind; body: the troupe_down
  *     CLOSE   nothing comes after what came before, but notes
- *     RESULT  op, status; ref: of a SPAWN, or what a TIE gives; error and body: the answer of an ASK; body: the troupe_exit of a JOIN
+ *     RESULT  op, status; ref: of a SPAWN, or what a TIE or SEND_AFTER gives; error and body: the answer of an ASK; body: the troupe_exit of a JOIN
  * From the body's process:
  *     REPLY   ref, number: whose question; error; body: the payload
  *     SEND TRY_SEND ASK   op, or 0 for a SEND whose RESULT nobody waits for; ref: to whom; body: the payload
  *     SPAWN   op; body: struct trp_birth and the argument
  *     SHUT KILL JOIN      op; ref: whom
  *     TIE     op; number: what (tie.h); ref: the id; body: the name
+ *     SEND_AFTER          op; ref: to whom; number: milliseconds; body: the payload. The result's ref: its number
+ *     UNSEND  op; number: of what is not to be sent after all
  *     GIVEN   number: the code; body: the text: how the body says that it has ended
  *     CANCEL  op: no time is left for it; its RESULT is AGAIN, unless it has been done meanwhile
  * Each with an op is answered by one RESULT. */
@@ -44,6 +46,8 @@ enum trp_frame_type {
     TRP_FRAME_NOTE,
     TRP_FRAME_TIE,
     TRP_FRAME_GIVEN,
+    TRP_FRAME_SEND_AFTER,
+    TRP_FRAME_UNSEND,
 };
 
 struct trp_frame {

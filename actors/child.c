@@ -306,6 +306,21 @@ static troupe_status child_tie(troupe_self *self, enum trp_tie what, uint64_t id
     return st;
 }
 
+static troupe_status child_send_after(troupe_self *self, int64_t ms, troupe_ref to, struct troupe_msg **m, uint64_t *id) {
+    struct trp_frame f = {.type = TRP_FRAME_SEND_AFTER, .ref = to.id, .number = (uint64_t)ms};
+    troupe_status st = call(self, f, (*m)->payload, TRP_NEVER);
+    if (st == TROUPE_OK) {
+        *id = child.call.ref;
+        trp_msg_drop(*m);
+        *m = NULL;
+    }
+    return st;
+}
+
+static troupe_status child_cancel(troupe_self *self, uint64_t id) {
+    return call(self, (struct trp_frame){.type = TRP_FRAME_UNSEND, .number = id}, (struct trp_slice){0}, TRP_NEVER);
+}
+
 /* The broker's messages have not come over the channel, and notes are not counted. */
 static void child_received(troupe_self *self, const struct troupe_msg *m) {
     (void)self;
@@ -329,6 +344,8 @@ const struct trp_reach trp_child_reach = {
     .kill = child_kill,
     .join = child_join,
     .tie = child_tie,
+    .send_after = child_send_after,
+    .cancel = child_cancel,
     .settle = child_settle,
     .received = child_received,
 };

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Time as the runtime counts it: nanoseconds of the monotonic clock, absolute. Public calls take milliseconds from now
+ * Time as the runtime counts it: nanoseconds of the monotonic clock, or of a test's own, absolute. Public calls take milliseconds from now
  * and turn them into a deadline once, so that waking in vain never stretches a wait. */
 #ifndef TRP_DEADLINE_H
 #define TRP_DEADLINE_H
 
-#include <time.h>
+#include <stdint.h>
 #include <troupe/client.h>
 
 #define TRP_NEVER INT64_MAX
 enum { TRP_NS_PER_MS = 1000000 };
 
-static inline int64_t trp_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+/* Of the monotonic clock, or of the made one that the calling thread is under (clock.h). */
+int64_t trp_now(void);
 
 /* `ms` from now; below 0: never. */
 static inline int64_t trp_deadline(int64_t ms) {

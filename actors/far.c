@@ -388,6 +388,14 @@ static void call_tie(struct trp_proxy *p, const struct trp_frame *f, struct trp_
     result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = out}, (struct trp_slice){0});
 }
 
+static void call_send_after(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    struct troupe_msg *m = message(p, body);
+    uint64_t id = 0;
+    troupe_status st = m ? trp_alarm_set(&p->actor->sys->alarms, (int64_t)f->number, f->ref, &m, &id) : TROUPE_NO_MEMORY;
+    trp_msg_drop(m);
+    result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = id}, (struct trp_slice){0});
+}
+
 /* AGAIN: it has been given up. What is done already has a result, which is on its way to the body, or finished and about to
  * be: a time-out there never loses what has happened here. */
 static void call_cancel(struct trp_proxy *p, const struct trp_frame *f) {
@@ -426,6 +434,12 @@ bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
         return call_spawn(p, f, body);
     case TRP_FRAME_TIE:
         call_tie(p, f, body);
+        return true;
+    case TRP_FRAME_SEND_AFTER:
+        call_send_after(p, f, body);
+        return true;
+    case TRP_FRAME_UNSEND:
+        result_status(p, f->op, trp_alarm_cancel(&p->actor->sys->alarms, f->number));
         return true;
     case TRP_FRAME_CANCEL:
         call_cancel(p, f);

@@ -118,6 +118,14 @@ static troupe_status local_tie(troupe_self *self, enum trp_tie what, uint64_t id
     return trp_tie(self->actor, what, id, name, out);
 }
 
+static troupe_status local_send_after(troupe_self *self, int64_t ms, troupe_ref to, struct troupe_msg **m, uint64_t *id) {
+    return trp_alarm_set(&self->actor->sys->alarms, ms, to.id, m, id);
+}
+
+static troupe_status local_cancel(troupe_self *self, uint64_t id) {
+    return trp_alarm_cancel(&self->actor->sys->alarms, id);
+}
+
 const struct trp_reach trp_local_reach = {
     .send = local_send,
     .ask = local_ask,
@@ -127,5 +135,7 @@ const struct trp_reach trp_local_reach = {
     .kill = local_kill,
     .join = local_join,
     .tie = local_tie,
+    .send_after = local_send_after,
+    .cancel = local_cancel,
     .settle = trp_question_settle,
 };

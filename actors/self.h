@@ -28,6 +28,9 @@ struct trp_reach {
     troupe_status (*join)(troupe_self *self, troupe_ref ref, int64_t deadline, troupe_exit *out);
     /* What an actor has to do with others' ends and names: see trp_tie. */
     troupe_status (*tie)(troupe_self *self, enum trp_tie what, uint64_t id, const char *name, uint64_t *out);
+    /* A message to be sent later; takes *m with OK. And not after all. */
+    troupe_status (*send_after)(troupe_self *self, int64_t ms, troupe_ref to, struct troupe_msg **m, uint64_t *id);
+    troupe_status (*cancel)(troupe_self *self, uint64_t id);
     /* A question that the body had in hand is freed: without an answer, it is answered. */
     void (*settle)(struct troupe_msg *m);
     /* The body has been given a message. NULL: nobody counts. */

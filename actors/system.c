@@ -298,6 +298,7 @@ static void opener_free(troupe_system *sys) {
 /* All actors but the opener are gone. Takes half-made ones. */
 static void system_free(troupe_system *sys) {
     steward_end(sys, sys->steward);
+    trp_alarms_fini(&sys->alarms);
     trp_crew_close(&sys->crew);
     trp_nursery_close(&sys->nursery);
     opener_free(sys);
@@ -346,6 +347,7 @@ static troupe_status system_init(troupe_system *sys, const troupe_system_opts *o
     pthread_mutex_init(&sys->lock, NULL);
     pthread_cond_init(&sys->threads_over, NULL);
     trp_stacks_init(&sys->stacks);
+    trp_alarms_init(&sys->alarms, sys);
     trp_names_init(&sys->names);
     troupe_status st = copy_opts(sys, opts);
     if (st == TROUPE_OK)

@@ -9,6 +9,7 @@
 #ifndef TRP_SYSTEM_H
 #define TRP_SYSTEM_H
 
+#include "actors/alarm.h"
 #include "actors/crew.h"
 #include "actors/ends.h"
 #include "actors/names.h"
@@ -30,6 +31,7 @@ struct troupe_system {
     char *broker, *authkey, *name; /* (c) broker, authkey (a file) NULL: the environment's */
     struct trp_registry registry;
     struct trp_ends ends;
+    struct trp_alarms alarms;
     struct trp_names names;
     struct trp_stacks stacks;
     struct trp_nursery nursery;
