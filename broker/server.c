@@ -167,6 +167,8 @@ static void begin_drain(struct troupe_broker *b) {
     b->drain_until = trp_loop_now(&b->loop) + b->opts.drain_timeout_ms;
     stop_listening(b);
     trp_core_drain(b->core);
+    if (b->store)
+        trp_store_hurry(b->store);
     for (struct trp_endpoint *e = b->endpoints; e; e = e->next)
         if (!trp_endpoint_is_session(e))
             trp_gateway_drain(e);

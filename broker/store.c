@@ -34,6 +34,7 @@ struct trp_store {
     enum trp_journal_state state;
     uint64_t look_at_ns;
     bool copying;
+    bool hurried; /* the broker drains */
     uint64_t progress_ms, began_ms; /* of the recovery */
     struct trp_when recovered_at;   /* one moment for all that is replayed */
     const char *replay_why;
@@ -158,7 +159,7 @@ static void tell_core(struct trp_store *s) {
 }
 
 static void commit(struct trp_store *s) {
-    unsigned awaits = trp_core_awaits(s->core);
+    unsigned awaits = trp_core_awaits(s->core) | (s->hurried ? TRP_JOURNAL_SYNCED : 0);
     if (s->appended == s->committed && (awaits & ~s->asked) == 0)
         return;
     s->committed = s->appended;
@@ -228,6 +229,10 @@ bool trp_store_turn(struct trp_store *s, uint64_t now_ns) {
     commit(s);
     spin(s);
     return s->copying;
+}
+
+void trp_store_hurry(struct trp_store *s) {
+    s->hurried = true;
 }
 
 bool trp_store_busy(const struct trp_store *s) {

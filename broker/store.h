@@ -31,6 +31,8 @@ TROUPE_NODISCARD troupe_status trp_store_record(struct trp_store *s, struct trp_
                                                 uint64_t *segment);
 /* At the end of a turn. True: there is more to copy forward, come again soon. */
 bool trp_store_turn(struct trp_store *s, uint64_t now_ns);
+/* The end is near: what nobody waits for is synced at once from the next turn on, too, instead of within a second. */
+void trp_store_hurry(struct trp_store *s);
 /* Anything appended and not yet synced? */
 bool trp_store_busy(const struct trp_store *s);
 

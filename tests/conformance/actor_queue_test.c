@@ -41,9 +41,18 @@ static void client_up(void) {
     ck_assert_int_eq(troupe_client_open(&client, &(troupe_client_opts){.url = url, .authkey_file = ""}), TROUPE_OK);
 }
 
-/* The system first: it must be opened before there are threads. */
+/* Another broker with the same data. The test's client says goodbye before: it would answer the old one's only when it is called. */
+static void broker_again(void) {
+    troupe_client_close(&client);
+    broker_down();
+    broker_up();
+    client_up();
+}
+
+/* The system first: it must be opened before there are threads. In memory, where that can be: thousands of results are waited
+ * for one by one, and how long a disk takes is not the matter here. */
 static void up(void) {
-    snprintf(dir, sizeof dir, "/tmp/troupe-test-XXXXXX");
+    snprintf(dir, sizeof dir, "%s/troupe-test-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(url, sizeof url, "ipc://%s/sock", dir);
     system_up_with(&(troupe_system_opts){.threads = 1, .broker = url, .name = "test", .authkey_file = ""});
@@ -287,12 +296,8 @@ START_TEST(consumers_come_back_after_the_broker) {
     put("task", ACK);
     ck_assert_int_eq(hear(), ACK);
     nothing_in("task"); /* an ack on its way to a broker that goes would be one that was never given */
-    broker_down();
-    broker_up();
-    troupe_status st = TROUPE_DISCONNECTED;
-    for (int i = 0; i < 1000 && st == TROUPE_DISCONNECTED; i++)
-        st = troupe_queue_put(client, "task", troupe_int(TOUCH), NULL, NULL);
-    ck_assert_int_eq(st, TROUPE_OK);
+    broker_again();
+    put("task", TOUCH);
     ck_assert_int_eq(hear(), TOUCH);
     nothing_in("task");
     stop(ref);
@@ -343,10 +348,7 @@ START_TEST(a_get_finds_the_broker_again) {
     troupe_ref ref = spawn(_i, gets, &test, sizeof test);
     ck_assert_int_eq(hear(), TROUPE_TIMEOUT);
     becomes("task", "waiting", 1);
-    broker_down();
-    broker_up();
-    troupe_client_close(&client);
-    client_up();
+    broker_again();
     put("task", 19);
     ck_assert_int_eq(hear(), 19);
     ck_assert_int_eq(troupe_kill(me, ref), TROUPE_OK);
@@ -503,11 +505,8 @@ START_TEST(each_result_once_though_the_broker_restarts) {
     ck_assert_int_eq(troupe_spawn(me, &opts, squares, &test, sizeof test, &ref), TROUPE_OK);
     for (int round = 0; round < 5; round++) {
         ck_assert_int_eq(troupe_sleep(me, round), TROUPE_OK); /* somewhere in the work */
-        broker_down();
-        broker_up();
+        broker_again();
     }
-    troupe_client_close(&client);
-    client_up();
     for (int i = 0; i < TASKS; i++) {
         int64_t square = take("result"), n = 0;
         while (n * n < square)

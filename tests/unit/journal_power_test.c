@@ -3,10 +3,11 @@
  *
  * Power cuts and kills at random moments, some of them while syncs fail: what was confirmed as synced survives each of
  * them, what was confirmed as written survives a kill, and the log always opens again, for it is never damaged. */
-#include "transports/spin.h"
+#include "tests/support/effort.h"
 #include "tests/support/log.h"
 #include "tests/support/power.h"
 #include "tests/support/run.h"
+#include "transports/spin.h"
 
 enum { CHAINS = 40, ROUNDS = 25, STEPS = 60 };
 
@@ -152,7 +153,7 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("journal_power");
     TCase *c = run_case(s, "power", NULL, 0);
-    tcase_add_loop_test(c, what_is_confirmed_survives, 0, CHAINS);
+    tcase_add_loop_test(c, what_is_confirmed_survives, 0, effort_rounds(CHAINS));
     tcase_set_timeout(c, 300);
     return run_suite(s);
 }

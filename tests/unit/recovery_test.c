@@ -4,6 +4,7 @@
  * Segment files that were cut, flipped, lost or exchanged: recovered as far as a crash can have gone, else refused with
  * a sentence that names file and offset. Whatever happens, what is replayed was appended (log_replay checks). */
 #include "tests/support/disk.h"
+#include "tests/support/effort.h"
 #include "tests/support/log.h"
 #include "tests/support/run.h"
 
@@ -80,7 +81,7 @@ START_TEST(every_prefix_gives_its_whole_records) {
     struct image whole = make(&l, 30, 3, _i), part = whole;
     unsigned n = ends_of(whole, ends, 40), records = 0;
     ck_assert_uint_eq(n, 30);
-    for (part.n = 0; part.n <= ends[n - 1] + 100 && part.n <= whole.n; part.n++) {
+    for (part.n = 0; part.n <= ends[n - 1] + 100 && part.n <= whole.n; part.n += effort_stride()) {
         image_put(&l, one, part);
         while (records < n && ends[records] <= part.n)
             records++;
@@ -200,7 +201,7 @@ START_TEST(every_flip_in_a_closed_log_is_refused) {
     struct image i = make(&l, 12, 4, false);
     unsigned n = ends_of(i, ends, 20);
     ck_assert_uint_eq(i.n, ends[n - 1] + TRP_RECORD_MARK);
-    for (size_t bit = 0; bit < 8 * i.n; bit++) {
+    for (size_t bit = 0; bit < 8 * i.n; bit += effort_stride()) {
         flip(i, bit);
         image_put(&l, one, i);
         if (bit < 8 * ends[n - 1]) {
@@ -224,7 +225,7 @@ START_TEST(every_flip_in_a_killed_log_is_refused_or_cut) {
     struct image i = make(&l, 12, 4, true);
     unsigned n = ends_of(i, ends, 20), cuts = 0;
     size_t until = ends[n - 1] + 100 < i.n ? ends[n - 1] + 100 : i.n;
-    for (size_t bit = 0; bit < 8 * until; bit++) {
+    for (size_t bit = 0; bit < 8 * until; bit += effort_stride()) {
         flip(i, bit);
         image_put(&l, one, i);
         troupe_status st = log_try_open(&l);
@@ -267,7 +268,7 @@ START_TEST(every_flip_in_an_older_segment_is_refused) {
     const char *const names[] = {one, two, three};
     for (size_t k = 0; k < 3; k++) {
         struct image i = image_of(&l, names[k]);
-        for (size_t bit = 0; bit < 8 * i.n; bit += 3) {
+        for (size_t bit = 0; bit < 8 * i.n; bit += 3 * effort_stride()) {
             flip(i, bit);
             image_put(&l, names[k], i);
             ck_assert_int_eq(log_try_open(&l), TROUPE_PROTOCOL);
@@ -288,7 +289,7 @@ START_TEST(an_older_segment_cut_short_is_refused) {
     struct log l;
     make_three(&l);
     struct image whole = image_of(&l, two), part = whole;
-    for (part.n = 0; part.n < whole.n; part.n++) {
+    for (part.n = 0; part.n < whole.n; part.n += effort_stride()) {
         image_put(&l, two, part);
         refused(&l, two, "offset");
     }
