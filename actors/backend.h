@@ -45,6 +45,9 @@ struct trp_backend {
     void (*free)(struct trp_actor *a);
 };
 
-extern const struct trp_backend trp_coroutine_backend, trp_thread_backend, trp_process_backend;
+/* What a handler actor of another kind than coroutine runs, and how one of that kind is told from a body (handler.c). */
+troupe_body trp_handler_body;
+
+extern const struct trp_backend trp_handler_backend, trp_coroutine_backend, trp_thread_backend, trp_process_backend;
 
 #endif

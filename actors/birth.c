@@ -52,7 +52,7 @@ troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opt
     struct trp_birth *b = trp_malloc(head + room * (spare ? 2 : 1));
     if (!b)
         return TROUPE_NO_MEMORY;
-    *b = (struct trp_birth){.body = body, .arg_size = arg_size};
+    *b = (struct trp_birth){.refs = 1, .body = body, .arg_size = arg_size};
     fill(b, opts);
     if (arg_size) {
         b->arg = (uint8_t *)b + head;
@@ -63,7 +63,27 @@ troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opt
     return TROUPE_OK;
 }
 
+struct trp_birth *trp_birth_ref(struct trp_birth *b) {
+    /* Relaxed: whoever takes a reference holds one already. */
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
+
+bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts) {
+    static const troupe_spawn_opts defaults;
+    struct trp_birth other = {0};
+    opts = opts ? opts : &defaults;
+    if (opts->name)
+        return false;
+    fill(&other, opts);
+    return b->kind == other.kind && b->restart == other.restart && b->overflow == other.overflow && b->link == other.link &&
+           b->mailbox == other.mailbox && b->mailbox_bytes == other.mailbox_bytes && b->stack == other.stack;
+}
+
 void trp_birth_free(struct trp_birth *b) {
+    /* Release what this thread did with it, acquire what the others did. */
+    if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) > 1)
+        return;
     if (b && b->luggage)
         b->luggage_free(b->luggage);
     trp_free(b);

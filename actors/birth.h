@@ -7,11 +7,13 @@
 #ifndef TRP_BIRTH_H
 #define TRP_BIRTH_H
 
+#include <stdatomic.h>
 #include <troupe/actor.h>
 
 enum { TRP_NAME_MAX = 63 }; /* a longer name is cut */
 
 struct trp_birth {
+    atomic_uint refs; /* handler actors that are alike share one; whoever frees the last reference frees it */
     troupe_kind kind;
     troupe_restart restart;
     troupe_overflow overflow;
@@ -32,7 +34,10 @@ struct trp_birth {
 /* A copy of all of it. opts NULL: all defaults. INVALID; NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body,
                                              const void *arg, size_t arg_size);
+struct trp_birth *trp_birth_ref(struct trp_birth *b);
 void trp_birth_free(struct trp_birth *b);
+/* Would these options (NULL: all defaults) make the same, but for body and argument? One with a name of its own is like no other. */
+bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts);
 
 /* The argument for a new life: fresh, whatever the life before has done to its copy. */
 void *trp_birth_arg(struct trp_birth *b);

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "actors/coroutine.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 
@@ -225,6 +226,7 @@ static void runners_join(struct trp_crew *crew) {
         struct trp_runner *r = crew->runners;
         crew->runners = r->next;
         pthread_join(r->thread, NULL);
+        trp_coroutine_free(r->carrier, &crew->sys->stacks);
         trp_free(r);
     }
 }

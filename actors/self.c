@@ -307,10 +307,11 @@ void trp_self_leave(troupe_self *self) {
     }
     trp_queueing_leave(self);
     trp_bus_leave(self);
+    trp_birth_free(self->litter);
+    self->litter = NULL;
 }
 
-/* Until then, unless it is closed or killed before. */
-static void wait_for_restart(troupe_self *self, int64_t ms) {
+void trp_self_wait_for_restart(troupe_self *self, int64_t ms) {
     int64_t deadline = trp_deadline(ms);
     while (!trp_actor_is_closing(self->actor) && trp_self_wait(self, deadline) == TROUPE_OK)
         ;
@@ -327,7 +328,7 @@ troupe_exit trp_self_live(troupe_self *self) {
         exit = trp_actor_killed(a) ? trp_exit_killed() : self->given;
         if (!trp_actor_leave(a, &exit, &ms))
             break;
-        wait_for_restart(self, ms);
+        trp_self_wait_for_restart(self, ms);
     }
     return exit;
 }

@@ -50,7 +50,7 @@ struct troupe_self {
     unsigned subs;                 /* its subscriptions on the worker's connection */
     unsigned spent;                /* calls since the others of this worker had their turn */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
-    void *fiber;                   /* the backend's */
+    struct trp_birth *litter;      /* what the latest handler actor was born with, for others like it; NULL: none */
     troupe_exit given;             /* how this life will have ended, if nothing else ends it */
 };
 
@@ -59,6 +59,8 @@ void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_back
 /* Runs the actor's lives, one after the other: what a thread or a coroutine does from its start to its end. How the last one
  * ended. */
 troupe_exit trp_self_live(troupe_self *self);
+/* Between two lives: until the back-off is over, unless it is closed or killed before. */
+void trp_self_wait_for_restart(troupe_self *self, int64_t ms);
 /* After a body: gives up what it still holds. */
 void trp_self_leave(troupe_self *self);
 

@@ -172,12 +172,13 @@ void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n) 
 
 /* --- spawning --- */
 
-static const struct trp_backend *backend_of(troupe_kind kind) {
+static const struct trp_backend *backend_of(const struct trp_birth *birth) {
+    troupe_kind kind = birth->kind;
     if ((int)kind == TRP_OBJECT_KIND)
         return &trp_object_backend;
     switch (kind) {
     case TROUPE_COROUTINE:
-        return &trp_coroutine_backend;
+        return birth->body == trp_handler_body ? &trp_handler_backend : &trp_coroutine_backend;
     case TROUPE_THREAD:
         return &trp_thread_backend;
     case TROUPE_PROCESS:
@@ -196,7 +197,7 @@ static troupe_status actor_new(troupe_system *sys, struct trp_birth *birth, stru
     if (st != TROUPE_OK)
         return st;
     name_it(sys, birth);
-    (*out)->backend = backend_of(birth->kind);
+    (*out)->backend = backend_of(birth);
     return TROUPE_OK;
 }
 

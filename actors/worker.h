@@ -26,6 +26,7 @@
 #include "actors/timer.h"
 #include "transports/loop.h"
 
+struct trp_coroutine;
 struct trp_crew;
 
 /* (o) the owner's thread, (c) constant, (a) any thread, (l) under the queue's lock, (s) under `sleepers_lock` */
@@ -58,6 +59,7 @@ struct trp_worker {
 struct trp_runner {
     struct trp_fiber scheduler; /* (o) what coroutines switch back to */
     struct trp_worker *worker;  /* (m) whom it serves; NULL: it waits for one */
+    struct trp_coroutine *carrier; /* (o) a stack for whichever handler actor comes next (handler.c); NULL */
     struct trp_runner *next;    /* (m) all of a crew */
     struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */
     pthread_t thread;           /* (c) once started */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * A body's side with a stack of its own, which it lies at the top of: what a coroutine actor has for life (coroutine.c), and a
+ * handler actor while it handles something (handler.c). */
+#ifndef TRP_COROUTINE_H
+#define TRP_COROUTINE_H
+
+#include "actors/self.h"
+#include "actors/stack.h"
+
+struct trp_coroutine {
+    troupe_self self; /* first */
+    struct trp_fiber fiber;
+    struct trp_stack stack;
+    enum trp_ran ran; /* why it has switched back */
+    bool idle;        /* a handler's: its actor needs it no more */
+};
+
+/* With a stack of so many bytes (0: the usual); main(it) is called when it is first entered and never returns; self is zeroed
+ * but for its timer. NO_MEMORY. Any thread. */
+TROUPE_NODISCARD troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *stacks, size_t stack,
+                                                 void (*main)(void *));
+/* It is not running. Accepts NULL. */
+void trp_coroutine_free(struct trp_coroutine *co, struct trp_stacks *stacks);
+/* Runs it on the calling runner until it gives back. */
+enum trp_ran trp_coroutine_enter(struct trp_coroutine *co);
+/* On its own stack: back to the runner. `last`: for good. */
+void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool last);
+/* As in struct trp_backend; self is that of a coroutine. */
+bool trp_coroutine_park(troupe_self *self, int64_t deadline);
+void trp_coroutine_yield(troupe_self *self);
+
+#endif
