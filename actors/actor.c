@@ -621,6 +621,7 @@ void trp_actor_abort(struct trp_actor *a) {
     struct troupe_msg *mail = trp_mailbox_drain(&a->mailbox);
     pthread_mutex_unlock(&a->lock);
     (void)trp_messages_bury(mail, TROUPE_NOT_FOUND);
+    trp_names_end(&a->sys->names, a);
     trp_bonds_abort(a);
     trp_actor_unref(a);
 }

@@ -31,6 +31,7 @@ static void fill(struct trp_birth *b, const troupe_spawn_opts *o) {
     b->restart = o->restart;
     b->overflow = o->overflow;
     b->link = o->link;
+    b->registered = o->registered;
     b->mailbox = o->mailbox ? o->mailbox : MAILBOX;
     b->mailbox_bytes = o->mailbox_bytes ? o->mailbox_bytes : mailbox_bytes;
     b->stack = o->stack;
@@ -103,6 +104,7 @@ troupe_spawn_opts trp_birth_opts(const struct trp_birth *b) {
                                .mailbox_bytes = b->mailbox_bytes,
                                .overflow = b->overflow,
                                .link = b->link,
+                               .registered = b->registered,
                                .stack = b->stack,
                                .restart = b->restart,
                                .backoff_min_ms = b->backoff_min_ms,

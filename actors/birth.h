@@ -17,8 +17,11 @@ struct trp_birth {
     troupe_kind kind;
     troupe_restart restart;
     troupe_overflow overflow;
-    bool link;       /* with the parent */
-    uint64_t parent; /* who has it spawned; read at its spawn alone */
+    bool link;         /* with the parent */
+    bool registered;   /* by its name */
+    bool supervised;   /* a supervisor will close it: the end of the system leaves that to it */
+    uint32_t restarts; /* of actors before it in the same place */
+    uint64_t parent;   /* who has it spawned; read at its spawn alone */
     size_t mailbox, mailbox_bytes; /* at least 1 */
     size_t stack;                  /* 0: the kind's own */
     int64_t backoff_min_ms, backoff_max_ms;

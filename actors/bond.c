@@ -44,7 +44,8 @@ struct tie {
 
 /* (m) under the actor's lock, (n) under the lock of the names */
 struct trp_bonds {
-    struct bond *on_me;      /* (m) ends WATCHED */
+    struct bond *on_me;      /* (m) ends WATCHED, oldest first: that is the order in which they are told */
+    struct bond **on_me_end; /* (m) */
     struct bond **mine;      /* (m) ends WATCHER: `size` chains, a power of two */
     struct bond *few;        /* (m) the first table */
     size_t size, count;      /* (m) */
@@ -103,6 +104,7 @@ static struct trp_bonds *bonds_of(struct trp_actor *a) {
     if (b) {
         b->mine = &b->few;
         b->size = 1;
+        b->on_me_end = &b->on_me;
         a->bonds = b;
     }
     return b;
@@ -155,7 +157,9 @@ static void hang(struct trp_bonds *b, struct bond *bond, int side) {
         return;
     if (side == WATCHER && ++b->count > b->size * 2)
         grow(b);
-    push(side == WATCHER ? chain(b, bond->key) : &b->on_me, bond, side);
+    push(side == WATCHER ? chain(b, bond->key) : b->on_me_end, bond, side);
+    if (side == WATCHED)
+        b->on_me_end = &bond->end[side].next;
     tie_ref(bond->tie);
 }
 
@@ -166,6 +170,8 @@ static bool shut_end(struct trp_actor *a, struct bond *bond, int side, bool *hel
     e->closed = true;
     *held = e->link != NULL;
     if (*held) {
+        if (side == WATCHED && !e->next)
+            a->bonds->on_me_end = e->link;
         take_off(bond, side);
         a->bonds->count -= side == WATCHER;
     }

@@ -372,6 +372,8 @@ static bool call_spawn(struct trp_proxy *p, const struct trp_frame *f, struct tr
     troupe_status st = trp_birth_new(&birth, &opts, given.body, body.p + sizeof given, given.arg_size);
     if (st == TROUPE_OK) {
         birth->parent = trp_actor_id(p->actor);
+        birth->supervised = given.supervised;
+        birth->restarts = given.restarts;
         st = trp_system_spawn(p->actor->sys, &birth, &ref);
         trp_birth_free(birth);
     }

@@ -211,13 +211,23 @@ static void kill_if_closing(troupe_system *sys, uint64_t id) {
     trp_actor_unref(a);
 }
 
-/* From before its first step, so that neither can end without the other hearing of it. NOT_FOUND: the parent has ended. */
+/* CLOSED: the parent has ended. */
 static troupe_status link_to_parent(struct trp_actor *a) {
-    struct trp_actor *parent = a->birth->link ? trp_registry_get(&a->sys->registry, a->birth->parent) : NULL;
+    struct trp_actor *parent = trp_registry_get(&a->sys->registry, a->birth->parent);
     if (!parent)
-        return a->birth->link ? TROUPE_CLOSED : TROUPE_OK;
+        return TROUPE_CLOSED;
     troupe_status st = trp_bond_link(parent, trp_actor_id(a));
     trp_actor_unref(parent);
+    return st;
+}
+
+/* What it has from before its first step: a name to be found by, and a link, so that neither ends without the other hearing of it. */
+static troupe_status tie_in(struct trp_actor *a) {
+    troupe_status st = TROUPE_OK;
+    if (a->birth->registered)
+        st = trp_names_add(&a->sys->names, a->birth->name, a);
+    if (st == TROUPE_OK && a->birth->link)
+        st = link_to_parent(a);
     return st;
 }
 
@@ -233,7 +243,7 @@ troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, tro
         atomic_fetch_add(&sys->live, 1);
     trp_registry_publish(a);
     uint64_t id = trp_actor_id(a);
-    st = link_to_parent(a);
+    st = tie_in(a);
     if (st == TROUPE_OK)
         st = a->backend->start(a);
     if (st != TROUPE_OK) {
@@ -384,8 +394,9 @@ troupe_self *troupe_system_self(troupe_system *sys) {
 
 /* --- closing --- */
 
+/* A supervisor closes its own, in its order. */
 static void close_one(struct trp_actor *a, void *ctx) {
-    if (a != ((troupe_system *)ctx)->opener)
+    if (a != ((troupe_system *)ctx)->opener && !a->birth->supervised)
         (void)(trp_actor_close(a) == TROUPE_OK);
 }
 

@@ -122,6 +122,7 @@ typedef struct troupe_spawn_opts {
     size_t mailbox_bytes;     /* 0: 64 MiB */
     troupe_overflow overflow;
     bool link;                /* linked with its spawner from birth (<troupe/monitor.h>) */
+    bool registered;          /* its name is registered from birth (<troupe/names.h>); EXISTS: another one has it */
     size_t stack;             /* bytes, coroutines and threads; 0: 64 KiB for coroutines, the system's for threads */
     troupe_restart restart;
     int64_t backoff_min_ms;   /* before the first restart; doubles at each that follows within backoff_max_ms; 0: 100 */

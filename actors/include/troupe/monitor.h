@@ -36,7 +36,8 @@ typedef struct troupe_down {
     troupe_exit exit;   /* how; END_NOPROC: it was not there any more when the monitor was made */
 } troupe_down;
 
-/* Watches an actor: when it has ended, one DOWN comes. Any number of monitors may watch one actor, each brings its own. Who has ended already (or never
+/* Watches an actor: when it has ended, one DOWN comes. Any number of monitors may watch one actor, each brings its own; who began
+ * first is told first. Who has ended already (or never
  * was) gives a DOWN with END_NOPROC at once. out may be NULL. CLOSED: this actor was killed. Faults: NO_MEMORY: nothing is watched. Context: self; does
  * not park, but in a process, which waits for the answer of its system. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_monitor(troupe_self *self, troupe_ref ref, troupe_watch *out);
