@@ -148,10 +148,10 @@ void trp_nursery_detach(struct trp_nursery *n) {
 /* --- orders --- */
 
 /* An argument that is too large for a packet, as a file that is nowhere. -1: errno. */
-static int arg_file(const struct trp_birth *b) {
+static int arg_file(const uint8_t *arg, size_t size) {
     int fd = memfd_create("troupe-argument", MFD_CLOEXEC);
-    for (size_t done = 0; fd >= 0 && done < b->arg_size;) {
-        ssize_t n = write(fd, b->arg + done, b->arg_size - done);
+    for (size_t done = 0; fd >= 0 && done < size;) {
+        ssize_t n = write(fd, arg + done, size - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -164,7 +164,7 @@ static int arg_file(const struct trp_birth *b) {
 }
 
 union rights {
-    char bytes[CMSG_SPACE(2 * sizeof(int))];
+    char bytes[CMSG_SPACE(TRP_ORDER_FDS * sizeof(int))];
     struct cmsghdr align;
 };
 
@@ -202,22 +202,40 @@ static troupe_status send_packet(struct trp_nursery *n, const struct msghdr *h) 
     return st;
 }
 
-troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t id, uint32_t life, const struct trp_birth *birth, int channel) {
-    struct trp_order order = {.what = TRP_ORDER_FORK, .life = life, .id = id, .birth = *birth};
-    int fds[2] = {channel, -1};
+/* The order with its descriptors, then the argument: in the packet, or in a file as one more descriptor. `fds` has room for it.
+ */
+static troupe_status send_order(struct trp_nursery *n, struct trp_order *order, const uint8_t *arg, size_t size, int *fds,
+                                size_t count) {
     union rights rights;
+    int file = -1;
     if (n->fd < 0)
         return TROUPE_UNSUPPORTED;
-    order.far_arg = birth->arg_size > TRP_ORDER_INLINE;
-    if (order.far_arg && (fds[1] = arg_file(birth)) < 0)
+    order->far_arg = size > TRP_ORDER_INLINE;
+    if (order->far_arg && (file = arg_file(arg, size)) < 0)
         return TROUPE_SYSTEM;
-    struct iovec parts[2] = {{&order, sizeof order}, {birth->arg, birth->arg_size}};
-    struct msghdr h = {.msg_iov = parts, .msg_iovlen = order.far_arg || !birth->arg_size ? 1 : 2};
-    add_descriptors(&h, &rights, fds, order.far_arg ? 2 : 1);
+    if (order->far_arg)
+        fds[count++] = file;
+    struct iovec parts[2] = {{order, sizeof *order}, {(void *)(uintptr_t)arg, size}};
+    struct msghdr h = {.msg_iov = parts, .msg_iovlen = order->far_arg || !size ? 1 : 2};
+    add_descriptors(&h, &rights, fds, count);
     troupe_status st = send_packet(n, &h);
-    if (order.far_arg)
-        close(fds[1]);
+    if (file >= 0)
+        close(file);
     return st;
+}
+
+troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t id, uint32_t life, const struct trp_birth *birth, int channel) {
+    struct trp_order order = {.what = TRP_ORDER_FORK, .life = life, .id = id, .birth = *birth};
+    int fds[2] = {channel};
+    return send_order(n, &order, birth->arg, birth->arg_size, fds, 1);
+}
+
+troupe_status trp_nursery_exec(struct trp_nursery *n, uint64_t id, uint32_t life, const void *program, size_t size,
+                               const int fds[TRP_EXEC_FDS]) {
+    struct trp_order order = {.what = TRP_ORDER_EXEC, .life = life, .id = id, .birth.arg_size = size};
+    int all[TRP_EXEC_FDS + 1];
+    memcpy(all, fds, TRP_EXEC_FDS * sizeof *fds);
+    return send_order(n, &order, program, size, all, TRP_EXEC_FDS);
 }
 
 void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life) {

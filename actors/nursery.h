@@ -24,14 +24,15 @@
 
 struct trp_actor;
 
-enum trp_order_what { TRP_ORDER_FORK = 1, TRP_ORDER_KILL };
+enum trp_order_what { TRP_ORDER_FORK = 1, TRP_ORDER_KILL, TRP_ORDER_EXEC };
 enum { TRP_ORDER_INLINE = 32 * 1024 }; /* argument bytes that travel in the packet; more go through a memfd */
 
-/* One packet; behind it arg_size bytes, or with it a second descriptor that holds them. */
+/* One packet; behind it arg_size bytes, or with it one more descriptor that holds them. */
+enum { TRP_ORDER_FDS = 5 }; /* at most */
 struct trp_order {
     uint32_t what, life;
     uint64_t id;
-    bool far_arg;           /* the argument is in the second descriptor */
+    bool far_arg;           /* the argument is in the last descriptor */
     struct trp_birth birth; /* pointers into itself mean nothing over there; the body's does */
 };
 
@@ -70,6 +71,12 @@ void trp_nursery_detach(struct trp_nursery *n);
 TROUPE_NODISCARD troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t id, uint32_t life,
                                                 const struct trp_birth *birth, int channel);
 void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life);
+
+/* A program (program.h) in place of a body, with these descriptors as its 0 to 2. Its reports go into a pipe of its own, the last of
+ * them: struct trp_report each, until that is closed. A FAILED may be followed by an ENDED. A kill is for its process group. */
+enum { TRP_EXEC_IN, TRP_EXEC_OUT, TRP_EXEC_ERR, TRP_EXEC_REPORT, TRP_EXEC_FDS };
+TROUPE_NODISCARD troupe_status trp_nursery_exec(struct trp_nursery *n, uint64_t id, uint32_t life, const void *program, size_t size,
+                                                const int fds[TRP_EXEC_FDS]);
 
 /* The nursery's own main: the process that was forked. */
 _Noreturn void trp_nursery_main(troupe_system *sys, int fd, pid_t parent);

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "actors/nursery.h"
+#include "actors/program.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 
@@ -35,6 +36,7 @@ struct kid {
     struct trp_report due; /* what 0: nothing */
     bool ended;
     int status;
+    int report; /* a program's: its own pipe for reports; -1: a body's, over the socket */
 };
 
 struct nursery {
@@ -130,12 +132,16 @@ static void settle_in(struct nursery *n, int fd, pid_t parent) {
 
 /* --- children --- */
 
+/* A program is killed with what it has started: its process group. */
+static void kid_end(const struct kid *k) {
+    if (k->pid)
+        kill(k->report >= 0 ? -k->pid : k->pid, SIGKILL);
+}
+
 /* The end: of the system, or of our memory for children whose ends it could be told. */
 _Noreturn static void go(struct nursery *n) {
-    for (size_t i = 0; i < n->count; i++) {
-        if (n->kids[i].pid)
-            kill(n->kids[i].pid, SIGKILL);
-    }
+    for (size_t i = 0; i < n->count; i++)
+        kid_end(&n->kids[i]);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         ;
     _exit(0);
@@ -151,11 +157,13 @@ static struct kid *kid_add(struct nursery *n, const struct trp_order *o) {
         n->room = room;
     }
     struct kid *k = &n->kids[n->count++];
-    *k = (struct kid){.id = o->id, .life = o->life};
+    *k = (struct kid){.id = o->id, .life = o->life, .report = -1};
     return k;
 }
 
 static void kid_remove(struct nursery *n, struct kid *k) {
+    if (k->report >= 0)
+        close(k->report);
     *k = n->kids[--n->count];
 }
 
@@ -172,10 +180,22 @@ _Noreturn static void kid_main(struct nursery *n, uint64_t id, struct trp_birth 
     close(n->socket);
     close(n->signals);
     close(n->parent);
+    for (size_t i = 0; i < n->count; i++) {
+        if (n->kids[i].report >= 0)
+            close(n->kids[i].report);
+    }
     channel = move_up(channel, STDERR_FILENO + 1);
     prctl(PR_SET_NAME, birth->name);
     trp_standing_read_only(&n->sys->standing);
     trp_child_main(n->sys, birth, id, channel);
+}
+
+static void kid_due(struct kid *k, pid_t pid) {
+    k->pid = pid > 0 ? pid : 0;
+    k->due = (struct trp_report){.what = pid > 0 ? TRP_REPORT_FORKED : TRP_REPORT_FAILED,
+                                 .life = k->life,
+                                 .id = k->id,
+                                 .value = pid > 0 ? (int32_t)pid : errno};
 }
 
 static void kid_fork(struct nursery *n, const struct trp_order *o, struct trp_birth *birth, int channel) {
@@ -185,19 +205,49 @@ static void kid_fork(struct nursery *n, const struct trp_order *o, struct trp_bi
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
         kid_main(n, o->id, birth, channel, self);
-    k->pid = pid > 0 ? pid : 0;
-    k->due = (struct trp_report){.what = pid > 0 ? TRP_REPORT_FORKED : TRP_REPORT_FAILED,
-                                 .life = o->life,
-                                 .id = o->id,
-                                 .value = pid > 0 ? (int32_t)pid : errno};
+    kid_due(k, pid);
+}
+
+/* The first code of a program's process. */
+_Noreturn static void program_main(const struct trp_order *o, const uint8_t *program, size_t size, const int *fds,
+                                   pid_t nursery) {
+    struct trp_report r = {.what = TRP_REPORT_FAILED, .life = o->life, .id = o->id};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != nursery)
+        _exit(1);
+    setpgid(0, 0);
+    signals_default();
+    signals_mask(NULL, 0);
+    /* Ours are above 2, and closed by the exec. */
+    if (dup2(fds[TRP_EXEC_IN], 0) < 0 || dup2(fds[TRP_EXEC_OUT], 1) < 0 || dup2(fds[TRP_EXEC_ERR], 2) < 0)
+        r.value = errno;
+    else
+        r.value = trp_program_exec(program, size);
+    (void)!write(fds[TRP_EXEC_REPORT], &r, sizeof r);
+    _exit(127);
+}
+
+/* Takes the descriptor for reports. */
+static void program_fork(struct nursery *n, const struct trp_order *o, const uint8_t *program, size_t size, int *fds) {
+    struct kid *k = kid_add(n, o);
+    if (!k)
+        go(n);
+    pid_t self = getpid(), pid = fork();
+    if (pid == 0)
+        program_main(o, program, size, fds, self);
+    if (pid > 0)
+        setpgid(pid, pid); /* here, too: a kill may come before it has run */
+    k->report = fds[TRP_EXEC_REPORT];
+    fds[TRP_EXEC_REPORT] = -1;
+    kid_due(k, pid);
 }
 
 static void kid_kill(struct nursery *n, const struct trp_order *o) {
     for (size_t i = 0; i < n->count; i++) {
         struct kid *k = &n->kids[i];
         /* Not reaped yet, so the number is still its own. */
-        if (k->id == o->id && k->life == o->life && k->pid)
-            kill(k->pid, SIGKILL);
+        if (k->id == o->id && k->life == o->life)
+            kid_end(k);
     }
 }
 
@@ -251,17 +301,29 @@ static void order_fork(struct nursery *n, const struct trp_order *o, const uint8
     trp_birth_free(b);
 }
 
-static void take_descriptors(const struct msghdr *h, int fds[2]) {
+/* The argument: in the packet, or in the descriptor behind the others. What makes no sense is told by the end of the pipe. */
+static void order_exec(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, int *fds) {
+    size_t size = o->birth.arg_size;
+    void *mapped = o->far_arg ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fds[TRP_EXEC_FDS], 0) : NULL;
+    if (mapped != MAP_FAILED && (mapped || got == size))
+        program_fork(n, o, mapped ? mapped : arg, size, fds);
+    if (mapped && mapped != MAP_FAILED)
+        munmap(mapped, size);
+}
+
+static void take_descriptors(const struct msghdr *h, int fds[TRP_ORDER_FDS]) {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c)) {
         size_t n = c->cmsg_len > CMSG_LEN(0) ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-            memcpy(fds, CMSG_DATA(c), (n < 2 ? n : 2) * sizeof(int));
+            memcpy(fds, CMSG_DATA(c), (n < TRP_ORDER_FDS ? n : TRP_ORDER_FDS) * sizeof(int));
     }
 }
 
 static void obey(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, int *fds) {
     if (o->what == TRP_ORDER_FORK && fds[0] >= 0)
         order_fork(n, o, arg, got, fds);
+    else if (o->what == TRP_ORDER_EXEC && fds[TRP_EXEC_REPORT] >= 0)
+        order_exec(n, o, arg, got, fds);
     else if (o->what == TRP_ORDER_KILL)
         kid_kill(n, o);
 }
@@ -271,22 +333,23 @@ static bool take_order(struct nursery *n) {
     static uint8_t arg[TRP_ORDER_INLINE];
     struct trp_order o;
     union {
-        char bytes[CMSG_SPACE(2 * sizeof(int))];
+        char bytes[CMSG_SPACE(TRP_ORDER_FDS * sizeof(int))];
         struct cmsghdr align;
     } rights;
     struct iovec parts[2] = {{&o, sizeof o}, {arg, sizeof arg}};
     struct msghdr h = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = rights.bytes, .msg_controllen = sizeof rights.bytes};
-    int fds[2] = {-1, -1};
+    int fds[TRP_ORDER_FDS] = {-1, -1, -1, -1, -1};
     ssize_t got = recvmsg(n->socket, &h, MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EINTR)
         return true;
     if (got <= 0)
         return false;
     take_descriptors(&h, fds);
-    fds[0] = move_up(fds[0], n->base);
+    for (int i = 0; i < TRP_ORDER_FDS; i++)
+        fds[i] = move_up(fds[i], n->base);
     if ((size_t)got >= sizeof o)
         obey(n, &o, arg, (size_t)got - sizeof o, fds);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < TRP_ORDER_FDS; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
     }
@@ -301,12 +364,21 @@ static void due_next(struct kid *k) {
     k->ended = false;
 }
 
+/* False: not now, or not at all. A program's pipe has room for all that is said of one; nobody reads it any more: so be it. */
+static bool report_send(struct nursery *n, const struct kid *k) {
+    if (k->report < 0)
+        return send(n->socket, &k->due, sizeof k->due, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+    struct trp_report due = k->due;
+    (void)!write(k->report, &due, sizeof due);
+    return true;
+}
+
 /* False: the socket takes no more now. */
 static bool report_kid(struct nursery *n, struct kid *k, bool *over) {
     if (!k->due.what)
         due_next(k);
     while (k->due.what) {
-        if (send(n->socket, &k->due, sizeof k->due, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        if (!report_send(n, k))
             return errno != EAGAIN && errno != EWOULDBLOCK;
         *over = k->due.what != TRP_REPORT_FORKED;
         due_next(k);

@@ -159,6 +159,18 @@ static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troup
     }
 }
 
+troupe_status trp_self_poll(troupe_self *self, struct troupe_msg **out) {
+    if (trp_actor_killed(self->actor))
+        return TROUPE_CLOSED;
+    troupe_status st = trp_actor_take(self->actor, true, out);
+    if (st == TROUPE_OK) {
+        trp_self_take_in_hand(self, *out);
+        if (self->reach->received)
+            self->reach->received(self, *out);
+    }
+    return st;
+}
+
 troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
     trp_self_spend(self);
     struct troupe_msg *m;

@@ -121,8 +121,7 @@ troupe_status troupe_stream_connect(troupe_self *self, const char *url, int64_t 
 
 /* --- written --- */
 
-/* AGAIN: not now. */
-static troupe_status write_some(troupe_stream *s, const uint8_t *p, size_t n, size_t *done) {
+troupe_status trp_stream_write_some(troupe_stream *s, const uint8_t *p, size_t n, size_t *done) {
     if (s->fd < 0)
         return TROUPE_RESET;
     trp_watch_take(&s->watch, TRP_WATCH_OUT);
@@ -153,7 +152,7 @@ troupe_status troupe_stream_write(troupe_self *self, troupe_stream *s, const voi
         if (trp_actor_killed(self->actor))
             return TROUPE_CLOSED;
         if (st == TROUPE_OK) {
-            st = write_some(s, (const uint8_t *)p + done, n - done, &done);
+            st = trp_stream_write_some(s, (const uint8_t *)p + done, n - done, &done);
             continue;
         }
         if (!deadline)

@@ -23,6 +23,10 @@ struct troupe_stream {
 /* From a descriptor that is non-blocking already; takes it with OK. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_stream_new(int fd, bool socket, troupe_stream **out);
 
+/* Once, without waiting. AGAIN: not now (what the kernel says from here on is remembered by the watch); as the public calls. */
+TROUPE_NODISCARD troupe_status trp_stream_read_some(troupe_stream *s, void *buf, size_t size, size_t *n);
+TROUPE_NODISCARD troupe_status trp_stream_write_some(troupe_stream *s, const uint8_t *p, size_t n, size_t *done);
+
 /* Waits for the descriptor where the caller runs now; call trp_watch_take and try before. As trp_watch_wait, and its faults. */
 TROUPE_NODISCARD troupe_status trp_fd_wait(struct trp_watch *w, int fd, unsigned what, troupe_self *self, int64_t deadline);
 

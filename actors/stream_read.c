@@ -14,8 +14,7 @@
 
 enum { ROOM = 512 }; /* the least that a read for lines offers */
 
-/* AGAIN: nothing now. */
-static troupe_status read_some(troupe_stream *s, void *buf, size_t size, size_t *n) {
+troupe_status trp_stream_read_some(troupe_stream *s, void *buf, size_t size, size_t *n) {
     if (s->fd < 0)
         return TROUPE_EOF;
     for (;;) {
@@ -44,7 +43,7 @@ static troupe_status read_some(troupe_stream *s, void *buf, size_t size, size_t 
 
 static troupe_status read_waiting(troupe_self *self, troupe_stream *s, void *buf, size_t size, int64_t deadline, size_t *n) {
     for (;;) {
-        troupe_status st = trp_actor_killed(self->actor) ? TROUPE_CLOSED : read_some(s, buf, size, n);
+        troupe_status st = trp_actor_killed(self->actor) ? TROUPE_CLOSED : trp_stream_read_some(s, buf, size, n);
         if (st != TROUPE_AGAIN)
             return st;
         st = trp_fd_wait(&s->watch, s->fd, TRP_WATCH_IN, self, deadline);
