@@ -390,8 +390,8 @@ START_TEST(looking) {
     fake_thread_saw(&t, "QUEUE peek mail {\"state\":\"ready\",\"at\":0}\n");
     STATUS(troupe_queue_peek(c, "mail", "buried", 3, &m), EMPTY);
     fake_thread_saw(&t, "QUEUE peek mail {\"state\":\"buried\",\"at\":3}\n");
-    OK(troupe_queue_browse(c, "mail", "ready", 7, 123, 50, &m));
-    fake_thread_saw(&t, "QUEUE peek mail {\"state\":\"ready\",\"at\":7,\"after\":123,\"count\":50}\n");
+    OK(troupe_queue_browse(c, "mail", "ready", 0, 123, 50, &m));
+    fake_thread_saw(&t, "QUEUE peek mail {\"state\":\"ready\",\"at\":0,\"after\":123,\"count\":50}\n");
     troupe_msg_free(&m);
     set_missing(true);
     STATUS(troupe_queue_stat(c, "mail", &m), NOT_FOUND);
