@@ -12,7 +12,7 @@
 
 #include "actors/queueing.h"
 #include "actors/self.h"
-#include "clients/topic.h"
+#include "transports/topic.h"
 #include "transports/alloc.h"
 #include "transports/log.h"
 

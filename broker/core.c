@@ -246,7 +246,7 @@ static void on_sub(struct trp_core *c, struct trp_peer *p, const struct trp_enve
         trp_core_fault(c, p, e->id, "RESERVED", "topics that begin with _r. are inboxes");
     else if (c->queues && trp_core_is_queue_topic(e->text))
         trp_core_queue_sub(c, p, e);
-    else if (!trp_pattern_valid(e->text))
+    else if (!trp_is_pattern(e->text))
         trp_core_fault(c, p, e->id, "BAD_TOPIC", "a pattern is tokens joined by '.', '*' one of them, '>' the last");
     else if (!read_sub_options(e->options, &o))
         trp_core_fault(c, p, e->id, "INVALID", "group is a text of 1 to 255 bytes; credit, 1 to 65535, needs a group");

@@ -60,7 +60,7 @@ static troupe_status configure(struct trp_gateway *g, const char *url, const cha
         if (*why)
             return TROUPE_BAD_URL;
     }
-    if (!trp_topic_valid(trp_slice_str(g->topic)) || strncmp(g->topic, "_r.", 3) == 0) {
+    if (!trp_is_topic(trp_slice_str(g->topic)) || strncmp(g->topic, "_r.", 3) == 0) {
         *why = "a gateway needs a topic for its lines: write tcp://127.0.0.1:25000/fib, or ipc:///run/fib.sock?topic=fib";
         return TROUPE_BAD_URL;
     }

@@ -35,7 +35,7 @@ static troupe_status check_patterns(const struct trp_queue_config *c, char why[T
         return TROUPE_INVALID;
     }
     for (size_t i = 0; i < c->n_patterns; i++)
-        if (!trp_pattern_valid(c->patterns[i])) {
+        if (!trp_is_pattern(c->patterns[i])) {
             snprintf(why, TRP_QUEUE_WHY, "pattern %zu is not a valid pattern", i + 1);
             return TROUPE_INVALID;
         }
@@ -43,7 +43,7 @@ static troupe_status check_patterns(const struct trp_queue_config *c, char why[T
 }
 
 static troupe_status check_dead_letter(const struct trp_queue_config *c, char why[TRP_QUEUE_WHY]) {
-    if (c->dead_letter.n > 0 && !trp_topic_valid(c->dead_letter))
+    if (c->dead_letter.n > 0 && !trp_is_topic(c->dead_letter))
         return invalid(why, "dead_letter is not a valid queue name");
     if (trp_slice_eq(c->dead_letter, c->name))
         return invalid(why, "dead_letter is the queue itself");
@@ -51,7 +51,7 @@ static troupe_status check_dead_letter(const struct trp_queue_config *c, char wh
 }
 
 static troupe_status check(const struct trp_queue_config *c, char why[TRP_QUEUE_WHY]) {
-    if (!trp_topic_valid(c->name))
+    if (!trp_is_topic(c->name))
         return invalid(why, "the name is not valid: at most 255 bytes, words joined by '.', without blanks, '*' and '>'");
     if (c->max_messages == 0 || c->max_bytes == 0)
         return invalid(why, "max_messages and max_bytes must not be 0");

@@ -73,7 +73,7 @@ static bool option_patterns(const struct job *j, struct trp_slice *patterns, str
     if (bind.kind != TROUPE_PACKED || !trp_unpack_array(&p, end, &n) || n > TRP_QUEUE_PATTERNS_MAX)
         return false;
     for (uint32_t i = 0; i < n; i++)
-        if (!trp_unpack_str(&p, end, &patterns[i]) || !trp_pattern_valid(patterns[i]) || trp_inbox_is_reserved(patterns[i]) ||
+        if (!trp_unpack_str(&p, end, &patterns[i]) || !trp_is_pattern(patterns[i]) || trp_inbox_is_reserved(patterns[i]) ||
             trp_core_is_queue_topic(patterns[i]))
             return false;
     config->patterns = patterns;
@@ -113,8 +113,8 @@ static void verb_declare(const struct job *j) {
     struct trp_queue *before = trp_queues_find(j->c->queues, j->name), *q;
     uint64_t lsn;
     const char *why = "that declaration makes no sense";
-    if (!trp_topic_valid(j->name) || !read_config(j, patterns, &config, &why)) {
-        fail(j, "INVALID", trp_topic_valid(j->name) ? why : "a queue's name is a topic");
+    if (!trp_is_topic(j->name) || !read_config(j, patterns, &config, &why)) {
+        fail(j, "INVALID", trp_is_topic(j->name) ? why : "a queue's name is a topic");
         return;
     }
     troupe_status st = trp_queues_declare(j->c->queues, &config, &q, &lsn, &why);

@@ -13,7 +13,6 @@
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/envelope.h"
-#include "transports/json.h"
 
 struct trp_node {
     struct trp_node *parent, *star, *rest;
@@ -24,7 +23,7 @@ struct trp_node {
     uint8_t token[]; /* n bytes; '*' and '>' nodes keep theirs for the way back up */
 };
 
-/* ---- topics and patterns ---- */
+/* ---- tokens ---- */
 
 /* Cuts the first token off; the last one leaves rest->p NULL. */
 static struct trp_slice next_token(struct trp_slice *rest) {
@@ -36,33 +35,6 @@ static struct trp_slice next_token(struct trp_slice *rest) {
 
 static bool is_char(struct trp_slice token, char c) {
     return token.n == 1 && token.p[0] == c;
-}
-
-static bool is_literal_token(struct trp_slice token) {
-    for (size_t i = 0; i < token.n; i++)
-        if (token.p[i] <= ' ' || token.p[i] == 0x7f || token.p[i] == '*' || token.p[i] == '>')
-            return false;
-    return token.n > 0;
-}
-
-static bool is_valid(struct trp_slice s, bool wildcards) {
-    if (s.n == 0 || s.n > TRP_TOPIC_MAX)
-        return false;
-    for (struct trp_slice rest = s; rest.p;) {
-        struct trp_slice token = next_token(&rest);
-        bool wild = wildcards && (is_char(token, '*') || (is_char(token, '>') && !rest.p));
-        if (!wild && !is_literal_token(token))
-            return false;
-    }
-    return trp_utf8_valid(s.p, s.n);
-}
-
-bool trp_topic_valid(struct trp_slice topic) {
-    return is_valid(topic, false);
-}
-
-bool trp_pattern_valid(struct trp_slice pattern) {
-    return is_valid(pattern, true);
 }
 
 /* ---- nodes ---- */
@@ -258,7 +230,7 @@ static troupe_status match(struct trp_topics *t, const struct trp_node *node, st
 }
 
 static troupe_status route_anew(struct trp_topics *t, uint64_t hash, struct trp_slice topic, struct trp_targets *targets) {
-    if (!trp_topic_valid(topic))
+    if (!trp_is_topic(topic))
         return TROUPE_INVALID;
     t->n_matched = 0;
     troupe_status st = match(t, t->root, topic);

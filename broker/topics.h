@@ -13,7 +13,7 @@
 #include "broker/hash.h"
 #include "broker/routes.h"
 #include "broker/table.h"
-#include "transports/buf.h"
+#include "transports/topic.h"
 
 struct trp_node;
 
@@ -38,11 +38,6 @@ struct trp_topics {
     struct trp_binding **matched; /* the last match */
     size_t n_matched, cap_matched;
 };
-
-/* At most TRP_TOPIC_MAX bytes of UTF-8; tokens not empty; no blanks, no control characters, no '*' and no '>' but as
- * whole tokens of a pattern. */
-bool trp_topic_valid(struct trp_slice topic);
-bool trp_pattern_valid(struct trp_slice pattern);
 
 TROUPE_NODISCARD troupe_status trp_topics_init(struct trp_topics *t, struct trp_hash_key key);
 /* Nothing is bound any more. Accepts what init left half-built. */

@@ -6,7 +6,7 @@
  *
  * A pull is answered by a delivery that names it, not by an OK: see on_pulled in inbound.c. */
 #include "clients/conn_state.h"
-#include "clients/topic.h"
+#include "transports/topic.h"
 
 enum { TWO_OPTIONS = 64 };
 

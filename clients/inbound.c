@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "clients/conn_state.h"
-#include "clients/topic.h"
+#include "transports/topic.h"
 #include "transports/log.h"
 
 static bool listening(const struct trp_conn *c) {

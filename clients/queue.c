@@ -6,7 +6,7 @@
 #include <troupe/queue.h>
 
 #include "clients/client_state.h"
-#include "clients/topic.h"
+#include "transports/topic.h"
 
 enum { PAIR_MOST = 32, PATTERNS_MOST = 64, FIXED_PAIRS = 12 };
 

@@ -9,7 +9,7 @@
 #include <troupe/queue.h>
 
 #include "clients/client_state.h"
-#include "clients/topic.h"
+#include "transports/topic.h"
 #include "transports/alloc.h"
 
 enum { CREDIT_MOST = 65535, REASON_MOST = 255, OPTIONS_MOST = 300 };

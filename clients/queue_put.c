@@ -7,7 +7,7 @@
 #include <troupe/queue.h>
 
 #include "clients/client_state.h"
-#include "clients/topic.h"
+#include "transports/topic.h"
 
 enum { PAIR_MOST = 24, PAIRS = 5, ID_MOST = 255, PRIORITY_MOST = 10 };
 

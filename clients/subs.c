@@ -16,7 +16,7 @@
 #include "clients/subs.h"
 
 #include "clients/conn_state.h"
-#include "clients/topic.h"
+#include "transports/topic.h"
 #include "transports/alloc.h"
 
 enum { GROUP_MOST = 255, CREDIT_MOST = 65535, OPTIONS_MOST = 32 + GROUP_MOST };

@@ -13,7 +13,7 @@
 #include <sysexits.h>
 #include <troupe/log.h>
 
-#include "clients/topic.h"
+#include "transports/topic.h"
 #include "transports/transport.h"
 #include "transports/url.h"
 

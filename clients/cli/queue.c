@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "clients/topic.h"
+#include "transports/topic.h"
 
 static const char doc[] = "Declares queues of a broker, fills and empties them, and looks into them.\v"
                           "Commands:\n"

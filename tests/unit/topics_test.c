@@ -64,8 +64,8 @@ static const struct {
 };
 
 START_TEST(valid_forms) {
-    ck_assert_msg(trp_topic_valid(str(forms[_i].text)) == forms[_i].topic, "topic '%s'", forms[_i].text);
-    ck_assert_msg(trp_pattern_valid(str(forms[_i].text)) == forms[_i].pattern, "pattern '%s'", forms[_i].text);
+    ck_assert_msg(trp_is_topic(str(forms[_i].text)) == forms[_i].topic, "topic '%s'", forms[_i].text);
+    ck_assert_msg(trp_is_pattern(str(forms[_i].text)) == forms[_i].pattern, "pattern '%s'", forms[_i].text);
 }
 END_TEST
 
@@ -73,11 +73,11 @@ START_TEST(valid_lengths) {
     char text[257];
     memset(text, 'a', 256);
     text[255] = 0;
-    ck_assert(trp_topic_valid(str(text)) && trp_pattern_valid(str(text)));
+    ck_assert(trp_is_topic(str(text)) && trp_is_pattern(str(text)));
     text[255] = 'a';
     text[256] = 0;
-    ck_assert(!trp_topic_valid(str(text)) && !trp_pattern_valid(str(text)));
-    ck_assert(!trp_topic_valid((struct trp_slice){(const uint8_t *)"a\0b", 3}));
+    ck_assert(!trp_is_topic(str(text)) && !trp_is_pattern(str(text)));
+    ck_assert(!trp_is_topic((struct trp_slice){(const uint8_t *)"a\0b", 3}));
 }
 END_TEST
 

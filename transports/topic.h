@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Is it a topic, is it a pattern? Said here so that a mistake comes back from the call that made it, and not as an ERR
- * from afar; the broker checks again. */
+ * Is it a topic, is it a pattern? Clients ask so that a mistake comes back from the call that made it, and not as an ERR
+ * from afar; the broker asks again. */
 #ifndef TRP_TOPIC_H
 #define TRP_TOPIC_H
 

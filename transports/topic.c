@@ -4,7 +4,7 @@
  * `*` and `>` mean something only as whole tokens, and are allowed nowhere else, so that nobody can mistake `a*` for a
  * prefix. Topics are checked at every publish: nearly all of their bytes are letters, and for those one look into a
  * table of bits is all. */
-#include "clients/topic.h"
+#include "transports/topic.h"
 
 #include "transports/envelope.h"
 #include "transports/json.h"
