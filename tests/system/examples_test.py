@@ -10,11 +10,82 @@ from harness import BIN, Case, main, seconds
 # program: what is expected of it. `out`: its output, lines in order; a line that begins with "~" is a regular expression.
 # Optional: `args`, `input`, `code` (its exit status), `unordered` (the lines come in any order), `seconds` (at most so many).
 EXAMPLES = {
+    "echo-server": {
+        "out": """\
+hello -> HELLO_SB
+what is up? -> WHAT IS UP?_SB
+""",
+    },
+    "exec-sort": {
+        "out": """\
+apple
+fig
+pear
+sort ended: normal
+8
+9
+10
+and 1 line of errors
+sh ended: exit status 3
+""",
+    },
     "hello": {
         "out": """\
 Hello world, says a coroutine.
 Hello world, says a thread.
 Hello world, says a process.
+""",
+    },
+    "interleave": {
+        "out": """\
+1
+2
+x
+y
+3
+z
+""",
+    },
+    "named-thread": {
+        "out": """\
+thread main is running...
+thread LoopThread is running (the system calls it LoopThread)...
+thread LoopThread >>> 1
+thread LoopThread >>> 2
+thread LoopThread >>> 3
+thread LoopThread >>> 4
+thread LoopThread >>> 5
+thread LoopThread ended.
+thread main ended.
+""",
+    },
+    "offload": {
+        "out": """\
+fib(32) = 2178309
+meanwhile the other coroutine went on
+""",
+    },
+    "pids": {
+        "out": """\
+~Process \\d+ starts\\.
+~I am a coroutine in process \\d+, which is main's; my parent is \\d+\\.
+It ended: normal. The counter is 1 here.
+~I am a thread in process \\d+, which is main's; my parent is \\d+\\.
+It ended: normal. The counter is 2 here.
+~I am a process in process \\d+, not main's; my parent is \\d+\\.
+It ended: normal. The counter is 2 here.
+""",
+    },
+    "print-actor": {
+        "out": """\
+Got: Hello
+Got: World
+""",
+    },
+    "thread-local": {
+        "out": """\
+Hello, Alice (in Thread-A)
+Hello, Bob (in Thread-B)
 """,
     },
 }

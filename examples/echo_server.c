@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * echo-server: the classic server of the selectors chapter. Each connection is a coroutine that reads, answers in upper
+ * case, and parks while there is nothing to read; a connection that breaks ends that coroutine alone. There is no callback
+ * and no table of connections.
+ *
+ *     echo-server tcp://127.0.0.1:8088      then: echo hello | nc -N 127.0.0.1 8088      HELLO_SB
+ *
+ * Without an argument it takes any port and is its own client: that is what is tested. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <troupe/stream.h>
+
+static const char suffix[] = "_SB";
+
+static void serve(troupe_self *self, troupe_stream *peer, void *arg) {
+    (void)arg;
+    char buf[1024 + sizeof suffix];
+    size_t n;
+    while (troupe_stream_read(self, peer, buf, 1024, TROUPE_FOREVER, &n) == TROUPE_OK) {
+        for (size_t i = 0; i < n; i++)
+            buf[i] = (char)toupper((unsigned char)buf[i]);
+        memcpy(buf + n, suffix, sizeof suffix - 1);
+        if (troupe_stream_write(self, peer, buf, n + sizeof suffix - 1, 10000) != TROUPE_OK)
+            return;
+    }
+}
+
+/* Tells its address to who spawned it, then accepts until it is killed. */
+static void listens(troupe_self *self, void *arg) {
+    const struct {
+        troupe_ref to;
+        char url[256];
+    } *where = arg;
+    troupe_listener *door;
+    troupe_stream *peer;
+    troupe_status st = troupe_listener_open(self, where->url, &door);
+    if (st != TROUPE_OK) {
+        fprintf(stderr, "echo-server: %s: %s\n", where->url, troupe_status_text(st));
+        return;
+    }
+    if (troupe_send(self, where->to, troupe_text(troupe_listener_url(door))) == TROUPE_OK) {
+        while (troupe_listener_accept(self, door, TROUPE_FOREVER, &peer) == TROUPE_OK) {
+            if (troupe_stream_spawn(self, NULL, serve, &peer, NULL, 0, NULL) != TROUPE_OK)
+                break; /* the system is closing */
+        }
+    }
+    troupe_listener_close(&door);
+}
+
+static int is_its_own_client(troupe_self *me, const char *url) {
+    static const char *const words[] = {"hello", "what is up?"};
+    troupe_stream *s;
+    char answer[64];
+    size_t n;
+    if (troupe_stream_connect(me, url, 10000, &s) != TROUPE_OK)
+        return 1;
+    int failed = 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words && !failed; i++) {
+        failed = troupe_stream_write(me, s, words[i], strlen(words[i]), 10000) != TROUPE_OK ||
+                 troupe_stream_read(me, s, answer, sizeof answer, 10000, &n) != TROUPE_OK;
+        if (!failed)
+            printf("%s -> %.*s\n", words[i], (int)n, answer);
+    }
+    troupe_stream_close(&s);
+    return failed;
+}
+
+int main(int argc, char **argv) {
+    troupe_system *sys;
+    troupe_msg *address;
+    struct {
+        troupe_ref to;
+        char url[256];
+    } where;
+    if (troupe_system_open(&sys, NULL) != TROUPE_OK)
+        return 1;
+    troupe_self *me = troupe_system_self(sys);
+    where.to = troupe_self_ref(me);
+    snprintf(where.url, sizeof where.url, "%s", argc > 1 ? argv[1] : "tcp://127.0.0.1:0");
+    int failed = troupe_spawn(me, NULL, listens, &where, sizeof where, NULL) != TROUPE_OK ||
+                 troupe_receive(me, 5000, &address) != TROUPE_OK;
+    if (!failed) {
+        troupe_value v = troupe_msg_value(address);
+        snprintf(where.url, sizeof where.url, "%.*s", (int)v.size, (const char *)v.data);
+        troupe_msg_free(&address);
+    }
+    if (!failed && argc > 1) {
+        printf("listening at %s\n", where.url);
+        fflush(stdout);
+        failed = troupe_system_run(sys, 100) == TROUPE_DIED; /* until SIGTERM: connections that are open then are cut */
+    } else if (!failed) {
+        failed = is_its_own_client(me, where.url);
+    }
+    troupe_system_close(&sys);
+    return failed;
+}

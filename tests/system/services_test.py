@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The small services among the examples, behind the broker's gateway."""
+
+import time
+
+from harness import SANITIZED, Broker, Case, Program, main, seconds, until
+
+
+class Upper(Case):
+    def test_it_answers_in_upper_case(self):
+        broker = Broker(self, gateway="tcp://127.0.0.1:0/upper")
+        upper = Program(self, "upper", env={"TROUPE_BROKER": broker.url})
+        until(lambda: broker.ask("hello") == "HELLO", 20, "upper answers")
+        with broker.lines() as c:
+            for text in ("what is up?", "MiXeD 1 2 3", "schräg"):
+                c.send(text)
+            self.assertEqual([c.line() for _ in range(3)], ["WHAT IS UP?", "MIXED 1 2 3", "SCHRäG"])
+        self.assertEqual(broker.ask("42"), "42")
+        self.assertEqual(upper.terminate(), 0)
+        self.assertTrue(broker.ask("anybody?").startswith("ERR NO_RESPONDERS"))
+
+
+class Sleep(Case):
+    MANY = 1000 if SANITIZED else 10000
+
+    def test_ten_thousand_at_once(self):
+        broker = Broker(self, gateway="tcp://127.0.0.1:0/sleep?max-pending=20000")
+        sleep = Program(self, "sleep-actor", str(self.MANY), env={"TROUPE_BROKER": broker.url})
+        sleep.wait_line(f"sleep-actor: {self.MANY} coroutines")
+        until(lambda: broker.ask("1") == "1", 20, "a sleeper answers")
+        # All of them for two seconds each: one after the other they would take hours, and a hundred at a time minutes.
+        with broker.lines() as c:
+            began = time.monotonic()
+            c.send_bytes(b"2000\n" * self.MANY)
+            answers = [c.line(60) for _ in range(self.MANY)]
+            took = time.monotonic() - began
+        self.assertEqual(answers, ["2000"] * self.MANY)
+        self.assertGreaterEqual(took, 2)
+        self.assertLess(took, seconds(30))
+        self.assertTrue(broker.ask("tomorrow").startswith("ERR NO_TIME"))
+        self.assertEqual(sleep.terminate(), 0)
+
+
+if __name__ == "__main__":
+    main()
