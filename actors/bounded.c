@@ -193,10 +193,6 @@ const struct trp_object_ops trp_bounded_ops = {
 
 /* --- the calls --- */
 
-static troupe_status or_closed(troupe_status st) {
-    return st == TROUPE_NOT_FOUND ? TROUPE_CLOSED : st;
-}
-
 troupe_status troupe_queue_open(troupe_self *self, const troupe_queue_bounds *bounds, troupe_queue *out) {
     static const troupe_queue_bounds defaults;
     const troupe_queue_bounds *given = bounds ? bounds : &defaults;
@@ -213,13 +209,13 @@ troupe_status troupe_queue_push(troupe_self *self, troupe_queue q, troupe_value 
         if (st == TROUPE_OK)
             troupe_msg_free(&yes);
     }
-    return st == TROUPE_FULL ? TROUPE_TIMEOUT : or_closed(st);
+    return st == TROUPE_FULL ? TROUPE_TIMEOUT : trp_or_closed(st);
 }
 
 troupe_status troupe_queue_pop(troupe_self *self, troupe_queue q, int64_t timeout_ms, troupe_msg **out) {
     troupe_status st = timeout_ms ? trp_word_ask(self, q.ref, TRP_WORD_GET, timeout_ms, out)
                                   : trp_word_ask(self, q.ref, TRP_WORD_TRY, TROUPE_FOREVER, out);
-    return st == TROUPE_FULL ? TROUPE_TIMEOUT : or_closed(st);
+    return st == TROUPE_FULL ? TROUPE_TIMEOUT : trp_or_closed(st);
 }
 
 troupe_status troupe_queue_length(troupe_self *self, troupe_queue q, size_t *out) {
@@ -227,7 +223,7 @@ troupe_status troupe_queue_length(troupe_self *self, troupe_queue q, size_t *out
     int64_t n = 0;
     troupe_status st = trp_word_ask(self, q.ref, TRP_WORD_COUNT, TROUPE_FOREVER, &m);
     if (st != TROUPE_OK)
-        return or_closed(st);
+        return trp_or_closed(st);
     (void)troupe_msg_int(m, &n);
     troupe_msg_free(&m);
     *out = (size_t)n;

@@ -137,10 +137,28 @@ static bool result_body(struct call *c, const struct trp_frame *f, struct trp_sl
     return true;
 }
 
+/* Of a question whose body did not wait. */
+static void on_answer(const struct trp_frame *f, struct trp_slice body) {
+    struct trp_waits *asks = &child.actor.asks;
+    struct trp_ask *ask = (struct trp_ask *)asks->first;
+    while (ask && ask->number != f->op)
+        ask = (struct trp_ask *)ask->wait.next;
+    if (!ask)
+        return; /* given up */
+    trp_waits_remove(asks, &ask->wait);
+    ask->wait.st = (troupe_status)f->status;
+    if (ask->wait.st == TROUPE_OK && !(ask->answer = answer_of(f, body)))
+        ask->wait.st = TROUPE_NO_MEMORY;
+    atomic_store_explicit(&ask->wait.done, true, memory_order_relaxed); /* there is one thread */
+    trp_actor_unpark(&child.actor);
+}
+
 static bool on_result(const struct trp_frame *f, struct trp_slice body) {
     struct call *c = &child.call;
-    if (f->op != c->op || c->done)
-        return true; /* given up */
+    if (f->op != c->op || c->done) {
+        on_answer(f, body);
+        return true;
+    }
     c->st = (troupe_status)f->status;
     c->ref = f->ref;
     if (c->st == TROUPE_OK && !result_body(c, f, body))
@@ -231,6 +249,24 @@ static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_m
     if (st == TROUPE_OK)
         *answer = child.call.answer;
     return st;
+}
+
+static troupe_status child_question(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
+                                    struct trp_ask *ask) {
+    (void)self, (void)deadline;
+    ask->number = ++child.ops;
+    trp_waits_add(&child.actor.asks, &ask->wait);
+    say((struct trp_frame){.type = TRP_FRAME_ASK, .ref = to.id, .op = ask->number}, (*m)->payload);
+    return TROUPE_OK;
+}
+
+static bool child_withdraw(troupe_self *self, struct trp_ask *ask) {
+    (void)self;
+    if (!ask->wait.link)
+        return false;
+    trp_waits_remove(&child.actor.asks, &ask->wait);
+    say((struct trp_frame){.type = TRP_FRAME_CANCEL, .op = ask->number}, (struct trp_slice){0});
+    return true;
 }
 
 /* Whether the asker still waits is known over there; the answer is on its way all the same. */
@@ -338,6 +374,8 @@ static void child_received(troupe_self *self, const struct troupe_msg *m) {
 const struct trp_reach trp_child_reach = {
     .send = child_send,
     .ask = child_ask,
+    .question = child_question,
+    .withdraw = child_withdraw,
     .reply = child_reply,
     .spawn = child_spawn,
     .close = child_close,

@@ -66,20 +66,16 @@ const struct trp_object_ops trp_event_ops = {
 
 /* --- the calls --- */
 
-static troupe_status or_closed(troupe_status st) {
-    return st == TROUPE_NOT_FOUND ? TROUPE_CLOSED : st;
-}
-
 troupe_status troupe_event_open(troupe_self *self, const char *name, troupe_event *out) {
     return trp_object_new(self, TRP_NOUN_EVENT, name, NULL, 0, &out->ref);
 }
 
 troupe_status troupe_event_set(troupe_self *self, troupe_event e) {
-    return or_closed(trp_word_send(self, e.ref, TRP_WORD_SET));
+    return trp_or_closed(trp_word_send(self, e.ref, TRP_WORD_SET, 0));
 }
 
 troupe_status troupe_event_clear(troupe_self *self, troupe_event e) {
-    return or_closed(trp_word_send(self, e.ref, TRP_WORD_CLEAR));
+    return trp_or_closed(trp_word_send(self, e.ref, TRP_WORD_CLEAR, 0));
 }
 
 troupe_status troupe_event_wait(troupe_self *self, troupe_event e, int64_t timeout_ms) {
@@ -88,5 +84,5 @@ troupe_status troupe_event_wait(troupe_self *self, troupe_event e, int64_t timeo
         trp_word_ask(self, e.ref, timeout_ms ? TRP_WORD_WAIT : TRP_WORD_TRY, timeout_ms ? timeout_ms : TROUPE_FOREVER, &yes);
     if (st == TROUPE_OK)
         troupe_msg_free(&yes);
-    return st == TROUPE_FULL ? TROUPE_TIMEOUT : or_closed(st);
+    return st == TROUPE_FULL ? TROUPE_TIMEOUT : trp_or_closed(st);
 }

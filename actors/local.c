@@ -52,20 +52,32 @@ static troupe_status local_send(troupe_self *self, troupe_ref to, struct troupe_
     return post(self, to, m, TRP_NEVER, wait);
 }
 
-static troupe_status local_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
-                               struct troupe_msg **answer) {
+static troupe_status local_question(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
+                                    struct trp_ask *ask) {
     struct trp_actor *me = self->actor;
-    struct trp_ask ask = {.wait = {.who = me, .role = TRP_WAIT_ASK}, .number = ++self->asked};
-    trp_question_make(*m, me, ask.number);
-    trp_ask_begin(me, &ask);
+    ask->number = ++self->asked;
+    trp_question_make(*m, me, ask->number);
+    trp_ask_begin(me, ask);
     troupe_status st = post(self, to, m, deadline, true);
     if (st != TROUPE_OK) {
         /* Nobody has seen it, so nobody can have answered. */
-        trp_assert(trp_wait_withdraw(me, &me->asks, &ask.wait));
+        trp_assert(trp_wait_withdraw(me, &me->asks, &ask->wait));
         trp_question_unmake(*m);
-        return st;
     }
-    st = await(self, me, &me->asks, &ask.wait, deadline);
+    return st;
+}
+
+static bool local_withdraw(troupe_self *self, struct trp_ask *ask) {
+    return trp_wait_withdraw(self->actor, &self->actor->asks, &ask->wait);
+}
+
+static troupe_status local_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
+                               struct troupe_msg **answer) {
+    struct trp_actor *me = self->actor;
+    struct trp_ask ask = {.wait = {.who = me, .role = TRP_WAIT_ASK}};
+    troupe_status st = local_question(self, to, m, deadline, &ask);
+    if (st == TROUPE_OK)
+        st = await(self, me, &me->asks, &ask.wait, deadline);
     if (st == TROUPE_OK)
         *answer = ask.answer;
     return st;
@@ -129,6 +141,8 @@ static troupe_status local_cancel(troupe_self *self, uint64_t id) {
 const struct trp_reach trp_local_reach = {
     .send = local_send,
     .ask = local_ask,
+    .question = local_question,
+    .withdraw = local_withdraw,
     .reply = local_reply,
     .spawn = local_spawn,
     .close = local_close,

@@ -8,6 +8,7 @@
 #include "actors/backend.h"
 #include "actors/bounded.h"
 #include "actors/event.h"
+#include "actors/pool.h"
 #include "actors/self.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
@@ -16,6 +17,7 @@
 static const struct trp_object_ops *const nouns[TRP_NOUNS] = {
     [TRP_NOUN_QUEUE] = &trp_bounded_ops,
     [TRP_NOUN_EVENT] = &trp_event_ops,
+    [TRP_NOUN_POOL] = &trp_pool_ops,
 };
 
 /* What the birth of an object carries as its argument. */
@@ -132,26 +134,35 @@ troupe_status trp_object_take(struct trp_actor *to, struct trp_send *s) {
 
 /* --- words --- */
 
-enum { FIXEXT1 = 0xd4, EXT_WORD = 0x74 };
+enum { EXT8 = 0xc7, EXT_WORD = 0x74 };
 
-troupe_value trp_word_value(enum trp_word word, uint8_t bytes[TRP_WORD_SIZE]) {
-    bytes[0] = FIXEXT1;
-    bytes[1] = EXT_WORD;
-    bytes[2] = (uint8_t)word;
+troupe_value trp_word_value(enum trp_word word, uint64_t number, uint8_t bytes[TRP_WORD_SIZE]) {
+    bytes[0] = EXT8;
+    bytes[1] = 1 + sizeof number;
+    bytes[2] = EXT_WORD;
+    bytes[3] = (uint8_t)word;
+    memcpy(bytes + 4, &number, sizeof number); /* it never leaves the host */
     return troupe_packed(bytes, TRP_WORD_SIZE);
 }
 
 enum trp_word trp_word_of(const struct troupe_msg *m) {
     const uint8_t *p = m->payload.p;
-    return m->payload.n == TRP_WORD_SIZE && p[0] == FIXEXT1 && p[1] == EXT_WORD ? (enum trp_word)p[2] : TRP_WORD_NONE;
+    bool is = m->payload.n == TRP_WORD_SIZE && p[0] == EXT8 && p[2] == EXT_WORD;
+    return is ? (enum trp_word)p[3] : TRP_WORD_NONE;
 }
 
-troupe_status trp_word_send(troupe_self *self, troupe_ref to, enum trp_word word) {
+uint64_t trp_word_number(const struct troupe_msg *m) {
+    uint64_t number;
+    memcpy(&number, m->payload.p + 4, sizeof number);
+    return number;
+}
+
+troupe_status trp_word_send(troupe_self *self, troupe_ref to, enum trp_word word, uint64_t number) {
     uint8_t bytes[TRP_WORD_SIZE];
-    return troupe_try_send(self, to, trp_word_value(word, bytes));
+    return troupe_try_send(self, to, trp_word_value(word, number, bytes));
 }
 
 troupe_status trp_word_ask(troupe_self *self, troupe_ref to, enum trp_word word, int64_t timeout_ms, troupe_msg **answer) {
     uint8_t bytes[TRP_WORD_SIZE];
-    return troupe_ask(self, to, trp_word_value(word, bytes), timeout_ms, answer);
+    return troupe_ask(self, to, trp_word_value(word, 0, bytes), timeout_ms, answer);
 }

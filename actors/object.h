@@ -49,7 +49,7 @@ struct trp_object {
     size_t dropped;      /* (m) messages that nobody will see */
 };
 
-enum trp_noun { TRP_NOUN_QUEUE, TRP_NOUN_EVENT, TRP_NOUNS };
+enum trp_noun { TRP_NOUN_QUEUE, TRP_NOUN_EVENT, TRP_NOUN_POOL, TRP_NOUNS };
 
 /* Makes one. From any body: an object lives in the system, also if a process asks for it. Statuses as troupe_spawn. */
 TROUPE_NODISCARD troupe_status trp_object_new(troupe_self *self, enum trp_noun noun, const char *name, const void *arg,
@@ -63,20 +63,37 @@ enum { TRP_OBJECT_KIND = TROUPE_PROCESS + 1 };
 void trp_object_body(troupe_self *self, void *arg);
 extern const struct trp_backend trp_object_backend;
 
-/* --- what is said to objects beside values: one word --- */
+/* --- what is said to objects beside values: one word and a number --- */
 
-enum trp_word { TRP_WORD_NONE, TRP_WORD_GET, TRP_WORD_TRY, TRP_WORD_COUNT, TRP_WORD_SET, TRP_WORD_CLEAR, TRP_WORD_WAIT };
+enum trp_word {
+    TRP_WORD_NONE,
+    TRP_WORD_GET,
+    TRP_WORD_TRY,
+    TRP_WORD_COUNT,
+    TRP_WORD_SET,
+    TRP_WORD_CLEAR,
+    TRP_WORD_WAIT,
+    TRP_WORD_JOIN,
+    TRP_WORD_WORKER,
+    TRP_WORD_READY
+};
 
 /* A word as a value: a msgpack ext of a type of ours. The bytes belong to the caller. */
-enum { TRP_WORD_SIZE = 3 };
-troupe_value trp_word_value(enum trp_word word, uint8_t bytes[TRP_WORD_SIZE]);
+enum { TRP_WORD_SIZE = 12 };
+troupe_value trp_word_value(enum trp_word word, uint64_t number, uint8_t bytes[TRP_WORD_SIZE]);
 /* NONE: it is an ordinary value. */
 enum trp_word trp_word_of(const struct troupe_msg *m);
+uint64_t trp_word_number(const struct troupe_msg *m);
 
 /* Says a word and nothing else; asks a word and waits for the answer. */
-TROUPE_NODISCARD troupe_status trp_word_send(troupe_self *self, troupe_ref to, enum trp_word word);
+TROUPE_NODISCARD troupe_status trp_word_send(troupe_self *self, troupe_ref to, enum trp_word word, uint64_t number);
 TROUPE_NODISCARD troupe_status trp_word_ask(troupe_self *self, troupe_ref to, enum trp_word word, int64_t timeout_ms,
                                             troupe_msg **answer);
+
+/* CLOSED for NOT_FOUND: to its users an object that is gone is one that is closed. */
+static inline troupe_status trp_or_closed(troupe_status st) {
+    return st == TROUPE_NOT_FOUND ? TROUPE_CLOSED : st;
+}
 
 /* --- questions that wait --- */
 

@@ -13,6 +13,7 @@
 #include "actors/queueing.h"
 #include "actors/system.h"
 #include "clients/conn.h"
+#include "transports/log.h"
 
 /* Calls that do not wait, before a turn of the others. */
 enum { SPEND = 128 };
@@ -145,6 +146,8 @@ static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troup
     for (;;) {
         if (trp_actor_killed(self->actor))
             return TROUPE_CLOSED;
+        if (self->thens > 0)
+            trp_futures_run(self);
         troupe_status st = take_patiently(self, timeout_ms != 0, out);
         if (st != TROUPE_EMPTY)
             return st;
@@ -258,7 +261,12 @@ static troupe_status answer(troupe_self *self, troupe_msg *m, const char *code, 
     trp_self_spend(self);
     if (m->ask)
         return answer_actor(self, m, code, v);
-    return m->reply.n ? trp_bus_reply(self, m, code, v) : TROUPE_NOT_FOUND;
+    if (m->reply.n)
+        return trp_bus_reply(self, m, code, v);
+    if (code)
+        trp_log(TROUPE_LOG_WARN, "actor.error_unread", "%s: an error that nobody asked for: %s: %.*s", troupe_self_name(self), code,
+                (int)v.size, (const char *)v.data);
+    return TROUPE_NOT_FOUND;
 }
 
 troupe_status troupe_reply(troupe_self *self, troupe_msg *m, troupe_value v) {
@@ -310,6 +318,7 @@ troupe_status troupe_join(troupe_self *self, troupe_ref ref, int64_t timeout_ms,
 
 void trp_self_leave(troupe_self *self) {
     struct troupe_msg *m;
+    trp_futures_leave(self);
     while ((m = self->hand)) {
         trp_self_take_out_of_hand(m);
         if (self->reach == &trp_local_reach)

@@ -10,6 +10,7 @@
 #define TRP_SELF_H
 
 #include "actors/backend.h"
+#include "actors/future.h"
 #include "actors/tie.h"
 #include "actors/worker.h"
 
@@ -19,6 +20,10 @@ struct trp_reach {
     troupe_status (*send)(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait);
     /* The same, then waits for the answer. */
     troupe_status (*ask)(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer);
+    /* Asks, and the answer comes to *ask, which stays where it is until it is done or withdrawn; takes *m with OK. */
+    troupe_status (*question)(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct trp_ask *ask);
+    /* False: it is done. */
+    bool (*withdraw)(troupe_self *self, struct trp_ask *ask);
     /* Answers an actor's question; takes *answer with OK. */
     troupe_status (*reply)(troupe_self *self, struct troupe_msg *m, struct troupe_msg **answer);
     /* Takes *birth with OK. */
@@ -51,6 +56,8 @@ struct troupe_self {
     unsigned spent;                /* calls since the others of this worker had their turn */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
     struct trp_birth *litter;      /* what the latest handler actor was born with, for others like it; NULL: none */
+    troupe_future *futures;        /* questions whose answers it has not fetched */
+    unsigned thens;                /* those of them that are waited for by a function */
     troupe_exit given;             /* how this life will have ended, if nothing else ends it */
 };
 
