@@ -40,10 +40,10 @@ static void work(troupe_self *self, void *arg) {
 /* --- opening --- */
 
 static troupe_status hire(troupe_self *self, const troupe_pool_opts *o, const struct job *job, size_t size) {
-    /* One task at a time, and the one that a dead worker has not received yet. */
+    /* Its mailbox holds one task, and another if it died before it received it; what it has received may count there a little
+     * longer. */
     troupe_spawn_opts opts = {.kind = o->kind,
                               .name = o->name,
-                              .mailbox = 2,
                               .overflow = TROUPE_FAIL,
                               .stack = o->stack,
                               .restart = TROUPE_PERMANENT,

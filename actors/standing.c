@@ -28,15 +28,16 @@ void trp_standing_read_only(const struct trp_standing *s) {
         (void)!mprotect((void *)(uintptr_t)s->words, slots * sizeof *s->words, PROT_READ);
 }
 
+/* An object says itself what it still takes when it is closing. */
 static unsigned takes(const struct trp_actor *a) {
-    bool waits = a->birth->overflow != TROUPE_FAIL && a->backend != &trp_object_backend;
-    unsigned refuses = waits ? 0 : REFUSES;
+    bool is_object = a->backend == &trp_object_backend;
+    unsigned refuses = a->birth->overflow != TROUPE_FAIL && !is_object ? 0 : REFUSES;
     switch (a->life) {
     case TRP_STARTING:
     case TRP_RUNNING:
         return OPEN | refuses;
     case TRP_CLOSING:
-        return CLOSING;
+        return is_object ? OPEN | REFUSES : CLOSING;
     case TRP_ENDED:
         break;
     }
