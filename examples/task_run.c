@@ -38,6 +38,8 @@ enum {
     TASK_MOST = 4096,
 };
 
+static const char no_disk[] = "UNSUPPORTED:"; /* so begins what a broker without --data says of a durable queue */
+
 #define DEDUP_MS UINT64_C(3600000) /* how long ids are remembered */
 
 /* --- small things --- */
@@ -197,7 +199,7 @@ static enum task_end record_end(struct task_run *r) {
 
 /* --- queues --- */
 
-static enum task_end declare(struct task_run *r) {
+static troupe_status declare_all(const struct task_run *r) {
     const troupe_queue_opts work = {
         .durable = r->durable, .dedup_window_ms = DEDUP_MS, .ack_timeout_ms = (uint64_t)r->ack_timeout_ms};
     const troupe_queue_opts results = {.durable = r->durable,
@@ -210,6 +212,15 @@ static enum task_end declare(struct task_run *r) {
         st = troupe_queue_declare(r->client, RESULT_QUEUE, &results);
     if (st == TROUPE_OK)
         st = troupe_queue_declare(r->client, TASK_QUEUE, &work);
+    return st;
+}
+
+static enum task_end declare(struct task_run *r) {
+    troupe_status st = declare_all(r);
+    if (st == TROUPE_REFUSED && r->durable && strncmp(troupe_client_why(r->client), no_disk, sizeof no_disk - 1) == 0) {
+        r->durable = false;
+        st = declare_all(r);
+    }
     return st == TROUPE_OK ? TASK_DONE : ended_by(r, st);
 }
 

@@ -24,7 +24,8 @@ struct task_run {
     char **files; /* their names are the tasks; NULL: numbers */
     uint64_t tasks;
     uint64_t seed; /* of the numbers */
-    bool durable, quiet;
+    bool durable;  /* the queues are on disk, if the broker has one */
+    bool quiet;
     int signals;            /* a signalfd */
     int64_t ack_timeout_ms; /* 0: the queue's default */
     int64_t timeout_ms;     /* for all of it; 0: none */

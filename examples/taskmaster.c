@@ -334,7 +334,7 @@ int main(int argc, char **argv) {
     if (code != EXIT_SUCCESS)
         return code;
     troupe_log_set(troupe_log_stderr, NULL, TROUPE_LOG_ERROR);
-    a.run.durable = a.data != NULL;
+    a.run.durable = a.data || a.connect;
     a.run.signals = signals_open();
     code = work(&a, &house);
     task_run_free(&a.run);

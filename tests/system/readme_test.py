@@ -6,7 +6,7 @@ import re
 import subprocess
 import unittest
 
-from harness import BIN, ROOT, SANITIZED, Case, Program, main, run, until
+from harness import BIN, ROOT, SANITIZED, Case, Program, environment, main, run, seconds, until
 
 
 @unittest.skipIf(SANITIZED, "it is built as a stranger builds it, without a sanitizer")
@@ -29,6 +29,36 @@ class Readme(Case):
         self.assertEqual(code, 1)
         self.assertIn("NOT_A_NUMBER", err)
         self.assertEqual(actor.terminate(), 0)
+
+
+class Commands(Case):
+    """What the README tells to type, typed."""
+
+    def blocks(self, heading):
+        """The indented blocks of a section, without the indent."""
+        with open(os.path.join(ROOT, "README.md")) as f:
+            section = re.search(rf"^##+ {heading}\n(.*?)^##+ ", f.read(), re.S | re.M)[1]
+        return [re.sub(r"^    ", "", block, flags=re.M) for block in re.findall(r"(?:^    .*\n)+", section, re.M)]
+
+    def type(self, commands, **env):
+        done = subprocess.run(["bash", "-euc", commands + "\nwait"], cwd=self.path(""), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=seconds(30), env=environment(env | {"PATH": f"{BIN}:{os.environ['PATH']}"}))
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        return done.stdout.decode()
+
+    def test_tasks(self):
+        commands, printed = self.blocks("Work for machines that come and go")
+        self.assertEqual(commands.count("tcp://127.0.0.1:5000"), 2)
+        said = self.type(commands.replace("tcp://127.0.0.1:5000", f"ipc://{self.path('sock')}"))
+        # Which of the two is first with its line is open.
+        self.assertEqual(sorted(said.splitlines()), sorted(printed.splitlines()))
+
+    def test_queues(self):
+        broker = self.broker(f"--data={self.path('data')}")
+        said = self.type(self.blocks("Queues")[0], TROUPE_BROKER=broker.url)
+        self.assertIn('"dear all"\n', said)
+        self.assertRegex(said, r"(?m)^mail +0 +0 +0 ")
+        self.assertEqual(broker.terminate(), 0)
 
 
 if __name__ == "__main__":

@@ -319,6 +319,8 @@ class Pair(Case):
         lines = master.out.lines()
         self.assertEqual(len(results(lines)), 40)
         self.assertEqual(set(results(lines)), set(tasks(lines)))
+        if durable:
+            self.assertEqual(len(tasks(lines)), 40)  # it goes on; it has not begun again
         self.assertEqual(worker.terminate(), 0)
 
     # --- keys ---
