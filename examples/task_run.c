@@ -38,8 +38,6 @@ enum {
     TASK_MOST = 4096,
 };
 
-static const char no_disk[] = "UNSUPPORTED:"; /* so begins what a broker without --data says of a durable queue */
-
 #define DEDUP_MS UINT64_C(3600000) /* how long ids are remembered */
 
 /* --- small things --- */
@@ -217,11 +215,13 @@ static troupe_status declare_all(const struct task_run *r) {
 
 static enum task_end declare(struct task_run *r) {
     troupe_status st = declare_all(r);
-    if (st == TROUPE_REFUSED && r->durable && strncmp(troupe_client_why(r->client), no_disk, sizeof no_disk - 1) == 0) {
-        r->durable = false;
-        st = declare_all(r);
-    }
-    return st == TROUPE_OK ? TASK_DONE : ended_by(r, st);
+    if (st == TROUPE_OK)
+        return TASK_DONE;
+    enum task_end why = ended_by(r, st);
+    if (st != TROUPE_REFUSED || !r->durable)
+        return why;
+    r->durable = false; /* that broker keeps nothing on disk, or they are there, and in memory */
+    return declare_all(r) == TROUPE_OK ? TASK_DONE : why;
 }
 
 /* --- putting --- */

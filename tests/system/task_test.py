@@ -15,7 +15,7 @@ from harness import EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, KINDS, SANITIZED, Bro
 EX_NOPERM, EX_CONFIG = 77, 78
 ANYWHERE = "tcp://127.0.0.1:0"
 MANY = 2000 if SANITIZED else 20000
-IDLE = "1s" if SANITIZED else "400ms"  # for workers whose leaving is not the matter
+IDLE = "1s" if SANITIZED else "600ms"  # for workers whose leaving is not the matter
 # Where the kind changes little in our code, one is enough for sanitizers: actor tests go through all of them.
 SOME_KINDS = ("process",) if SANITIZED else KINDS
 
@@ -247,9 +247,9 @@ class Pair(Case):
         first.has_put(many // 10)
         first.kill()
         second = Master(self, f"--data={data}", listen=listen)
-        worker = second.worker("--sleep=0s", "--quiet")
+        worker = second.worker("--sleep=0s", "--quiet", "--idle-timeout=20s")
         self.assertEqual(second.wait(60), 0, second.report())
-        self.assertEqual(worker.wait(), 0)
+        self.assertEqual(worker.terminate(), 0)
         self.assertEqual(len(results(second.out.lines())), many)
 
     def test_a_worker_waits_with_its_result_for_the_master(self):
