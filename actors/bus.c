@@ -113,6 +113,8 @@ void trp_bus_close(struct trp_bus *bus, int64_t flush_ms) {
 }
 
 static troupe_status bus_open(troupe_self *self) {
+    if (self->actor->sys->stage)
+        return TROUPE_UNSUPPORTED;
     (void)trp_self_bind(self);
     struct trp_bus *bus = &self->worker->bus;
     if (bus->conn)

@@ -80,7 +80,7 @@ static troupe_status coroutine_start(struct trp_actor *a) {
     if (st != TROUPE_OK)
         return st;
     a->worker = w;
-    a->roams = true;
+    a->roams = w->crew != NULL;
     a->run = co;
     trp_self_init(&co->self, a, &trp_coroutine_backend, &trp_local_reach);
     co->self.timer.fire = on_deadline;

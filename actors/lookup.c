@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "actors/self.h"
+#include "actors/system.h"
 #include "transports/alloc.h"
 
 enum { RUNNING, DONE, LEFT };
@@ -56,6 +57,8 @@ static troupe_status await(troupe_self *self, struct lookup *l, int64_t deadline
 
 static troupe_status by_name(troupe_self *self, const char *host, const char *port, const struct addrinfo *hints,
                              int64_t deadline, struct addrinfo **out) {
+    if (self->actor->sys->stage)
+        return TROUPE_UNSUPPORTED;
     struct lookup *l = trp_calloc(1, sizeof *l);
     if (!l)
         return TROUPE_NO_MEMORY;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "actors/self.h"
+#include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -115,6 +116,8 @@ static troupe_status refusal(int error) {
 
 troupe_status trp_watch_open(struct trp_watch *w, int fd, struct trp_worker *worker) {
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
+    if (worker->sys->stage)
+        return TROUPE_UNSUPPORTED;
     troupe_status st = worker->poller ? TROUPE_OK : trp_poller_new(&worker->poller, &worker->loop);
     if (st != TROUPE_OK || w->poller == worker->poller)
         return st;

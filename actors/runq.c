@@ -115,6 +115,25 @@ struct trp_actor *trp_runq_take(struct trp_runq *q) {
     return NULL;
 }
 
+static struct trp_actor *runs_draw(struct trp_runs *r, unsigned n) {
+    struct trp_actor **at = &r->head, *a;
+    while (n--)
+        at = &(*at)->next;
+    a = *at;
+    *at = a->next;
+    if (!a->next)
+        r->tail = at;
+    r->count--;
+    return a;
+}
+
+struct trp_actor *trp_runq_draw(struct trp_runq *q, unsigned n) {
+    if (n < q->births.count)
+        return runs_draw(&q->births, n);
+    n -= q->births.count;
+    return n < q->ready.count ? runs_draw(&q->ready, n) : runs_draw(&q->bound, n - q->ready.count);
+}
+
 unsigned trp_runq_split(struct trp_runq *q, bool all, struct trp_runs *out) {
     runs_init(out);
     if (trp_runq_roaming(q) < 2 && !q->generous && !all)

@@ -52,6 +52,8 @@ static inline void trp_runq_unlock(struct trp_runq *q) {
 void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how);
 /* The next one, or NULL. */
 struct trp_actor *trp_runq_take(struct trp_runq *q);
+/* The n-th of all that wait, in whatever order. */
+struct trp_actor *trp_runq_draw(struct trp_runq *q, unsigned n);
 /* How many could be stolen. */
 static inline unsigned trp_runq_roaming(const struct trp_runq *q) {
     return q->births.count + q->ready.count;

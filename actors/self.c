@@ -11,6 +11,7 @@
 
 #include "actors/actor.h"
 #include "actors/queueing.h"
+#include "actors/stage.h"
 #include "actors/system.h"
 #include "clients/conn.h"
 #include "transports/log.h"
@@ -21,6 +22,7 @@ enum { SPEND = 128 };
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach) {
     *self = (troupe_self){.actor = a, .worker = a->worker, .backend = backend, .reach = reach};
     self->given = trp_exit_normal();
+    self->patience = a->sys->stage ? 1 : SPEND;
 }
 
 troupe_ref troupe_self_ref(const troupe_self *self) {
@@ -64,10 +66,11 @@ void trp_self_roam(troupe_self *self) {
 }
 
 void trp_self_spend(troupe_self *self) {
-    if (++self->spent < SPEND)
+    if (++self->spent < self->patience)
         return;
     self->spent = 0;
-    self->backend->yield(self);
+    if (!self->actor->sys->stage || !trp_stage_goes_on(self->actor->sys->stage))
+        self->backend->yield(self);
 }
 
 void troupe_yield(troupe_self *self) {

@@ -30,6 +30,10 @@ static troupe_status crew_launch(troupe_system *sys) {
 
 troupe_status trp_system_worker(troupe_system *sys, struct trp_worker **out) {
     troupe_status st = TROUPE_OK;
+    if (sys->stage) {
+        *out = sys->stage->worker;
+        return TROUPE_OK;
+    }
     if (!atomic_load_explicit(&sys->manned, memory_order_acquire)) {
         pthread_mutex_lock(&sys->lock);
         /* Relaxed: changed under the lock only. */
@@ -172,9 +176,11 @@ void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n) 
 
 /* --- spawning --- */
 
-static const struct trp_backend *backend_of(const struct trp_birth *birth) {
-    troupe_kind kind = birth->kind;
-    if ((int)kind == TRP_OBJECT_KIND)
+enum { STAGE_STACK = 256 * 1024 }; /* for bodies that count on that of a thread */
+
+static const struct trp_backend *backend_of(const troupe_system *sys, const struct trp_birth *birth) {
+    troupe_kind kind = sys->stage ? TROUPE_COROUTINE : birth->kind;
+    if ((int)birth->kind == TRP_OBJECT_KIND)
         return &trp_object_backend;
     switch (kind) {
     case TROUPE_COROUTINE:
@@ -197,7 +203,9 @@ static troupe_status actor_new(troupe_system *sys, struct trp_birth *birth, stru
     if (st != TROUPE_OK)
         return st;
     name_it(sys, birth);
-    (*out)->backend = backend_of(birth);
+    if (sys->stage && birth->kind != TROUPE_COROUTINE && !birth->stack)
+        birth->stack = STAGE_STACK;
+    (*out)->backend = backend_of(sys, birth);
     return TROUPE_OK;
 }
 
@@ -289,7 +297,11 @@ static troupe_status opener_new(troupe_system *sys) {
         return st;
     a->worker->alone = true;
     trp_worker_enter(a->worker);
-    trp_self_init(&sys->self, a, &trp_thread_backend, &trp_local_reach);
+    if (sys->stage) {
+        sys->stage->worker = a->worker;
+        a->backend = &trp_stage_backend;
+    }
+    trp_self_init(&sys->self, a, a->backend, &trp_local_reach);
     return trp_actor_enter(a) ? TROUPE_OK : TROUPE_BUG;
 }
 
@@ -323,6 +335,7 @@ static void system_free(troupe_system *sys) {
     trp_free(sys->broker);
     trp_free(sys->authkey);
     trp_free(sys->name);
+    trp_stage_free(sys->stage);
     trp_free(sys);
 }
 
@@ -374,18 +387,29 @@ static troupe_status system_init(troupe_system *sys, const troupe_system_opts *o
     return st == TROUPE_OK ? opener_new(sys) : st;
 }
 
-troupe_status troupe_system_open(troupe_system **out, const troupe_system_opts *opts) {
-    static const troupe_system_opts defaults;
+static troupe_status open_on(troupe_system **out, const troupe_system_opts *opts, struct trp_stage *stage) {
     troupe_system *sys = trp_calloc(1, sizeof *sys);
-    if (!sys)
+    if (!sys) {
+        trp_stage_free(stage);
         return TROUPE_NO_MEMORY;
-    troupe_status st = system_init(sys, opts ? opts : &defaults);
+    }
+    sys->stage = stage;
+    troupe_status st = system_init(sys, opts);
     if (st != TROUPE_OK) {
         system_free(sys);
         return st;
     }
     *out = sys;
     return TROUPE_OK;
+}
+
+troupe_status troupe_system_open(troupe_system **out, const troupe_system_opts *opts) {
+    static const troupe_system_opts defaults;
+    return open_on(out, opts ? opts : &defaults, NULL);
+}
+
+troupe_status trp_system_open_on(troupe_system **out, struct trp_stage *stage) {
+    return open_on(out, &(troupe_system_opts){.threads = 1, .no_processes = true}, stage);
 }
 
 troupe_self *troupe_system_self(troupe_system *sys) {

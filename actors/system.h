@@ -17,6 +17,7 @@
 #include "actors/registry.h"
 #include "actors/self.h"
 #include "actors/stack.h"
+#include "actors/stage.h"
 #include "actors/standing.h"
 
 /* A thread actor's thread, from its start until somebody has joined it. */
@@ -37,6 +38,7 @@ struct troupe_system {
     struct trp_nursery nursery;
     struct trp_standing standing; /* what its process actors can know of the others */
 
+    struct trp_stage *stage;  /* (c) NULL: it is not a test's */
     struct trp_actor *opener; /* (c) */
     struct troupe_self self;  /* (o) the opener's */
 
@@ -56,6 +58,9 @@ struct troupe_system {
     atomic_bool crashed;               /* (a) somebody has ended by a crash, for good */
     atomic_size_t dead_letters;        /* (a) */
 };
+
+/* Opens a test's system; takes the stage, also on failure. */
+TROUPE_NODISCARD troupe_status trp_system_open_on(troupe_system **out, struct trp_stage *stage);
 
 /* Starts an actor; takes *birth with OK. CLOSED: the system is closing. */
 TROUPE_NODISCARD troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, troupe_ref *out);

@@ -130,7 +130,7 @@ void trp_worker_wake_sleepers(struct trp_worker *w) {
     pthread_mutex_unlock(&w->sleepers_lock);
 }
 
-static int64_t next_deadline(struct trp_worker *w) {
+int64_t trp_worker_next_deadline(struct trp_worker *w) {
     pthread_mutex_lock(&w->sleepers_lock);
     int64_t sleepers = trp_timers_next(&w->sleepers);
     pthread_mutex_unlock(&w->sleepers_lock);
@@ -147,8 +147,7 @@ static bool park_commit(struct trp_actor *a) {
     return atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed);
 }
 
-/* NULL, or the actor itself: then it goes back on the queue. */
-static struct trp_actor *run_one(struct trp_worker *w, struct trp_actor *a) {
+struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
     if (a->worker != w)
         a->worker = w;
     /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. */
@@ -203,7 +202,7 @@ static bool run_slice(struct trp_runner *r, struct trp_worker *w) {
     for (unsigned n = 0; next(r, w, a, over, &a);) {
         if (!a)
             return true;
-        a = run_one(w, a);
+        a = trp_worker_run(w, a);
         over = slice_over(w, ++n, &began);
     }
     return false;
@@ -225,7 +224,7 @@ static bool nothing_to_do(struct trp_worker *w) {
 }
 
 static int64_t wait_ms(struct trp_worker *w, int64_t deadline) {
-    int64_t next = next_deadline(w);
+    int64_t next = trp_worker_next_deadline(w);
     int64_t until = next < deadline ? next : deadline;
     return until == TRP_NEVER ? TROUPE_FOREVER : trp_deadline_ms(until, trp_now());
 }
@@ -299,7 +298,8 @@ troupe_status trp_thread_start(pthread_t *out, void *(*fn)(void *), void *arg, s
 
 void trp_runner_begin(struct trp_runner *r) {
     me = r;
-    trp_fiber_adopt(&r->scheduler);
+    if (r)
+        trp_fiber_adopt(&r->scheduler);
 }
 
 static void *worker_main(void *arg) {

@@ -105,7 +105,12 @@ void trp_worker_wake_sleepers(struct trp_worker *w);
 
 /* One turn of a worker that is alone: waits until there is something to do, or until the deadline. Its thread. */
 void trp_worker_turn(struct trp_worker *w, int64_t deadline);
-/* The calling thread is this runner from now on. */
+/* The parts of that, for who serves it otherwise (stage.c). Runs an actor that has been taken off the queue; gives it back if it goes on the queue
+ * again, or NULL. And when the next of its deadlines is. */
+struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a);
+int64_t trp_worker_next_deadline(struct trp_worker *w);
+
+/* The calling thread is this runner from now on (NULL: none). */
 void trp_runner_begin(struct trp_runner *r);
 /* Serves w, which it owns, until it is stopped or taken away: false. */
 bool trp_runner_serve(struct trp_runner *r, struct trp_worker *w);

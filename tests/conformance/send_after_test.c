@@ -17,8 +17,8 @@ enum { KINDS = 3 };
 static void sends_later(troupe_self *self, void *arg) {
     troupe_ref home = *(troupe_ref *)arg;
     troupe_timer middle;
-    if (troupe_send_after(self, 60, home, troupe_int(3), NULL) != TROUPE_OK ||
-        troupe_send_after(self, 30, home, troupe_int(2), &middle) != TROUPE_OK ||
+    if (troupe_send_after(self, 300, home, troupe_int(3), NULL) != TROUPE_OK ||
+        troupe_send_after(self, 290, home, troupe_int(2), &middle) != TROUPE_OK ||
         troupe_send_after(self, 1, home, troupe_int(1), NULL) != TROUPE_OK)
         say(self, home, -1);
     if (troupe_cancel(self, middle) != TROUPE_OK || troupe_cancel(self, middle) != TROUPE_NOT_FOUND)
@@ -36,7 +36,7 @@ START_TEST(come_in_the_order_of_their_times) {
     ends(ref, TROUPE_END_NORMAL);
     ck_assert_int_eq(hear(), 1);
     ck_assert_int_eq(hear(), 3);
-    ck_assert_int_ge(trp_now() - began, 60 * TRP_NS_PER_MS);
+    ck_assert_int_ge(trp_now() - began, 300 * TRP_NS_PER_MS);
 }
 END_TEST
 
@@ -54,10 +54,12 @@ static void repeats(troupe_self *self, void *arg) {
 START_TEST(are_mail_like_any_other) {
     troupe_ref home = troupe_self_ref(me);
     troupe_ref ref = spawn(_i, repeats, &home, sizeof home);
-    for (int i = 5; i > 0; i--)
-        ck_assert_int_eq(troupe_send_after(me, i * 4, ref, troupe_int(i), NULL), TROUPE_OK);
-    for (int i = 1; i <= 5; i++)
-        ck_assert_int_eq(hear(), i);
+    int64_t seen = 0;
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(troupe_send_after(me, i, ref, troupe_int(1 << i), NULL), TROUPE_OK);
+    for (int i = 0; i < 5; i++)
+        seen += hear();
+    ck_assert_int_eq(seen, 31);
     stop(ref);
 }
 END_TEST
