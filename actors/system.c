@@ -9,7 +9,6 @@
 #include "actors/system.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 
 #include "actors/object.h"
@@ -267,12 +266,6 @@ troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, tro
 
 /* --- opening --- */
 
-static unsigned count_cpus(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n > 0 ? (unsigned)n : 1;
-}
-
 /* The opener runs already: its birth is a matter of form. */
 static void no_body(troupe_self *self, void *arg) {
     (void)self, (void)arg;
@@ -297,6 +290,7 @@ static troupe_status opener_new(troupe_system *sys) {
         return st;
     a->worker->alone = true;
     trp_worker_enter(a->worker);
+    a->worker->patience.may_spin = trp_cpus() > 1;
     if (sys->stage) {
         sys->stage->worker = a->worker;
         a->backend = &trp_stage_backend;
@@ -340,7 +334,7 @@ static void system_free(troupe_system *sys) {
 }
 
 static troupe_status copy_opts(troupe_system *sys, const troupe_system_opts *opts) {
-    sys->count = opts->threads ? opts->threads : count_cpus();
+    sys->count = opts->threads ? opts->threads : trp_cpus();
     sys->name = trp_strdup(opts->name ? opts->name : program_invocation_short_name);
     if (opts->broker)
         sys->broker = trp_strdup(opts->broker);

@@ -7,11 +7,31 @@
  * The thread that opened a system, and the one thread of a process actor, park and are woken the same way; they have
  * not been started here.
  *
+ * To wake a thread that sleeps costs a system call, and up to 40 us until its processor is up. So before it sleeps it
+ * looks whether the answer comes at once, if that has lately been the faster way: both ways are timed, as they come, and
+ * now and then the other one is tried (transports/spin.h). Where processors are scarce, looking keeps the other side from
+ * running, and is soon not done any more.
+ *
  * The worker lives as long as the actor's last reference, not as its thread: somebody may be about to wake it when it
  * has just found out by itself that its time is over. */
+#include <sched.h>
+
 #include "actors/self.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
+#include "transports/spin.h"
+
+enum {
+    SPIN_NS = 50000,  /* longer does not pay: to be woken takes less */
+    LONG_NS = 200000, /* a silence is remembered as no longer: a few short ones tell that times have changed */
+    SPIN_LOOKS = 32,  /* between two looks at the clock */
+};
+
+unsigned trp_cpus(void) {
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n > 0 ? (unsigned)n : 1;
+}
 
 static void *thread_main(void *arg) {
     struct trp_thread *t = arg;
@@ -38,6 +58,7 @@ static troupe_status thread_start(struct trp_actor *a) {
     t->actor = a;
     if (st == TROUPE_OK) {
         a->worker->alone = true;
+        a->worker->patience.may_spin = trp_cpus() > 1;
         st = trp_system_thread_start(a->sys, t, thread_main, a->birth->stack);
     }
     if (st != TROUPE_OK)
@@ -49,12 +70,53 @@ static void thread_resume(struct trp_actor *a) {
     trp_loop_wake(&a->worker->loop);
 }
 
-static bool thread_park(troupe_self *self, int64_t deadline) {
-    struct trp_actor *a = self->actor;
+/* Relaxed: whoever finds it so takes it back with acquire. */
+static bool is_notified(struct trp_actor *a) {
+    return atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_NOTIFIED;
+}
+
+/* Looks for a while. It is not parked meanwhile, so who notifies it makes no system call. */
+static bool spin(struct trp_actor *a, int64_t until) {
+    do {
+        for (int i = 0; i < SPIN_LOOKS; i++) {
+            if (is_notified(a))
+                return true;
+            trp_spin_relax();
+        }
+    } while (trp_now() < until);
+    return false;
+}
+
+static void sleep_until(troupe_self *self, int64_t deadline) {
     unsigned awake = TRP_AWAKE;
     /* Release pairs with the acquire in trp_actor_unpark. */
-    if (atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed))
+    if (atomic_compare_exchange_strong_explicit(&self->actor->wake, &awake, TRP_PARKED, memory_order_release,
+                                                memory_order_relaxed))
         trp_worker_turn(self->worker, deadline);
+}
+
+/* What comes over the loop, a broker's messages or a descriptor's readiness, would have to wait for the end of the spinning. */
+static bool may_spin(const struct trp_worker *w) {
+    return w->patience.may_spin && !w->bus.conn && !w->poller;
+}
+
+static void wait_wisely(troupe_self *self, int64_t deadline) {
+    struct trp_patience *p = &self->worker->patience;
+    int64_t began = trp_now(), most = deadline < began + SPIN_NS ? deadline : began + SPIN_NS;
+    bool spins = trp_spin_choose(p->slept_ns, p->spun_ns, SPIN_NS, &p->turn);
+    if (!spins || !spin(self->actor, most))
+        sleep_until(self, deadline);
+    int64_t took = trp_now() - began;
+    unsigned *lately = spins ? &p->spun_ns : &p->slept_ns;
+    *lately = trp_spin_learn(*lately, (unsigned)(took < LONG_NS ? took : LONG_NS));
+}
+
+static bool thread_park(troupe_self *self, int64_t deadline) {
+    struct trp_actor *a = self->actor;
+    if (!may_spin(self->worker))
+        sleep_until(self, deadline);
+    else if (!is_notified(a))
+        wait_wisely(self, deadline);
     /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. */
     if (atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire) == TRP_NOTIFIED)
         return true;

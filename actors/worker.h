@@ -29,6 +29,13 @@
 struct trp_coroutine;
 struct trp_crew;
 
+/* What an actor with a thread of its own has learnt of waiting: see thread.c. */
+struct trp_patience {
+    bool may_spin;                  /* there is more than one processor, and what it waits for needs no turn of its loop */
+    unsigned slept_ns, spun_ns;     /* how long either way has lately taken */
+    unsigned turn;
+};
+
 /* (o) the owner's thread, (c) constant, (a) any thread, (l) under the queue's lock, (s) under `sleepers_lock` */
 struct trp_worker {
     struct trp_loop loop;      /* (o) */
@@ -42,6 +49,7 @@ struct trp_worker {
     bool alone;                /* (c) one body, which parks by running the loop itself */
     char name[16];             /* (c) */
     struct trp_runner *runner; /* (c) the thread it was given, where that can't change */
+    struct trp_patience patience; /* (o) of one that is alone */
 
     pthread_mutex_t sleepers_lock;
     struct trp_timers sleepers; /* (s) deadlines of coroutines, which may wake up elsewhere */
