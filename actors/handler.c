@@ -213,7 +213,7 @@ static troupe_status handler_start(struct trp_actor *a) {
     if (st != TROUPE_OK)
         return st;
     a->worker = w;
-    a->roams = true;
+    a->roams = w->crew != NULL;
     /* Relaxed: the push publishes it. Notified: whoever sends to it meanwhile must not queue it once more. */
     atomic_store_explicit(&a->wake, TRP_NOTIFIED, memory_order_relaxed);
     trp_worker_push_birth(w, a);

@@ -8,6 +8,7 @@
 
 #include <troupe/test.h>
 
+#include "actors/coroutine.h"
 #include "actors/self.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
@@ -115,9 +116,11 @@ troupe_status trp_stage_new(struct trp_stage **out, uint64_t seed) {
     return TROUPE_OK;
 }
 
-void trp_stage_free(struct trp_stage *s) {
+void trp_stage_free(struct trp_stage *s, struct trp_stacks *stacks) {
     if (!s)
         return;
+    if (s->runner.carrier)
+        trp_coroutine_free(s->runner.carrier, stacks);
     trp_runner_begin(NULL);
     trp_clock_enter(NULL);
     trp_free(s);

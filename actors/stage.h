@@ -7,6 +7,7 @@
 #define TRP_STAGE_H
 
 #include "actors/clock.h"
+#include "actors/stack.h"
 #include "actors/worker.h"
 
 /* All of it belongs to the opener's thread. */
@@ -20,7 +21,7 @@ struct trp_stage {
 
 /* The calling thread is its stage from now on; and no longer. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_stage_new(struct trp_stage **out, uint64_t seed);
-void trp_stage_free(struct trp_stage *s); /* accepts NULL */
+void trp_stage_free(struct trp_stage *s, struct trp_stacks *stacks); /* accepts NULL */
 
 /* Does the body that has just begun a call go on at once? */
 bool trp_stage_goes_on(struct trp_stage *s);

@@ -323,13 +323,13 @@ static void system_free(troupe_system *sys) {
     trp_names_fini(&sys->names);
     trp_standing_fini(&sys->standing);
     trp_ends_fini(&sys->ends);
+    trp_stage_free(sys->stage, &sys->stacks);
     trp_stacks_fini(&sys->stacks);
     pthread_mutex_destroy(&sys->lock);
     pthread_cond_destroy(&sys->threads_over);
     trp_free(sys->broker);
     trp_free(sys->authkey);
     trp_free(sys->name);
-    trp_stage_free(sys->stage);
     trp_free(sys);
 }
 
@@ -384,7 +384,7 @@ static troupe_status system_init(troupe_system *sys, const troupe_system_opts *o
 static troupe_status open_on(troupe_system **out, const troupe_system_opts *opts, struct trp_stage *stage) {
     troupe_system *sys = trp_calloc(1, sizeof *sys);
     if (!sys) {
-        trp_stage_free(stage);
+        trp_stage_free(stage, NULL);
         return TROUPE_NO_MEMORY;
     }
     sys->stage = stage;

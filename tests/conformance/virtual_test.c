@@ -3,6 +3,7 @@
  *
  * Systems for tests: virtual time, and orders that are drawn from a seed. */
 #include <time.h>
+#include <troupe/handler.h>
 #include <troupe/stream.h>
 #include <troupe/test.h>
 #include <troupe/timer.h>
@@ -203,6 +204,30 @@ START_TEST(a_race_is_found_by_some_seed) {
 }
 END_TEST
 
+/* Handlers have no stack while they wait, and are drawn like all others. */
+static void answers_after_an_hour(troupe_self *self, void *state, troupe_msg **m) {
+    (void)state;
+    (void)!troupe_sleep(self, HOUR_MS);
+    (void)!troupe_reply(self, *m, troupe_msg_value(*m));
+}
+
+START_TEST(handlers_play_too) {
+    static const troupe_handler handler = {.on_message = answers_after_an_hour};
+    troupe_msg *answer;
+    troupe_ref refs[3];
+    up(6);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(troupe_spawn_handler(me, &(troupe_spawn_opts){.kind = (troupe_kind)i}, &handler, NULL, 0, &refs[i]),
+                         TROUPE_OK);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(troupe_ask(me, refs[i], troupe_int(i), 2 * HOUR_MS, &answer), TROUPE_OK);
+        troupe_msg_free(&answer);
+        ck_assert_int_eq(troupe_test_now(sys), (int64_t)(i + 1) * HOUR_MS);
+    }
+    down();
+}
+END_TEST
+
 /* --- what it is not --- */
 
 START_TEST(the_world_outside_is_not_there) {
@@ -242,7 +267,7 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {
         hours_take_no_time, timers_follow_it, back_offs_follow_it, a_deadlock_is_a_time_out_at_once, a_race_is_found_by_some_seed,
-        the_world_outside_is_not_there, no_memory_to_open_one,
+        the_world_outside_is_not_there, no_memory_to_open_one, handlers_play_too,
     };
     Suite *s = suite_create("virtual");
     TCase *c = tcase_create("virtual");
