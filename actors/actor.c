@@ -77,22 +77,34 @@ void trp_actor_unref(struct trp_actor *a) {
 /* --- waking --- */
 
 void trp_actor_unpark(struct trp_actor *a) {
-    /* Release what was done for it, pairs with the acquire of whoever runs it next; acquire: it is parked as it said it was. */
-    if (atomic_exchange_explicit(&a->wake, TRP_NOTIFIED, memory_order_acq_rel) == TRP_PARKED)
+    /* Release what was done for it, pairs with the acquire of whoever runs it next; acquire: it is parked as it said it was.
+     * Sequentially consistent, see trp_actor_listen. */
+    if (atomic_exchange(&a->wake, TRP_NOTIFIED) == TRP_PARKED || trp_mailbox_unlisten(&a->mailbox))
         a->backend->resume(a);
 }
 
-void trp_actor_unpark_bare(struct trp_actor *a) {
-    if (atomic_exchange_explicit(&a->wake, TRP_NOTIFIED, memory_order_acq_rel) != TRP_PARKED)
-        return;
-    const struct trp_backend *backend = a->backend;
-    if (backend->run_by_push) {
-        /* Parked, it could only be run by who notifies it, which is us: whoever it is, it is there. */
-        backend->resume(a);
-    } else if (trp_registry_ref(a)) {
-        a->backend->resume(a);
+/* Who unparks sets NOTIFIED and then looks for LISTENING; here it is the other way round, so one of us sees the other. From the moment
+ * that LISTENING is set the actor may run, end, and its memory be another's: what is done then is right for whoever it is. */
+bool trp_actor_listen(struct trp_actor *a) {
+    if (!trp_mailbox_listen(&a->mailbox))
+        return false;
+    return atomic_load(&a->wake) != TRP_NOTIFIED || !trp_mailbox_unlisten(&a->mailbox);
+}
+
+/* Without a reference: it may have ended, and its memory may be another actor's by now, which then looks up in vain. */
+static void unpark_bare(struct trp_actor *a) {
+    if (trp_registry_ref(a)) {
+        trp_actor_unpark(a);
         trp_actor_unref(a);
     }
+}
+
+/* After a push that has taken these bits away. */
+static void mail_wakes(struct trp_actor *a, uint64_t wake) {
+    if (wake & TRP_MAIL_LISTENING)
+        a->backend->resume(a); /* it is there: nobody else can have it run */
+    else if (wake)
+        unpark_bare(a);
 }
 
 void trp_wait_finish(struct trp_wait *wait, troupe_status st, struct trp_wakes *w) {
@@ -135,18 +147,18 @@ static void bury_dropped(struct trp_actor *a, struct troupe_msg *dropped) {
 }
 
 bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
-    bool wake;
+    uint64_t wake;
     m->to = id;
     if (!trp_mailbox_post(&to->mailbox, m, &wake))
         return false;
     if (wake)
-        trp_actor_unpark_bare(to);
+        mail_wakes(to, wake);
     return true;
 }
 
 troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait) {
     struct troupe_msg *dropped = NULL;
-    bool wake = false;
+    uint64_t wake = 0;
     s->msg->to = trp_actor_id(to);
     if (to->backend == &trp_object_backend)
         return trp_object_take(to, s);
@@ -159,15 +171,14 @@ troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_
     if (st == TROUPE_OK)
         s->msg = NULL;
     pthread_mutex_unlock(&to->lock);
-    if (wake)
-        trp_actor_unpark(to);
+    mail_wakes(to, wake);
     bury_dropped(to, dropped);
     return st;
 }
 
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited) {
     struct troupe_msg *dropped = NULL;
-    bool wake = false;
+    uint64_t wake = 0;
     m->to = trp_actor_id(to);
     pthread_mutex_lock(&to->lock);
     troupe_status st = ear(to);
@@ -176,8 +187,7 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
     else if (st == TROUPE_OK)
         st = trp_mailbox_put(&to->mailbox, m, &dropped, &wake);
     pthread_mutex_unlock(&to->lock);
-    if (wake)
-        trp_actor_unpark(to);
+    mail_wakes(to, wake);
     bury_dropped(to, st == TROUPE_OK ? dropped : m);
 }
 

@@ -21,6 +21,9 @@
  *     AWAKE --park--> PARKED --unpark--> NOTIFIED --(runs again)--> AWAKE
  *       `------------unpark-------------/ ^ (then the next park returns at once)
  *
+ * What waits for mail alone, the common case, does not park but listens: a bit of its mailbox says so, and the push that takes the bit away
+ * has the actor run, without a change of this word. Unpark looks for that bit, too.
+ *
  * Locks: an actor's lock is a leaf: nobody takes a second lock, calls libuv or wakes anybody while holding it. */
 #ifndef TRP_ACTOR_H
 #define TRP_ACTOR_H
@@ -89,8 +92,9 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
 
 /* Something has happened to it. Any thread, no lock held, with a reference; cheap when it is awake. */
 void trp_actor_unpark(struct trp_actor *a);
-/* The same without a reference: it may have ended, and its memory may be another actor's by now, which then wakes in vain. */
-void trp_actor_unpark_bare(struct trp_actor *a);
+/* It has given its thread back because it waits for mail (and whatever else unparks it). False: something has come already, it is to be
+ * run on. True: it is not the caller's any more. By its worker. */
+TROUPE_NODISCARD bool trp_actor_listen(struct trp_actor *a);
 
 /* --- mail --- */
 
@@ -103,7 +107,7 @@ TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_s
 /* A message of a subscription. Taken always: what there is no room or no ear for is dropped, and handed back to the broker if
  * it counts it. */
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited);
-/* The next message. EMPTY: none (with `want`, the next one wakes); CLOSED: none, and none will come. */
+/* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: none, and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
 /* The receiver is about to wait for something else than mail: room that it has made is given away first. */
 void trp_actor_settle_down(struct trp_actor *a);

@@ -14,14 +14,13 @@
 /* What an actor is doing when its worker gets the thread back. */
 enum trp_ran {
     TRP_RAN_PARKED,  /* waits to be unparked */
+    TRP_RAN_LISTENS, /* the same, and for mail */
     TRP_RAN_YIELDED, /* goes to the end of the queue */
     TRP_RAN_GONE,    /* has ended: it is not touched any more */
 };
 
 struct trp_backend {
     troupe_kind kind;
-    /* Once parked it runs again only when resume has been called: it can't end before. (A thread may find out by itself.) */
-    bool run_by_push;
 
     /* Takes what the actor needs and starts it. Faults: nothing is left behind but the actor itself, which the caller ends.
      * After OK it is gone for the caller but for a reference. Called by: the spawner's thread (a system that is its own, or the
@@ -40,6 +39,9 @@ struct trp_backend {
      * yield lets others of the worker run, and what has arrived for the worker's connection be read. */
     bool (*park)(troupe_self *self, int64_t deadline);
     void (*yield)(troupe_self *self);
+    /* As park, for who waits for mail and runs again only when resume has been called, and so can't end before: it listens
+     * (trp_actor_listen). NULL: it can't, and has to say that it wants to be unparked. */
+    bool (*listen)(troupe_self *self, int64_t deadline);
 
     /* Frees a->run. The last reference is gone: any thread, no lock held. */
     void (*free)(struct trp_actor *a);

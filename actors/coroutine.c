@@ -114,20 +114,28 @@ static bool notified(struct trp_actor *a) {
            atomic_compare_exchange_strong_explicit(&a->wake, &expected, TRP_AWAKE, memory_order_acquire, memory_order_relaxed);
 }
 
-bool trp_coroutine_park(troupe_self *self, int64_t deadline) {
+static bool rest(troupe_self *self, int64_t deadline, enum trp_ran how) {
     struct trp_coroutine *co = (struct trp_coroutine *)self;
     if (notified(self->actor))
         return true;
     if (deadline == TRP_NEVER) {
-        trp_coroutine_give_back(co, TRP_RAN_PARKED, false);
+        trp_coroutine_give_back(co, how, false);
         return true;
     }
     if (deadline <= trp_now())
         return false;
     struct trp_worker *w = self->worker; /* it may go on on another */
     trp_worker_sleeper_start(w, &self->timer, deadline);
-    trp_coroutine_give_back(co, TRP_RAN_PARKED, false);
+    trp_coroutine_give_back(co, how, false);
     return trp_worker_sleeper_stop(w, &self->timer);
+}
+
+bool trp_coroutine_park(troupe_self *self, int64_t deadline) {
+    return rest(self, deadline, TRP_RAN_PARKED);
+}
+
+bool trp_coroutine_listen(troupe_self *self, int64_t deadline) {
+    return rest(self, deadline, TRP_RAN_LISTENS);
 }
 
 void trp_coroutine_yield(troupe_self *self) {
@@ -136,10 +144,10 @@ void trp_coroutine_yield(troupe_self *self) {
 
 const struct trp_backend trp_coroutine_backend = {
     .kind = TROUPE_COROUTINE,
-    .run_by_push = true,
     .start = coroutine_start,
     .resume = coroutine_resume,
     .run = coroutine_run,
     .park = trp_coroutine_park,
     .yield = trp_coroutine_yield,
+    .listen = trp_coroutine_listen,
 };

@@ -29,6 +29,7 @@ enum trp_ran trp_coroutine_enter(struct trp_coroutine *co);
 void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool last);
 /* As in struct trp_backend; self is that of a coroutine. */
 bool trp_coroutine_park(troupe_self *self, int64_t deadline);
+bool trp_coroutine_listen(troupe_self *self, int64_t deadline);
 void trp_coroutine_yield(troupe_self *self);
 
 #endif

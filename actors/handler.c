@@ -117,9 +117,9 @@ static enum trp_ran live_on(troupe_self *self) {
         struct troupe_msg *m;
         if (trp_actor_killed(a))
             return end(self, h);
-        troupe_status st = trp_actor_take(a, true, &m);
+        troupe_status st = trp_actor_take(a, false, &m);
         if (st != TROUPE_OK)
-            return st == TROUPE_CLOSED ? end(self, h) : TRP_RAN_PARKED;
+            return st == TROUPE_CLOSED ? end(self, h) : TRP_RAN_LISTENS;
         self->spent = 0;
         trp_self_take_in_hand(self, m);
         handle(&given_of(a)->calls, self, state, m);
@@ -230,12 +230,12 @@ static void handler_free(struct trp_actor *a) {
 
 const struct trp_backend trp_handler_backend = {
     .kind = TROUPE_COROUTINE,
-    .run_by_push = true,
     .start = handler_start,
     .resume = handler_resume,
     .run = handler_run,
     .park = trp_coroutine_park,
     .yield = trp_coroutine_yield,
+    .listen = trp_coroutine_listen,
     .free = handler_free,
 };
 

@@ -46,7 +46,7 @@ static bool is_exact(struct trp_mailbox *mb) {
 static size_t count_at(struct trp_mailbox *mb, uint64_t head) {
     if (head & TRP_MAIL_EXACT)
         return mb->count + mb->lent;
-    return (uint16_t)((uint32_t)(head >> 48) - atomic_load_explicit(&mb->taken, memory_order_relaxed));
+    return trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed));
 }
 
 size_t trp_mailbox_count(struct trp_mailbox *mb) {
@@ -70,7 +70,7 @@ static bool has_room(struct trp_mailbox *mb, size_t size) {
 
 /* Under the lock, beside others who post without it: the bound in number is looked at in the moment of the push. False: full.
  */
-static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uint64_t clear, bool *wake) {
+static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uint64_t clear, uint64_t *wake) {
     uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next, one = m->beyond ? 0 : TRP_MAIL_ONE;
     bool large = !m->beyond && m->size > mb->small;
     if (large)
@@ -83,10 +83,10 @@ static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uin
         }
         m->next = trp_mail_message(head);
         next = ((head & ~(TRP_MAIL_MESSAGE | clear)) | (uintptr_t)m) + one;
-        /* Release as in trp_mailbox_post. */
-    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_release, memory_order_relaxed));
+        /* As in trp_mailbox_post. */
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
     mb->count++;
-    *wake = head & clear & TRP_MAIL_WAITING;
+    *wake = head & clear;
     return true;
 }
 
@@ -130,7 +130,7 @@ static void drop_oldest(struct trp_mailbox *mb, size_t size, struct troupe_msg *
         drop_from(mb, gather_behind(mb), size, &dropped);
 }
 
-troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped, bool *wake) {
+troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped, uint64_t *wake) {
     *dropped = NULL;
     if (mb->parked.first)
         return TROUPE_FULL;
@@ -140,12 +140,12 @@ troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, stru
         drop_oldest(mb, m->size, dropped);
     }
     /* What a policy or the receiver's emptiness has decided is not asked again. */
-    return push(mb, m, !is_exact(mb), TRP_MAIL_WAITING, wake) ? TROUPE_OK : TROUPE_FULL;
+    return push(mb, m, !is_exact(mb), TRP_MAIL_WAKE, wake) ? TROUPE_OK : TROUPE_FULL;
 }
 
-void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, bool *wake) {
+void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
     m->beyond = !is_exact(mb);
-    (void)push(mb, m, false, TRP_MAIL_WAITING, wake);
+    (void)push(mb, m, false, TRP_MAIL_WAKE, wake);
 }
 
 bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
@@ -245,6 +245,26 @@ unsigned trp_mailbox_await(struct trp_mailbox *mb) {
     return (unsigned)(next & TRP_MAIL_FLAGS);
 }
 
+bool trp_mailbox_listen(struct trp_mailbox *mb) {
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    do {
+        if (trp_mail_message(head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)))
+            return false;
+        /* Release pairs with the acquire of whoever takes it away. Sequentially consistent besides, see trp_actor_listen. */
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, head | TRP_MAIL_LISTENING, memory_order_seq_cst,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+bool trp_mailbox_unlisten(struct trp_mailbox *mb) {
+    uint64_t head = atomic_load(&mb->head); /* see trp_actor_listen */
+    while (head & TRP_MAIL_LISTENING) {
+        if (atomic_compare_exchange_weak(&mb->head, &head, head & ~TRP_MAIL_LISTENING))
+            return true;
+    }
+    return false;
+}
+
 unsigned trp_mailbox_fence(struct trp_mailbox *mb) {
     return (unsigned)(atomic_fetch_or_explicit(&mb->head, 0, memory_order_acq_rel) & TRP_MAIL_FLAGS);
 }
@@ -258,7 +278,7 @@ struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
         atomic_fetch_and_explicit(&mb->head, ~(uint64_t)TRP_MAIL_CROWDED, memory_order_relaxed);
         return NULL;
     }
-    bool wake;
+    uint64_t wake;
     /* Only the receiver admits: it need not be woken, but will want to be by the next. */
     if (!has_room(mb, s->msg->size) || !push(mb, s->msg, !is_exact(mb), 0, &wake))
         return NULL;
@@ -286,7 +306,7 @@ struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb) {
     mb->first = NULL;
     mb->count = 0;
     atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
-    atomic_store_explicit(&mb->taken, (uint32_t)(atomic_load_explicit(&mb->head, memory_order_relaxed) >> 48),
+    atomic_store_explicit(&mb->taken, (uint32_t)(atomic_load_explicit(&mb->head, memory_order_relaxed) >> 49),
                           memory_order_relaxed);
     trp_notes_clear(&mb->notes);
     return all;

@@ -9,15 +9,19 @@
  * Any thread pushes onto `head` by one compare-and-swap, without a lock; the one receiver takes all that is there at once and
  * turns it round. The word carries, besides the newest message,
  *
- *     bits 63..48   how many have been pushed that count, modulo 65,536: less those taken, what is queued, so that the bound
- * costs no instruction of its own that is atomic WAITING       the receiver waits for mail: whoever pushes next wakes it SHUT
- * nothing more is taken (closing, ended) CROWDED       senders wait in line: whoever comes goes to its end EXACT         each
- * push and take is made under the lock
+ * - in the high bits, how many have been pushed that count, modulo 32,768: less those taken, what is queued, so that the bound
+ *   costs no instruction of its own that is atomic;
+ * - WAITING: the receiver wants to be unparked, by whoever pushes next;
+ * - LISTENING: the receiver has given its thread back and does not run until somebody has taken this bit away, who then sees to
+ *   it that it runs (trp_actor_listen);
+ * - SHUT: nothing more is taken (closing, ended);
+ * - CROWDED: senders wait in line: whoever comes goes to its end;
+ * - EXACT: each push and take is made under the lock.
  *
- * The last three mean to a sender: take the actor's lock, and look there (trp_mailbox_put). So do all messages that are not
+ * SHUT, CROWDED and EXACT mean to a sender: take the actor's lock, and look there (trp_mailbox_put). So do all messages that are not
  * small: their bytes are added up. A small one counts as `small` bytes whatever it has.
  *
- * EXACT is for what a word can't do: dropping the oldest, lending, more than 32,768 messages. Lent messages have left for
+ * EXACT is for what a word can't do: dropping the oldest, lending, more than 16,384 messages. Lent messages have left for
  * another process and have not been asked for by the body there: they count against the bounds all the same, so that a process
  * that does not receive is as full as any other actor.
  *
@@ -40,11 +44,13 @@ enum {
     TRP_MAIL_CROWDED = 4,
     TRP_MAIL_EXACT = 8,
     TRP_MAIL_FLAGS = 15,
-    TRP_MAIL_MOST = 32768, /* messages, of one that is not EXACT */
+    TRP_MAIL_MOST = 16384, /* messages, of one that is not EXACT */
 };
 enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2 };
-#define TRP_MAIL_ONE     ((uint64_t)1 << 48)
-#define TRP_MAIL_MESSAGE (TRP_MAIL_ONE - 1 - TRP_MAIL_FLAGS)
+#define TRP_MAIL_LISTENING ((uint64_t)1 << 48)
+#define TRP_MAIL_ONE ((uint64_t)1 << 49)
+#define TRP_MAIL_WAKE (TRP_MAIL_LISTENING | TRP_MAIL_WAITING)
+#define TRP_MAIL_MESSAGE (TRP_MAIL_LISTENING - 1 - TRP_MAIL_FLAGS)
 
 /* (c) is constant from init on, and atomic all the same: a sender that holds no reference may come while the actor's memory is
  * made another's (registry.h). It is then refused, or its message is found by its `to` to be for somebody else. */
@@ -71,14 +77,19 @@ static inline struct troupe_msg *trp_mail_message(uint64_t head) {
     return (struct troupe_msg *)(uintptr_t)(head & TRP_MAIL_MESSAGE);
 }
 
+static inline uint32_t trp_mail_queued(uint64_t head, uint32_t taken) {
+    return ((uint32_t)(head >> 49) - taken) & 0x7fff;
+}
+
 /* (any) So many small ones beside so many bytes? */
 static inline bool trp_mail_fits(struct trp_mailbox *mb, size_t bytes, size_t queued) {
     size_t small = atomic_load_explicit(&mb->small, memory_order_relaxed);
     return bytes + queued * small <= atomic_load_explicit(&mb->max_bytes, memory_order_relaxed);
 }
 
-/* (any) The short way in. False: take the lock and use trp_mailbox_put. *wake: the receiver waits for it. */
-static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m, bool *wake) {
+/* (any) The short way in. False: take the lock and use trp_mailbox_put. *wake: the bits of TRP_MAIL_WAKE that it has taken
+ * away. */
+static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
     uint32_t small = atomic_load_explicit(&mb->small, memory_order_relaxed);
     if (m->size > small)
         return false;
@@ -87,24 +98,25 @@ static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m
         if (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED | TRP_MAIL_EXACT))
             return false;
         /* Relaxed: a number. An old one makes the mailbox look fuller than it is, and then the lock decides. */
-        uint32_t queued = (uint16_t)((uint32_t)(head >> 48) - atomic_load_explicit(&mb->taken, memory_order_relaxed));
+        uint32_t queued = trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed));
         size_t bytes = atomic_load_explicit(&mb->bytes, memory_order_relaxed);
         if (queued >= atomic_load_explicit(&mb->max, memory_order_relaxed) || (bytes && !trp_mail_fits(mb, bytes, queued + 1)))
             return false;
         m->next = trp_mail_message(head);
-        next = ((head & ~(TRP_MAIL_MESSAGE | TRP_MAIL_WAITING)) | (uintptr_t)m) + TRP_MAIL_ONE;
-        /* Release pairs with the acquire in trp_mailbox_gather: the message can be read when it can be seen. */
-    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_release, memory_order_relaxed));
-    *wake = head & TRP_MAIL_WAITING;
+        next = ((head & ~(TRP_MAIL_MESSAGE | TRP_MAIL_WAKE)) | (uintptr_t)m) + TRP_MAIL_ONE;
+        /* Release pairs with the acquire in trp_mailbox_gather: the message can be read when it can be seen. Acquire pairs with the
+         * release in trp_mailbox_listen: who is to be run has stopped. */
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
+    *wake = head & TRP_MAIL_WAKE;
     return true;
 }
 
 /* (l) Takes the message, or says FULL. With TROUPE_DROP_OLDEST it always takes it, and gives the messages that had to go as a
  * list in *dropped. An empty mailbox takes a message of any size. */
 TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped,
-                                               bool *wake);
+                                               uint64_t *wake);
 /* (l) Beyond the bounds: for what another bound limits (the credit of a subscription). */
-void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, bool *wake);
+void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake);
 /* (l) After FULL: the sender waits behind those that wait already. False: there is room by now, put it once more. */
 TROUPE_NODISCARD bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s);
 
@@ -153,7 +165,12 @@ void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct t
 /* (r) Nothing is queued: whoever pushes next is to wake the receiver. Gives the flags; if WAITING is not among them, it was not
  * set: something has come, or nothing will (SHUT). */
 unsigned trp_mailbox_await(struct trp_mailbox *mb);
-/* (r) The same without asking to be woken: the flags, with all that the receiver has taken made known to who parks meanwhile.
+/* For the receiver, by whoever has been given its thread back: true: LISTENING is set, and whoever takes it away runs the receiver. False:
+ * there is something to do for it. */
+bool trp_mailbox_listen(struct trp_mailbox *mb);
+/* (any) Takes LISTENING away. False: it wasn't there. */
+bool trp_mailbox_unlisten(struct trp_mailbox *mb);
+/* (r) The flags, as await does, but without asking to be woken: with all that the receiver has taken made known to who parks meanwhile.
  */
 unsigned trp_mailbox_fence(struct trp_mailbox *mb);
 static inline bool trp_mailbox_looks(struct trp_mailbox *mb, unsigned what) {

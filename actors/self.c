@@ -39,11 +39,11 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
 
 /* --- waiting --- */
 
-static troupe_status wait(troupe_self *self, int64_t deadline) {
+static troupe_status wait(troupe_self *self, int64_t deadline, bool (*park)(troupe_self *, int64_t)) {
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     self->spent = 0;
-    bool in_time = self->backend->park(self, deadline);
+    bool in_time = park(self, deadline);
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     return in_time ? TROUPE_OK : TROUPE_TIMEOUT;
@@ -51,7 +51,7 @@ static troupe_status wait(troupe_self *self, int64_t deadline) {
 
 troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
     trp_actor_settle_down(self->actor);
-    return wait(self, deadline);
+    return wait(self, deadline, self->backend->park);
 }
 
 bool trp_self_bind(troupe_self *self) {
@@ -136,9 +136,9 @@ void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m) {
 /* --- receiving --- */
 
 /* What has arrived for this worker may be on its way to this mailbox: look there before saying that there is nothing. */
-static troupe_status take_patiently(troupe_self *self, bool want, struct troupe_msg **out) {
-    troupe_status st = trp_actor_take(self->actor, want, out);
-    if (st != TROUPE_EMPTY || want)
+static troupe_status take_patiently(troupe_self *self, bool waits, struct troupe_msg **out) {
+    troupe_status st = trp_actor_take(self->actor, waits && !self->backend->listen, out);
+    if (st != TROUPE_EMPTY || waits)
         return st;
     troupe_yield(self);
     return trp_actor_take(self->actor, false, out);
@@ -160,7 +160,7 @@ static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troup
             return TROUPE_TIMEOUT;
         if (!deadline)
             deadline = trp_deadline(timeout_ms);
-        if (wait(self, deadline) == TROUPE_TIMEOUT)
+        if (wait(self, deadline, self->backend->listen ? self->backend->listen : self->backend->park) == TROUPE_TIMEOUT)
             timeout_ms = 0; /* one last look */
     }
 }

@@ -150,11 +150,15 @@ static bool park_commit(struct trp_actor *a) {
 struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
     if (a->worker != w)
         a->worker = w;
-    /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. */
-    atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire);
+    /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. A push that found it listening leaves it
+     * AWAKE, and is seen by the acquire in trp_mailbox_gather. */
+    if (atomic_load_explicit(&a->wake, memory_order_relaxed) != TRP_AWAKE)
+        atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire);
     switch (a->backend->run(a)) {
     case TRP_RAN_PARKED:
         return park_commit(a) ? NULL : a;
+    case TRP_RAN_LISTENS:
+        return trp_actor_listen(a) ? NULL : a;
     case TRP_RAN_YIELDED:
         return a;
     case TRP_RAN_GONE:

@@ -8,7 +8,7 @@
 #include "tests/support/run.h"
 
 static struct trp_mailbox mb;
-static bool wake;
+static uint64_t wake;
 
 static struct troupe_msg *message(int64_t n) {
     struct troupe_msg *m;
@@ -273,7 +273,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static troupe_status put_locked(struct troupe_msg *m) {
     struct troupe_msg *dropped;
-    bool w;
+    uint64_t w;
     pthread_mutex_lock(&lock);
     troupe_status st = trp_mailbox_put(&mb, m, &dropped, &w);
     pthread_mutex_unlock(&lock);
@@ -286,7 +286,7 @@ static void *pours(void *arg) {
     int64_t who = (int64_t)(intptr_t)arg;
     for (int64_t i = 0; i < EACH; i++) {
         struct troupe_msg *m;
-        bool w;
+        uint64_t w;
         if (i % 16 == 15) {
             if (trp_msg_from_value(&m, troupe_bytes(large, sizeof large), (struct trp_slice){0}) != TROUPE_OK)
                 return &lock;
