@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <troupe/handler.h>
 
 #include "tests/bench/actors/bench.h"
 
@@ -46,22 +47,40 @@ static void collects(troupe_self *self, void *arg) {
     (void)!troupe_send(self, c->home, troupe_int(sum));
 }
 
-static void spawn_idle(const char *variant, troupe_ref *out) {
-    (void)variant;
-    bench_must("spawn", troupe_spawn(bench_me, NULL, idle, NULL, 0, out));
+static void on_start(troupe_self *self, void *state) {
+    (void)self, (void)state;
+    atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
+}
+
+static void on_message(troupe_self *self, void *state, troupe_msg **m) {
+    (void)state;
+    answer(self, *m);
+}
+
+static const troupe_handler idling = {.on_start = on_start, .on_message = on_message};
+
+static void spawn_idle(bool body, troupe_ref *out) {
+    if (body)
+        bench_must("spawn", troupe_spawn(bench_me, NULL, idle, NULL, 0, out));
+    else
+        bench_must("spawn", troupe_spawn_handler(bench_me, NULL, &idling, NULL, 0, out));
 }
 
 void bench_spawning(const char *variant, int64_t n) {
+    bool body = strstr(variant, "body") != NULL;
     troupe_ref *all = calloc((size_t)n, sizeof *all);
     if (!all)
         bench_fail("A4", "no memory");
     memset(all, 1, (size_t)n * sizeof *all); /* what is ours is there before the first look at the memory */
     struct collect c = {troupe_self_ref(bench_me), n};
-    troupe_ref collector = bench_spawn(TROUPE_COROUTINE, collects, &c, sizeof c);
+    /* As in the others, its mailbox takes all that can come. */
+    troupe_ref collector;
+    troupe_spawn_opts opts = {.mailbox = (size_t)n + 1};
+    bench_must("spawn", troupe_spawn(bench_me, &opts, collects, &c, sizeof c, &collector));
     long rss = bench_rss_kb("VmRSS:");
     struct bench_clock from = bench_start();
     for (int64_t i = 0; i < n; i++)
-        spawn_idle(variant, &all[i]);
+        spawn_idle(body, &all[i]);
     while (atomic_load(&alive) < n)
         troupe_yield(bench_me);
     double spawned = bench_now();
