@@ -3,11 +3,13 @@
  *
  * Who runs where: coroutines that spread over workers, pairs that stay together, and a body that computes while others of
  * its worker go on. What is computed is a wait for the clock, or for what others do meanwhile. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <troupe/log.h>
+#include <troupe/stream.h>
 
 #include "actors/deadline.h"
 #include "tests/support/actors.h"
@@ -248,6 +250,53 @@ START_TEST(deadlines_pass_while_one_computes) {
 }
 END_TEST
 
+static int ends_of_pipe[2];
+
+static void reads_bytes(troupe_self *self, void *arg) {
+    unsigned ready;
+    char byte;
+    (void)arg;
+    while (troupe_wait_fd(self, ends_of_pipe[0], TROUPE_READABLE, TROUPE_FOREVER, &ready) == TROUPE_OK) {
+        if (read(ends_of_pipe[0], &byte, 1) == 1)
+            atomic_fetch_add(&answers, 1);
+    }
+}
+
+START_TEST(descriptors_are_heard_while_one_computes) {
+    enum { BYTES = 20 };
+    ck_assert_int_eq(pipe2(ends_of_pipe, O_NONBLOCK | O_CLOEXEC), 0);
+    up(1);
+    spawn(TROUPE_COROUTINE, reads_bytes, NULL, 0);
+    spawn_hog(&answers, BYTES);
+    for (int i = 0; i < BYTES; i++) {
+        ck_assert_int_eq(write(ends_of_pipe[1], "x", 1), 1);
+        ck_assert_int_eq(troupe_sleep(me, 2), TROUPE_OK); /* so that each is waited for anew, most likely */
+    }
+    ck_assert_int_eq(hear(), BYTES);
+    system_down();
+    close(ends_of_pipe[0]);
+    close(ends_of_pipe[1]);
+}
+END_TEST
+
+/* Bound to its worker by a subscription: the worker can't be taken from under it, but what roams there can. */
+static void bound_hog(troupe_self *self, void *arg) {
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(troupe_spawn(self, NULL, ticks_on, NULL, 0, NULL), TROUPE_OK);
+    ck_assert_int_eq(troupe_subscribe(self, "nothing", NULL), TROUPE_OK);
+    ck_assert_int_eq(troupe_sleep(self, 5), TROUPE_OK); /* those have their deadlines on this worker by then */
+    hog(self, arg);
+}
+
+START_TEST(others_leave_a_worker_whose_hog_is_bound) {
+    system_up_with(&(troupe_system_opts){.threads = 2, .no_processes = true, .broker = "tcp://127.0.0.1:1"});
+    struct hog h = {troupe_self_ref(me), &ticks, 100};
+    spawn(TROUPE_COROUTINE, bound_hog, &h, sizeof h);
+    ck_assert_int_ge(hear(), 100);
+    system_down();
+}
+END_TEST
+
 /* More hogs than workers, one after the other taken over from; then the last one ends them all. */
 START_TEST(several_hogs_at_once) {
     enum { HOGS = 6 };
@@ -288,6 +337,8 @@ int main(void) {
     tcase_add_test(tc, a_pair_ends_up_on_one_worker);
     tcase_add_test(tc, others_answer_while_one_computes);
     tcase_add_test(tc, deadlines_pass_while_one_computes);
+    tcase_add_test(tc, descriptors_are_heard_while_one_computes);
+    tcase_add_test(tc, others_leave_a_worker_whose_hog_is_bound);
     tcase_add_test(tc, several_hogs_at_once);
     tcase_add_test(tc, a_system_closes_over_a_hog);
     suite_add_tcase(s, tc);
