@@ -13,7 +13,7 @@
 
 enum {
     HOGS_MOST = 16,      /* threads beyond the number of workers: so many hogs at once are taken over from */
-    WORTH_NS = 2000,     /* a theft costs about as much */
+    WORTH_NS = 5000,     /* shorter bodies are run sooner where they are than they could be moved */
     CROWD = 256,         /* so many that wait are worth it at any price */
 };
 
