@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Messages between two processes of one host, one workload a run, one line of JSON:
+ *
+ *     process_bench pp|to|from|pp2|stream2 [N]
+ *
+ *     pp       an integer to a process actor and back, N round trips, from the thread that opened the system
+ *     to       N messages of 128 bytes, numbered, to a process actor, which checks the numbers and answers once
+ *     from     the same from a process actor
+ *     pp2      pp between two process actors
+ *     stream2  `to` between two process actors
+ *
+ * A hundredth of it before is warming up. `cpu_s` is processor time of the two ends, `switches` how often they gave up the processor to wait,
+ * a message: what a busy machine disturbs less than time. `taskset -c 0 process_bench ...`: both on one processor. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <troupe/actor.h>
+
+enum { PAYLOAD = 128 };
+
+struct job {
+    troupe_ref home, peer;
+    int64_t warm, count;
+    bool leads; /* of two process actors, the one that is measured */
+};
+
+struct spent {
+    double wall, cpu;
+    int64_t switches;
+};
+
+_Noreturn static void give_up(const char *what, troupe_status st) {
+    fprintf(stderr, "process_bench: %s: %s\n", what, troupe_status_text(st));
+    exit(1);
+}
+
+static void must(const char *what, troupe_status st) {
+    if (st != TROUPE_OK)
+        give_up(what, st);
+}
+
+static struct spent spent(void) {
+    struct timespec t;
+    struct rusage u;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    getrusage(RUSAGE_SELF, &u);
+    return (struct spent){(double)t.tv_sec + (double)t.tv_nsec / 1e9,
+                          (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                              (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6,
+                          u.ru_nvcsw};
+}
+
+static struct spent since(struct spent from) {
+    struct spent now = spent();
+    return (struct spent){now.wall - from.wall, now.cpu - from.cpu, now.switches - from.switches};
+}
+
+static void send_spent(troupe_self *self, troupe_ref to, struct spent s) {
+    must("send", troupe_send(self, to, troupe_bytes(&s, sizeof s)));
+}
+
+static struct spent take_spent(troupe_self *self) {
+    struct spent s;
+    troupe_msg *m;
+    must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+    troupe_value v = troupe_msg_value(m);
+    if (v.kind != TROUPE_BYTES || v.size != sizeof s)
+        give_up("the answer", TROUPE_PROTOCOL);
+    memcpy(&s, v.data, sizeof s);
+    troupe_msg_free(&m);
+    return s;
+}
+
+/* --- to and fro --- */
+
+static int64_t take_int(troupe_self *self) {
+    troupe_msg *m;
+    int64_t n = -1;
+    must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+    (void)troupe_msg_int(m, &n);
+    troupe_msg_free(&m);
+    return n;
+}
+
+static struct spent serve(troupe_self *self, troupe_ref peer, int64_t warm, int64_t count) {
+    struct spent from = spent();
+    int64_t x = 0;
+    for (int64_t i = 0; i < warm + count; i++) {
+        if (i == warm)
+            from = spent();
+        must("send", troupe_send(self, peer, troupe_int(x)));
+        x = take_int(self);
+    }
+    if (x != warm + count)
+        give_up("the count", TROUPE_PROTOCOL);
+    return since(from);
+}
+
+static void sends_back(troupe_self *self, void *arg) {
+    const struct job *j = arg;
+    struct spent from = spent();
+    troupe_msg *m;
+    for (int64_t i = 0; i < j->warm + j->count; i++) {
+        if (i == j->warm)
+            from = spent();
+        int64_t n;
+        must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+        troupe_ref who = troupe_msg_sender(m);
+        if (!troupe_msg_int(m, &n))
+            give_up("a message", TROUPE_PROTOCOL);
+        troupe_msg_free(&m);
+        must("send", troupe_send(self, who, troupe_int(n + 1)));
+    }
+    send_spent(self, j->home, since(from));
+}
+
+/* --- one way --- */
+
+static void pour(troupe_self *self, troupe_ref to, int64_t from, int64_t count) {
+    uint8_t bytes[PAYLOAD] = {0};
+    for (int64_t i = from; i < from + count; i++) {
+        memcpy(bytes, &i, sizeof i);
+        must("send", troupe_send(self, to, troupe_bytes(bytes, sizeof bytes)));
+    }
+}
+
+static void drink(troupe_self *self, int64_t from, int64_t count) {
+    for (int64_t i = from; i < from + count; i++) {
+        troupe_msg *m;
+        int64_t n;
+        must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+        troupe_value v = troupe_msg_value(m);
+        if (v.kind != TROUPE_BYTES || v.size != PAYLOAD)
+            give_up("a message", TROUPE_PROTOCOL);
+        memcpy(&n, v.data, sizeof n);
+        if (n != i)
+            give_up("the order", TROUPE_PROTOCOL);
+        troupe_msg_free(&m);
+    }
+}
+
+/* Warmed up, it says so and goes on; and says at the end what it has cost. */
+static void drinks(troupe_self *self, void *arg) {
+    const struct job *j = arg;
+    drink(self, 0, j->warm);
+    send_spent(self, j->peer, spent());
+    struct spent from = spent();
+    drink(self, j->warm, j->count);
+    send_spent(self, j->peer, since(from));
+}
+
+static struct spent pour_all(troupe_self *self, troupe_ref to, int64_t warm, int64_t count, struct spent *other) {
+    pour(self, to, 0, warm);
+    (void)take_spent(self);
+    struct spent from = spent();
+    pour(self, to, warm, count);
+    *other = take_spent(self);
+    return since(from);
+}
+
+static void pours(troupe_self *self, void *arg) {
+    const struct job *j = arg;
+    pour(self, j->home, 0, j->warm);
+    (void)take_int(self);
+    struct spent from = spent();
+    pour(self, j->home, j->warm, j->count);
+    send_spent(self, j->home, since(from));
+}
+
+/* --- two process actors --- */
+
+static void leads(troupe_self *self, void *arg) {
+    const struct job *j = arg;
+    struct spent other = {0}, mine = j->leads ? serve(self, j->peer, j->warm, j->count)
+                                              : pour_all(self, j->peer, j->warm, j->count, &other);
+    if (j->leads)
+        other = take_spent(self);
+    mine.cpu += other.cpu;
+    mine.switches += other.switches;
+    send_spent(self, j->home, mine);
+}
+
+/* It learns from its leader who that is. */
+static void follows_drinking(troupe_self *self, void *arg) {
+    struct job j = *(const struct job *)arg;
+    j.peer.id = (uint64_t)take_int(self);
+    drinks(self, &j);
+}
+
+static void follows_sending_back(troupe_self *self, void *arg) {
+    struct job j = *(const struct job *)arg;
+    j.home.id = (uint64_t)take_int(self);
+    sends_back(self, &j);
+}
+
+/* --- the program --- */
+
+static troupe_system *sys;
+static troupe_self *me;
+
+static troupe_ref spawn(troupe_body *body, struct job j) {
+    troupe_ref ref;
+    must("spawn", troupe_spawn(me, &(troupe_spawn_opts){.kind = TROUPE_PROCESS}, body, &j, sizeof j, &ref));
+    return ref;
+}
+
+static struct spent add(struct spent a, struct spent b) {
+    return (struct spent){a.wall, a.cpu + b.cpu, a.switches + b.switches};
+}
+
+static struct spent run_from(struct job j) {
+    troupe_ref peer = spawn(pours, j);
+    drink(me, 0, j.warm);
+    must("send", troupe_send(me, peer, troupe_int(1)));
+    struct spent from = spent();
+    drink(me, j.warm, j.count);
+    struct spent mine = since(from);
+    return add(mine, take_spent(me));
+}
+
+static struct spent run_pair(struct job j, troupe_body *follows) {
+    j.peer = spawn(follows, j);
+    troupe_ref leader = spawn(leads, j);
+    must("send", troupe_send(me, j.peer, troupe_int((int64_t)leader.id)));
+    return take_spent(me);
+}
+
+static struct spent run(const char *what, struct job j) {
+    struct spent other;
+    if (strcmp(what, "pp") == 0) {
+        struct spent mine = serve(me, spawn(sends_back, j), j.warm, j.count);
+        return add(mine, take_spent(me));
+    }
+    if (strcmp(what, "to") == 0) {
+        j.peer = j.home;
+        struct spent mine = pour_all(me, spawn(drinks, j), j.warm, j.count, &other);
+        return add(mine, other);
+    }
+    if (strcmp(what, "from") == 0)
+        return run_from(j);
+    j.leads = strcmp(what, "pp2") == 0;
+    if (j.leads)
+        return run_pair(j, follows_sending_back);
+    if (strcmp(what, "stream2") == 0)
+        return run_pair(j, follows_drinking);
+    give_up(what, TROUPE_INVALID);
+}
+
+int main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "pp";
+    bool to_and_fro = strncmp(what, "pp", 2) == 0;
+    struct job j = {.count = argc > 2 ? strtoll(argv[2], NULL, 10) : to_and_fro ? 100000 : 2000000};
+    j.warm = j.count / 100 + 1;
+    must("open", troupe_system_open(&sys, &(troupe_system_opts){.threads = 1}));
+    me = troupe_system_self(sys);
+    j.home = troupe_self_ref(me);
+    struct spent s = run(what, j);
+    double n = (double)j.count * (to_and_fro ? 2 : 1);
+    printf("{\"metric\":\"msgs_per_s\",\"value\":%.0f,\"n\":%.0f,\"seconds\":%.4f,\"cpu_s\":%.4f,\"ns_per_msg\":%.1f,"
+           "\"cpu_ns_per_msg\":%.1f,\"switches_per_msg\":%.4f}\n",
+           n / s.wall, n, s.wall, s.cpu, s.wall * 1e9 / n, s.cpu * 1e9 / n, (double)s.switches / n);
+    troupe_system_close(&sys);
+    return 0;
+}
