@@ -7,6 +7,7 @@
 
 #include "actors/backend.h"
 #include "actors/object.h"
+#include "actors/process.h"
 #include "actors/registry.h"
 #include "actors/system.h"
 #include "clients/conn.h"
@@ -156,7 +157,7 @@ bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
     return true;
 }
 
-troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait) {
+static troupe_status send_once(struct trp_actor *to, struct trp_send *s, bool may_wait) {
     struct troupe_msg *dropped = NULL;
     uint64_t wake = 0;
     s->msg->to = trp_actor_id(to);
@@ -174,6 +175,23 @@ troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_
     mail_wakes(to, wake);
     bury_dropped(to, dropped);
     return st;
+}
+
+/* A process may have received more than is known here: that is looked up before its mailbox is said to be full, and it is told that somebody
+ * waits for it to receive. */
+static troupe_status send_far(struct trp_actor *to, struct trp_send *s, bool may_wait) {
+    troupe_status st = send_once(to, s, false);
+    if (st == TROUPE_FULL) {
+        trp_process_settle(to);
+        st = send_once(to, s, may_wait);
+    }
+    if (st == TROUPE_AGAIN)
+        trp_process_settle(to);
+    return st;
+}
+
+troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait) {
+    return to->backend == &trp_process_backend ? send_far(to, s, may_wait) : send_once(to, s, may_wait);
 }
 
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited) {
@@ -330,6 +348,13 @@ bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes) {
     bool ok = trp_mailbox_settle(&a->mailbox, count, bytes);
     admit_unlock(a);
     return ok;
+}
+
+bool trp_actor_has_line(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    bool line = a->mailbox.parked.first != NULL;
+    pthread_mutex_unlock(&a->lock);
+    return line;
 }
 
 void trp_actor_return(struct trp_actor *a, struct troupe_msg *all, struct troupe_msg **end, size_t count, size_t bytes) {

@@ -120,6 +120,8 @@ TROUPE_NODISCARD bool trp_actor_settle(struct trp_actor *a, size_t count, size_t
 struct troupe_msg *trp_actor_take_note(struct trp_actor *a);
 /* Puts a note into its mailbox. */
 void trp_actor_tell(struct trp_actor *a, struct troupe_msg *note);
+/* Does anybody wait for room in its mailbox? */
+TROUPE_NODISCARD bool trp_actor_has_line(struct trp_actor *a);
 /* Lent messages (a list, its end, how many, how many bytes) go back to the front. */
 void trp_actor_return(struct trp_actor *a, struct troupe_msg *all, struct troupe_msg **end, size_t count, size_t bytes);
 

@@ -15,7 +15,7 @@
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
-/* (c) constant, (l) the loop's thread, (w) the writer, (r) the reader */
+/* (c) constant, (l) the loop's thread, (w) the writer, (r) the reader, (a) any thread */
 struct trp_channel {
     uv_poll_t poll; /* (l) */
     int fd;         /* (c) until it is closed */
@@ -30,6 +30,8 @@ struct trp_channel {
     struct trp_ring in;                        /* (r) */
     struct trp_buf gathered;                   /* (r) the beginning of a frame */
     bool dead;                                 /* (r) it made no sense */
+    _Atomic uint64_t read;                     /* (a) where the reader stands */
+    atomic_uint refs;                          /* (a) one is the loop's */
 };
 
 enum { BUFFER_KEPT = 256 * 1024 };
@@ -56,19 +58,33 @@ troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, i
     ch->user = user;
     trp_shared_ring(&shared, trp_side_other(side), &ch->out);
     trp_shared_ring(&shared, side, &ch->in);
+    atomic_init(&ch->refs, 1);
     ch->poll.data = ch;
     uv_poll_start(&ch->poll, UV_READABLE, on_event);
     *out = ch;
     return TROUPE_OK;
 }
 
-static void on_closed(uv_handle_t *handle) {
-    struct trp_channel *ch = handle->data;
-    close(ch->fd);
+struct trp_channel *trp_channel_ref(struct trp_channel *ch) {
+    /* Relaxed: whoever takes a reference knows that there is one. */
+    atomic_fetch_add_explicit(&ch->refs, 1, memory_order_relaxed);
+    return ch;
+}
+
+void trp_channel_unref(struct trp_channel *ch) {
+    /* Release what was done with it, acquire what the others did. */
+    if (atomic_fetch_sub_explicit(&ch->refs, 1, memory_order_acq_rel) != 1)
+        return;
     trp_shared_unmap(&ch->shared);
     trp_buf_fini(&ch->waiting);
     trp_buf_fini(&ch->gathered);
     trp_free(ch);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct trp_channel *ch = handle->data;
+    close(ch->fd);
+    trp_channel_unref(ch);
 }
 
 void trp_channel_close(struct trp_channel **channel) {
@@ -162,11 +178,13 @@ static void consumed(struct trp_channel *ch, size_t n) {
 
 void trp_channel_read(struct trp_channel *ch) {
     struct trp_slice all;
-    while (!ch->dead && (all = trp_ring_peek(&ch->in)).n > 0) {
+    for (size_t n = 0; !ch->dead && n < TRP_RING_SIZE && (all = trp_ring_peek(&ch->in)).n > 0; n += all.n) {
         take(ch, all);
         if (!ch->dead)
             consumed(ch, all.n);
     }
+    /* Relaxed: a hint for who looks. */
+    atomic_store_explicit(&ch->read, ch->in.at, memory_order_relaxed);
     if (ch->in.broken)
         channel_break(ch);
 }
@@ -280,6 +298,22 @@ void trp_channel_awake(struct trp_channel *ch) {
 
 void trp_channel_doze(struct trp_channel *ch, int64_t deadline) {
     trp_futex_wait(&ch->shared.words->sleep[ch->side].how, TRP_SLEEP_FUTEX, deadline);
+}
+
+enum trp_sleep trp_channel_sleeps(const struct trp_channel *ch) {
+    return (enum trp_sleep)atomic_load(&ch->shared.words->sleep[ch->side].how);
+}
+
+bool trp_channel_stirs(const struct trp_channel *ch) {
+    return atomic_load_explicit(&ch->in.words->head, memory_order_relaxed) !=
+           atomic_load_explicit(&ch->read, memory_order_relaxed);
+}
+
+void trp_channel_rouse(const struct trp_channel *ch) {
+    _Atomic uint32_t *how = &ch->shared.words->sleep[ch->side].how;
+    uint32_t dozes = TRP_SLEEP_FUTEX;
+    (void)atomic_compare_exchange_strong(how, &dozes, TRP_SLEEP_NOT);
+    trp_futex_wake(how);
 }
 
 /* --- the loop --- */

@@ -10,18 +10,13 @@
  *     MSG     ref: who sent it; number: its question's number, or 0; body: the payload
  *     NOTE    number: its kind; body: the troupe_down
  *     CLOSE   nothing comes after what came before, but notes
- *     RESULT  op, status; ref: of a SPAWN, or what a TIE or SEND_AFTER gives; error and body: the answer of an ASK; body: the troupe_exit of a JOIN
- * From the body's process:
- *     REPLY   ref, number: whose question; error; body: the payload
- *     SEND TRY_SEND ASK   op, or 0 for a SEND whose RESULT nobody waits for; ref: to whom; body: the payload
- *     SPAWN   op; body: struct trp_birth and the argument
- *     SHUT KILL JOIN      op; ref: whom
- *     TIE     op; number: what (tie.h); ref: the id; body: the name
- *     SEND_AFTER          op; ref: to whom; number: milliseconds; body: the payload. The result's ref: its number
- *     UNSEND  op; number: of what is not to be sent after all
- *     GIVEN   number: the code; body: the text: how the body says that it has ended
- *     CANCEL  op: no time is left for it; its RESULT is AGAIN, unless it has been done meanwhile
- * Each with an op is answered by one RESULT. */
+ *     RESULT  op, status; ref: of a SPAWN, or what a TIE or SEND_AFTER gives; error and body: the answer of an ASK; body: the
+ * troupe_exit of a JOIN From the body's process: REPLY   ref, number: whose question; error; body: the payload SEND TRY_SEND
+ * ASK   op, or 0 for a SEND whose RESULT nobody waits for; ref: to whom; body: the payload SPAWN   op; body: struct trp_birth
+ * and the argument SHUT KILL JOIN      op; ref: whom TIE     op; number: what (tie.h); ref: the id; body: the name SEND_AFTER
+ * op; ref: to whom; number: milliseconds; body: the payload. The result's ref: its number UNSEND  op; number: of what is not to
+ * be sent after all GIVEN   number: the code; body: the text: how the body says that it has ended CANCEL  op: no time is left
+ * for it; its RESULT is AGAIN, unless it has been done meanwhile Each with an op is answered by one RESULT. */
 #ifndef TRP_CHANNEL_H
 #define TRP_CHANNEL_H
 
@@ -77,6 +72,9 @@ TROUPE_NODISCARD troupe_status trp_channel_new(struct trp_channel **out, struct 
                                                const struct trp_channel_handler *handler, void *user);
 /* Frees itself from the loop; calls nothing any more. Accepts NULL inside. */
 void trp_channel_close(struct trp_channel **ch);
+/* For a thread that sleeps on its word: the memory stays while there is a reference, also after close. */
+struct trp_channel *trp_channel_ref(struct trp_channel *ch);
+void trp_channel_unref(struct trp_channel *ch);
 
 /* The words of the shared memory. */
 struct trp_shared_words *trp_channel_words(const struct trp_channel *ch);
@@ -94,7 +92,7 @@ size_t trp_channel_pending(const struct trp_channel *ch);
 
 /* --- reading: one thread at a time, which may be another one --- */
 
-/* Handles all frames that are there. */
+/* Handles the frames that are there, as much as a ring holds at most. */
 void trp_channel_read(struct trp_channel *ch);
 /* Would trp_channel_read find something? A hint, and cheap. */
 bool trp_channel_has(struct trp_channel *ch);
@@ -108,6 +106,12 @@ TROUPE_NODISCARD bool trp_channel_sleep(struct trp_channel *ch, enum trp_sleep h
 void trp_channel_awake(struct trp_channel *ch);
 /* Sleeps on the word, after trp_channel_sleep with TRP_SLEEP_FUTEX, until it is woken, in vain at times, or it is time. */
 void trp_channel_doze(struct trp_channel *ch, int64_t deadline);
+/* How it sleeps by its own word. */
+enum trp_sleep trp_channel_sleeps(const struct trp_channel *ch);
+/* With a reference alone: may there be something since trp_channel_read? */
+bool trp_channel_stirs(const struct trp_channel *ch);
+/* Makes this end come out of a doze. Any thread. */
+void trp_channel_rouse(const struct trp_channel *ch);
 /* Wakes the other end, if it sleeps: something has been noted for it. Any thread. */
 void trp_channel_ring(const struct trp_channel *ch);
 

@@ -21,6 +21,7 @@
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
+#include "transports/spin.h"
 
 /* Received messages between two looks whether the system waits for their room; less where the mailbox is small. */
 enum { TELL = 16 };
@@ -390,17 +391,39 @@ const struct trp_reach trp_child_reach = {
 
 /* --- its life --- */
 
-/* Sleeps until something comes. With nothing but the channel to wait for, on its word; else in the loop, which the socket
- * wakes. */
-static void sleep_until(struct trp_worker *w, int64_t deadline) {
-    bool quiet = trp_worker_is_quiet(w);
-    if (!trp_channel_sleep(child.channel, quiet ? TRP_SLEEP_FUTEX : TRP_SLEEP_SOCKET))
-        return;
-    if (quiet)
+/* Looks for something for a while, if that lately paid. */
+static bool look(struct trp_patience *patience, int64_t began) {
+    if (!trp_patience_looks(patience))
+        return false;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (trp_channel_stirs(child.channel))
+                break;
+            trp_spin_relax();
+        }
+    } while (!trp_channel_stirs(child.channel) && trp_now() - began < TRP_PATIENCE_NS);
+    return true;
+}
+
+/* With nothing but the channel to wait for: on its word. */
+static void doze(struct trp_patience *patience, int64_t deadline) {
+    int64_t began = trp_now();
+    bool looked = look(patience, began);
+    if (trp_channel_sleep(child.channel, TRP_SLEEP_FUTEX)) {
         trp_channel_doze(child.channel, deadline);
-    else
+        trp_channel_awake(child.channel);
+    }
+    trp_patience_learn(patience, looked, trp_now() - began);
+}
+
+/* Sleeps until something comes; in the loop, which the socket wakes, if others may come than the channel. */
+static void sleep_until(struct trp_worker *w, int64_t deadline) {
+    if (trp_worker_is_quiet(w)) {
+        doze(&w->nap.patience, deadline);
+    } else if (trp_channel_sleep(child.channel, TRP_SLEEP_SOCKET)) {
         trp_worker_turn(w, deadline);
-    trp_channel_awake(child.channel);
+        trp_channel_awake(child.channel);
+    }
 }
 
 /* Only this thread wakes the body, from what it reads here or in its loop: it never has to be said that it is parked. */

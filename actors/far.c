@@ -37,7 +37,7 @@ static void result(struct trp_proxy *p, struct trp_frame f, struct trp_slice bod
     f.type = TRP_FRAME_RESULT;
     pthread_mutex_lock(&p->down);
     if (p->channel && (st = trp_channel_put(p->channel, f, body)) == TROUPE_OK)
-        trp_channel_flush(p->channel);
+        trp_proxy_flush(p);
     pthread_mutex_unlock(&p->down);
     if (st != TROUPE_OK)
         /* It would wait for ever. */
@@ -140,7 +140,7 @@ static void send_finished(struct trp_far *far) {
     troupe_status st = far->send.wait.st;
     if (far->asks && st == TROUPE_OK) {
         if (far->pending > 0)
-            return; /* now the answer is waited for */
+            return;        /* now the answer is waited for */
         st = TROUPE_AGAIN; /* cancelled meanwhile */
     }
     if (far->link)
@@ -256,12 +256,21 @@ static troupe_status arrive(struct trp_proxy *p, struct trp_actor *to, struct tr
 }
 
 /* What it was told is not true any more, if the receiver has ended since: a dead letter. */
+/* Whoever has a thread of his own may listen to the body himself. */
+static void introduce(struct trp_proxy *p, struct trp_actor *to) {
+    /* Relaxed: a hint. */
+    if (to->backend == &trp_thread_backend)
+        atomic_store_explicit(&to->worker->nap.peer, trp_actor_id(p->actor), memory_order_relaxed);
+}
+
 static void call_send_ahead(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
     struct trp_actor *to = whom(p, f);
     struct trp_send send = {.msg = to ? message(p, body) : NULL};
     troupe_status st = send.msg ? arrive(p, to, &send) : TROUPE_NOT_FOUND;
     if (st != TROUPE_OK)
         trp_system_dead_letters(p->actor->sys, p->actor, 1);
+    else
+        introduce(p, to);
     trp_msg_drop(send.msg);
     if (to)
         trp_actor_unref(to);
@@ -275,10 +284,6 @@ static void call_send(struct trp_proxy *p, const struct trp_frame *f, struct trp
     troupe_status st = to ? TROUPE_NO_MEMORY : TROUPE_NOT_FOUND;
     if (send.msg)
         st = trp_actor_send(to, &send, false);
-    if (st == TROUPE_FULL) {
-        trp_process_settle(to);
-        st = trp_actor_send(to, &send, false);
-    }
     if (st == TROUPE_FULL && f->type == TRP_FRAME_SEND) {
         send_later(p, f->op, to, send.msg);
     } else {

@@ -6,6 +6,7 @@
 #ifndef TRP_FUTEX_H
 #define TRP_FUTEX_H
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -21,8 +22,9 @@ static inline void trp_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t
     syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, deadline == TRP_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
+/* All of them: there is mostly one. */
 static inline void trp_futex_wake(_Atomic uint32_t *word) {
-    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 #endif

@@ -3,7 +3,6 @@
  *
  * How a body reaches the actors of its own system: it looks them up and acts on them itself, on its own thread. No
  * message passes a third thread. */
-#include "actors/process.h"
 #include "actors/self.h"
 #include "actors/system.h"
 #include "transports/assert.h"
@@ -26,11 +25,10 @@ static troupe_status post_slowly(troupe_self *self, troupe_ref to, struct troupe
     if (!a)
         return TROUPE_NOT_FOUND;
     struct trp_send send = {.wait = {.who = self->actor, .role = TRP_WAIT_SEND}, .msg = *m};
-    troupe_status st = trp_actor_send(a, &send, false);
-    if (st == TROUPE_FULL) {
-        trp_process_settle(a);
-        st = trp_actor_send(a, &send, wait);
-    }
+    if (self->worker->alone && a->backend == &trp_process_backend)
+        /* Relaxed: a hint. */
+        atomic_store_explicit(&self->worker->nap.peer, to.id, memory_order_relaxed);
+    troupe_status st = trp_actor_send(a, &send, wait);
     if (st == TROUPE_AGAIN)
         st = await(self, a, &a->mailbox.parked, &send.wait, deadline);
     *m = send.msg;

@@ -235,30 +235,50 @@ static bool take_back(struct trp_proxy *p, struct settled *s) {
     return true;
 }
 
-/* `wants`: the body shall tell when it has received more. */
-static void settle(struct trp_proxy *p, bool wants) {
-    struct settled s = {0};
-    bool sane = true;
-    pthread_mutex_lock(&p->down);
-    if (p->channel && !drops(p)) {
+/* Under `down`. The body shall tell when it has received more: sequentially consistent, before the look at what it has taken;
+ * over there it is the other way round. */
+static void set_want(struct trp_proxy *p) {
+    atomic_store(&trp_channel_words(p->channel)->want, p->taken + 1 + window(p) / 2);
+    /* Relaxed: a hint. */
+    atomic_store_explicit(&p->blocked, true, memory_order_relaxed);
+}
+
+/* Under `down`. False: it claims what can't be. */
+static bool settle_down(struct trp_proxy *p, bool wants, struct settled *s) {
+    size_t before;
+    if (!p->channel || drops(p))
+        return true;
+    if (!wants && trp_channel_pending(p->channel) == 0 && atomic_load(&trp_channel_words(p->channel)->want) == 0)
+        atomic_store_explicit(&p->blocked, false, memory_order_relaxed);
+    do {
+        before = s->count;
         if (wants)
-            /* Sequentially consistent, before the look at what it has taken; over there it is the other way round. */
-            atomic_store(&trp_channel_words(p->channel)->want, p->taken + 1 + window(p) / 2);
-        sane = take_back(p, &s);
-    }
+            set_want(p);
+        if (!take_back(p, s))
+            return false;
+    } while (wants && s->count > before);
+    return true;
+}
+
+/* `wants`: when it receives more than it has, it shall tell. True: there is room. */
+static bool settle(struct trp_proxy *p, bool wants) {
+    struct settled s = {0};
+    pthread_mutex_lock(&p->down);
+    bool sane = settle_down(p, wants, &s);
     pthread_mutex_unlock(&p->down);
     if (!sane)
         put_down(p, "it has received more than it was sent");
     if (s.count == 0)
-        return;
+        return false;
     sane = trp_actor_settle(p->actor, s.count, s.bytes);
     trp_assert(sane);
     trp_actor_unpark(p->actor); /* who stood in line has come in, and there is room for it over there */
+    return true;
 }
 
 void trp_process_settle(struct trp_actor *a) {
     if (a->backend == &trp_process_backend)
-        settle(a->run, true);
+        (void)settle(a->run, true);
 }
 
 /* To look at what it has received costs a miss of the cache: only when it may matter. */
@@ -266,21 +286,33 @@ static bool settling_pays(struct trp_proxy *p) {
     return p->count >= (window(p) + 1) / 2 || p->bytes >= TRP_WINDOW_BYTES / 2;
 }
 
+void trp_proxy_flush(struct trp_proxy *p) {
+    trp_channel_flush(p->channel);
+    if (trp_channel_pending(p->channel) > 0)
+        atomic_store_explicit(&p->blocked, true, memory_order_relaxed);
+}
+
 /* False: the window is closed. */
 static bool deliver_once(struct trp_proxy *p) {
     pthread_mutex_lock(&p->down);
     bool open = move_messages(p), pays = settling_pays(p);
-    trp_channel_flush(p->channel);
+    trp_proxy_flush(p);
     pthread_mutex_unlock(&p->down);
-    if (pays || !open)
-        settle(p, !open);
+    if (open && pays)
+        (void)settle(p, false);
     return open;
 }
 
-/* Once more after the body has been told to tell: what it took before that, it will not tell. */
 static void deliver(struct trp_proxy *p) {
-    if (!deliver_once(p))
-        (void)deliver_once(p);
+    while (!deliver_once(p) && settle(p, true))
+        ;
+}
+
+/* The body may have made room for those who wait. */
+static void settle_line(struct trp_proxy *p) {
+    (void)settle(p, false);
+    if (trp_actor_has_line(p->actor))
+        (void)settle(p, true);
 }
 
 /* --- frames of the body; under `up` --- */
@@ -300,7 +332,7 @@ static struct troupe_msg *question(struct trp_proxy *p, uint64_t from, uint64_t 
 }
 
 static bool replied(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
-    settle(p, false); /* it had received the question before it answered */
+    (void)settle(p, false); /* it had received the question before it answered */
     struct troupe_msg *q = question(p, f->ref, f->number), *answer = NULL;
     if (!q)
         return true; /* dropped on the way by the mailbox over there, or answered twice by a body that is confused */
@@ -331,6 +363,7 @@ static bool given(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
 
 static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice body) {
     struct trp_proxy *p = user;
+    p->frames++;
     switch (f->type) {
     case TRP_FRAME_REPLY:
         return replied(p, f, body);
@@ -354,16 +387,98 @@ static void on_rung(void *user) {
     trp_actor_unpark(p->actor);
 }
 
-/* All that the body has to say, and what it has received; then it has to wake the steward for more. */
+/* The body is to wake the steward from now on. False: there is something to be read first. */
+static bool rest(struct trp_proxy *p) {
+    /* Somebody sleeps on the word: then it is for him. */
+    return trp_channel_sleeps(p->channel) == TRP_SLEEP_FUTEX || trp_channel_sleep(p->channel, TRP_SLEEP_SOCKET);
+}
+
+/* All that the body has to say. */
 static void listen_to(struct trp_proxy *p) {
+    bool more = false;
     pthread_mutex_lock(&p->up);
     trp_far_finish(p);
     if (p->channel) {
         trp_channel_read(p->channel);
-        if (!trp_channel_sleep(p->channel, TRP_SLEEP_SOCKET))
-            on_rung(p); /* there is more already: after the others have had their turn */
+        more = !p->streams && !rest(p);
     }
     pthread_mutex_unlock(&p->up);
+    if (more)
+        on_rung(p); /* after the others have had their turn */
+}
+
+/* --- a thread that listens to the body itself --- */
+
+/* While a thread reads a stream, the body wakes nobody, so that it costs no system call: the thread looks again as soon as it
+ * has handled what it has read. Should that take longer than a tick, the steward listens again. */
+enum { TICK_MS = 1, STREAM = 16 };
+
+static void on_tick(struct trp_timer *t) {
+    struct trp_proxy *p = (struct trp_proxy *)((char *)t - offsetof(struct trp_proxy, tick));
+    pthread_mutex_lock(&p->up);
+    p->streams = p->looked;
+    p->looked = false;
+    pthread_mutex_unlock(&p->up);
+    on_rung(p);
+}
+
+static void tick(struct trp_proxy *p) {
+    pthread_mutex_lock(&p->up);
+    bool streams = p->streams;
+    pthread_mutex_unlock(&p->up);
+    if (streams && !trp_timer_runs(&p->tick))
+        trp_timer_start(&p->actor->worker->timers, &p->tick, trp_deadline(TICK_MS));
+}
+
+static void unblock(struct trp_proxy *p) {
+    if (!atomic_load_explicit(&p->blocked, memory_order_relaxed))
+        return;
+    settle_line(p);
+    trp_actor_unpark(p->actor);
+}
+
+struct trp_channel *trp_process_hear(struct trp_proxy *p) {
+    struct trp_channel *ch = NULL;
+    pthread_mutex_lock(&p->up);
+    if (p->channel) {
+        ch = trp_channel_ref(p->channel);
+        p->heard = p->frames;
+        p->looked = true;
+        trp_channel_awake(ch);
+        trp_channel_read(ch);
+    }
+    pthread_mutex_unlock(&p->up);
+    if (ch)
+        unblock(p);
+    return ch;
+}
+
+bool trp_process_doze(struct trp_proxy *p, struct trp_channel *ch) {
+    pthread_mutex_lock(&p->up);
+    bool dozes = p->channel == ch && trp_channel_sleep(ch, TRP_SLEEP_FUTEX);
+    pthread_mutex_unlock(&p->up);
+    return dozes;
+}
+
+/* True: the steward has to know. Under `up`. */
+static bool leave(struct trp_proxy *p) {
+    trp_channel_awake(p->channel);
+    trp_channel_read(p->channel);
+    if (p->streams)
+        return false;
+    p->streams = p->frames - p->heard >= STREAM;
+    p->looked = true;
+    return p->streams || !rest(p);
+}
+
+void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch) {
+    pthread_mutex_lock(&p->up);
+    bool tells = p->channel == ch && leave(p);
+    pthread_mutex_unlock(&p->up);
+    trp_channel_unref(ch);
+    if (tells)
+        on_rung(p);
+    unblock(p);
 }
 
 static const struct trp_channel_handler channel_handler = {.frame = on_frame, .broken = on_broken, .rung = on_rung};
@@ -426,7 +541,7 @@ static void on_restart(struct trp_timer *t) {
 
 /* What it had received dies with it, what it had not goes back. */
 static void return_lent(struct trp_proxy *p) {
-    settle(p, false);
+    (void)settle(p, false);
     trp_actor_return(p->actor, p->lent, p->tail, p->count, p->bytes);
     p->lent = NULL;
     p->tail = &p->lent;
@@ -448,7 +563,9 @@ static void clear_away(struct trp_proxy *p) {
     trp_channel_close(&p->channel);
     pthread_mutex_unlock(&p->down);
     trp_far_abandon(p);
+    p->streams = false;
     pthread_mutex_unlock(&p->up);
+    trp_timer_stop(&p->actor->worker->timers, &p->tick);
     drop_channel(p);
     p->alive = false;
 }
@@ -507,8 +624,12 @@ static enum trp_ran process_run(struct trp_actor *a) {
         p->kill_sent = true;
         return TRP_RAN_PARKED;
     }
-    if (p->channel)
+    if (p->channel) {
+        if (atomic_load_explicit(&p->blocked, memory_order_relaxed))
+            settle_line(p);
         deliver(p);
+    }
+    tick(p);
     return TRP_RAN_PARKED;
 }
 
@@ -541,6 +662,7 @@ static troupe_status process_start(struct trp_actor *a) {
     pthread_mutex_init(&p->down, NULL);
     pthread_mutex_init(&p->up, NULL);
     p->restart.fire = on_restart;
+    p->tick.fire = on_tick;
     p->exit = trp_exit_killed();
     a->run = p;
     troupe_status st = trp_system_steward(a->sys, &a->worker);

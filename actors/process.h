@@ -38,12 +38,30 @@ struct trp_proxy {
     uint64_t taken;                  /* (d) that the body has received and that are not among them any more */
     struct troupe_msg *hand;         /* (d) questions at the body, oldest last */
     bool close_sent;                 /* (d) */
+    atomic_bool blocked;             /* (a) something waits for the body to receive or to read more; a hint */
 
     pthread_mutex_t up;    /* from the body: the channel's reader */
     struct trp_far *calls; /* (u) of the body, under way */
     uint64_t asked;        /* (u) questions so far, of all lives */
     uint64_t accepted;     /* (u) sends without a result that are done with, of this life */
+    unsigned frames;       /* (u) read so far; wraps around */
+    unsigned heard;        /* (u) when a thread began to read */
+    bool streams;          /* (u) a thread reads many at once, and comes again soon */
+    bool looked;           /* (u) it has, since the steward asked itself */
+    struct trp_timer tick; /* (s) runs while `streams`, to see whether it does */
 };
+
+/* Under `down`: what has been put into the channel leaves, and its rest when there is room. */
+void trp_proxy_flush(struct trp_proxy *p);
+
+/* --- for a thread that listens to the body itself (nap.h) --- */
+
+/* Reads all that is there, and owes the body a look from now on. Gives the channel, referenced; NULL: there is none now. */
+struct trp_channel *trp_process_hear(struct trp_proxy *p);
+/* Says that somebody sleeps on the word of that channel. False: there is something to read, or the channel is an old one. */
+TROUPE_NODISCARD bool trp_process_doze(struct trp_proxy *p, struct trp_channel *ch);
+/* Reads what is there, and leaves the rest to the steward. Takes the reference. */
+void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch);
 
 /* For a sender that finds its mailbox full: what its body has received by now does not count any more. Any thread, no lock
  * held. */

@@ -67,7 +67,8 @@ static troupe_status thread_start(struct trp_actor *a) {
 }
 
 static void thread_resume(struct trp_actor *a) {
-    trp_loop_wake(&a->worker->loop);
+    if (!trp_nap_end(&a->worker->nap))
+        trp_loop_wake(&a->worker->loop);
 }
 
 /* Relaxed: whoever finds it so takes it back with acquire. */
@@ -89,6 +90,9 @@ static bool spin(struct trp_actor *a, int64_t until) {
 
 static void sleep_until(troupe_self *self, int64_t deadline) {
     unsigned awake = TRP_AWAKE;
+    bool in_time;
+    if (trp_nap_park(self, deadline, &in_time))
+        return in_time;
     /* Release pairs with the acquire in trp_actor_unpark. */
     if (atomic_compare_exchange_strong_explicit(&self->actor->wake, &awake, TRP_PARKED, memory_order_release,
                                                 memory_order_relaxed))

@@ -329,6 +329,7 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
     }
     pthread_mutex_init(&w->sleepers_lock, NULL);
     trp_worker_know_quiet(w);
+    trp_nap_init(&w->nap);
     *out = w;
     return TROUPE_OK;
 }
@@ -340,6 +341,7 @@ void trp_worker_free(struct trp_worker *w) {
     trp_poller_free(w->poller);
     trp_loop_fini(&w->loop);
     pthread_mutex_destroy(&w->sleepers_lock);
+    trp_nap_fini(&w->nap);
     trp_free(w);
 }
 

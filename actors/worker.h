@@ -21,6 +21,7 @@
 #include "actors/actor.h"
 #include "actors/bus.h"
 #include "actors/fiber.h"
+#include "actors/nap.h"
 #include "actors/poller.h"
 #include "actors/runq.h"
 #include "actors/timer.h"
@@ -46,6 +47,7 @@ struct trp_worker {
     struct trp_poller *poller; /* (o) NULL until somebody waits for a descriptor here; (c) in a crew */
     atomic_bool stop;          /* (a) */
     unsigned quiet;            /* (o) active handles of the loop when nobody waits for anything in it */
+    struct trp_nap nap;        /* (o) how it waits instead, when it is alone and talks to a process */
     bool alone;                /* (c) one body, which parks by running the loop itself */
     char name[16];             /* (c) */
     struct trp_runner *runner; /* (c) the thread it was given, where that can't change */

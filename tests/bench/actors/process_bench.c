@@ -11,8 +11,9 @@
  *     pp2      pp between two process actors
  *     stream2  `to` between two process actors
  *
- * A hundredth of it before is warming up. `cpu_s` is processor time of the two ends, `switches` how often they gave up the processor to wait,
- * a message: what a busy machine disturbs less than time. `taskset -c 0 process_bench ...`: both on one processor. */
+ * A hundredth of it before is warming up. `cpu_s` is processor time of the two ends, `switches` how often they gave up the
+ * processor to wait, a message: what a busy machine disturbs less than time. `taskset -c 0 process_bench ...`: both on one
+ * processor. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +50,9 @@ static struct spent spent(void) {
     struct rusage u;
     clock_gettime(CLOCK_MONOTONIC, &t);
     getrusage(RUSAGE_SELF, &u);
-    return (struct spent){(double)t.tv_sec + (double)t.tv_nsec / 1e9,
-                          (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-                              (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6,
-                          u.ru_nvcsw};
+    return (struct spent){
+        (double)t.tv_sec + (double)t.tv_nsec / 1e9,
+        (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6, u.ru_nvcsw};
 }
 
 static struct spent since(struct spent from) {
@@ -176,8 +176,8 @@ static void pours(troupe_self *self, void *arg) {
 
 static void leads(troupe_self *self, void *arg) {
     const struct job *j = arg;
-    struct spent other = {0}, mine = j->leads ? serve(self, j->peer, j->warm, j->count)
-                                              : pour_all(self, j->peer, j->warm, j->count, &other);
+    struct spent other = {0},
+                 mine = j->leads ? serve(self, j->peer, j->warm, j->count) : pour_all(self, j->peer, j->warm, j->count, &other);
     if (j->leads)
         other = take_spent(self);
     mine.cpu += other.cpu;

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * How a thread waits that talks to a process actor: it reads itself what the body says, and sleeps on the word of their shared
+ * memory, where the body wakes it. So a message between the two costs one wake, and none if the other is there; no third
+ * thread has to run. The steward reads what comes while the thread is elsewhere.
+ *
+ * Only for a thread with a worker of its own whose loop has nothing else to bring. It is also woken by everybody else who
+ * wakes its actor: who does looks here first (trp_nap_end). */
+#ifndef TRP_NAP_H
+#define TRP_NAP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <troupe/actor.h>
+
+#include "actors/patience.h"
+
+struct trp_channel;
+
+struct trp_nap {
+    _Atomic uint64_t peer;        /* the process actor it has talked to last; 0: none. A hint */
+    struct trp_patience patience; /* the thread's */
+    pthread_mutex_t lock;
+    struct trp_channel *on; /* (m) on whose word it is about to sleep, or sleeps; a reference */
+};
+
+void trp_nap_init(struct trp_nap *n);
+void trp_nap_fini(struct trp_nap *n);
+
+/* Parks the calling body in this way, as its backend's park does. False: it can't, and nothing has happened but that its peer
+ * has been listened to. *in_time is what park returns. */
+bool trp_nap_park(troupe_self *self, int64_t deadline, bool *in_time);
+/* Wakes the napper. False: it does not nap. Any thread. */
+bool trp_nap_end(struct trp_nap *n);
+
+#endif
