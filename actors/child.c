@@ -396,7 +396,7 @@ static bool look(struct trp_patience *patience, int64_t began) {
     if (!trp_patience_looks(patience))
         return false;
     do {
-        for (int i = 0; i < 32; i++) {
+        for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
             if (trp_channel_stirs(child.channel))
                 break;
             trp_spin_relax();
@@ -419,7 +419,7 @@ static void doze(struct trp_patience *patience, int64_t deadline) {
 /* Sleeps until something comes; in the loop, which the socket wakes, if others may come than the channel. */
 static void sleep_until(struct trp_worker *w, int64_t deadline) {
     if (trp_worker_is_quiet(w)) {
-        doze(&w->nap.patience, deadline);
+        doze(&w->patience, deadline);
     } else if (trp_channel_sleep(child.channel, TRP_SLEEP_SOCKET)) {
         trp_worker_turn(w, deadline);
         trp_channel_awake(child.channel);
@@ -479,6 +479,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     atomic_store(&a->refs, 1);
     must(trp_worker_new(&a->worker, &child.sys, birth->name));
     a->worker->alone = true;
+    a->worker->patience.may_spin = trp_cpus() > 1;
     trp_worker_enter(a->worker);
     must(trp_channel_new(&child.channel, &a->worker->loop, channel, shared, TRP_SIDE_BODY, &handler, NULL));
     trp_worker_know_quiet(a->worker);

@@ -45,7 +45,7 @@ static bool is_notified(const struct trp_actor *me) {
 /* Until something has come, or it has taken long enough. */
 static bool look(const struct trp_actor *me, struct trp_channel *ch, int64_t began) {
     do {
-        for (int i = 0; i < 32; i++) {
+        for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
             if (trp_channel_stirs(ch) || is_notified(me))
                 return true;
             trp_spin_relax();
@@ -73,8 +73,11 @@ static void sleep_on(struct trp_nap *n, struct trp_actor *me, struct trp_channel
     (void)atomic_compare_exchange_strong_explicit(&me->wake, &awake, TRP_AWAKE, memory_order_acquire, memory_order_relaxed);
 }
 
-static void nap(struct trp_nap *n, struct trp_actor *me, struct trp_proxy *p, struct trp_channel *ch, int64_t deadline) {
+static void nap(troupe_self *self, struct trp_proxy *p, struct trp_channel *ch, int64_t deadline) {
+    struct trp_actor *me = self->actor;
+    struct trp_nap *n = &self->worker->nap;
     int64_t began = trp_now();
+    n->patience.may_spin = self->worker->patience.may_spin;
     bool looks = trp_patience_looks(&n->patience);
     if (!(looks && look(me, ch, began)) && trp_process_doze(p, ch))
         sleep_on(n, me, ch, deadline);
@@ -88,7 +91,7 @@ bool trp_nap_park(troupe_self *self, int64_t deadline, bool *in_time) {
     struct trp_channel *ch = trp_process_hear(peer->run);
     bool naps = ch && trp_worker_is_quiet(self->worker);
     if (naps && !is_notified(me))
-        nap(&self->worker->nap, me, peer->run, ch, deadline);
+        nap(self, peer->run, ch, deadline);
     if (ch)
         trp_process_leave(peer->run, ch);
     trp_actor_unref(peer);

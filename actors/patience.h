@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Whether to look for something a while before sleeping (transports/spin.h), for one thread that waits for messages of another
- * process. A long wait counts like a fairly long one: what matters is whether the short ones get shorter by looking. */
+ * Whether a thread that waits looks for something a while before it sleeps (transports/spin.h): what it has learnt of that. A long
+ * wait is remembered as a fairly long one: a few short ones tell that times have changed. */
 #ifndef TRP_PATIENCE_H
 #define TRP_PATIENCE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TRP_PATIENCE_NS = 20000 }; /* to look for so long: about what it costs to be woken on a processor that has gone idle */
+enum {
+    TRP_PATIENCE_NS = 50000, /* to look for so long; longer does not pay: to be woken takes less */
+    TRP_PATIENCE_LOOKS = 32, /* between two looks at the clock */
+};
 
-/* Zero it first. */
 struct trp_patience {
-    unsigned slept, spun; /* ns that a wait took lately, either way */
+    bool may_spin;              /* there is more than one processor, and what it waits for needs no turn of its loop */
+    unsigned slept_ns, spun_ns; /* how long either way has lately taken */
     unsigned turn;
-    bool known, alone; /* whether there is but one processor for us */
 };
 
 /* Shall this wait begin by looking? */

@@ -21,12 +21,6 @@
 #include "transports/alloc.h"
 #include "transports/spin.h"
 
-enum {
-    SPIN_NS = 50000,  /* longer does not pay: to be woken takes less */
-    LONG_NS = 200000, /* a silence is remembered as no longer: a few short ones tell that times have changed */
-    SPIN_LOOKS = 32,  /* between two looks at the clock */
-};
-
 unsigned trp_cpus(void) {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
@@ -79,7 +73,7 @@ static bool is_notified(struct trp_actor *a) {
 /* Looks for a while. It is not parked meanwhile, so who notifies it makes no system call. */
 static bool spin(struct trp_actor *a, int64_t until) {
     do {
-        for (int i = 0; i < SPIN_LOOKS; i++) {
+        for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
             if (is_notified(a))
                 return true;
             trp_spin_relax();
@@ -90,9 +84,6 @@ static bool spin(struct trp_actor *a, int64_t until) {
 
 static void sleep_until(troupe_self *self, int64_t deadline) {
     unsigned awake = TRP_AWAKE;
-    bool in_time;
-    if (trp_nap_park(self, deadline, &in_time))
-        return in_time;
     /* Release pairs with the acquire in trp_actor_unpark. */
     if (atomic_compare_exchange_strong_explicit(&self->actor->wake, &awake, TRP_PARKED, memory_order_release,
                                                 memory_order_relaxed))
@@ -106,17 +97,18 @@ static bool may_spin(const struct trp_worker *w) {
 
 static void wait_wisely(troupe_self *self, int64_t deadline) {
     struct trp_patience *p = &self->worker->patience;
-    int64_t began = trp_now(), most = deadline < began + SPIN_NS ? deadline : began + SPIN_NS;
-    bool spins = trp_spin_choose(p->slept_ns, p->spun_ns, SPIN_NS, &p->turn);
+    int64_t began = trp_now(), most = deadline < began + TRP_PATIENCE_NS ? deadline : began + TRP_PATIENCE_NS;
+    bool spins = trp_patience_looks(p);
     if (!spins || !spin(self->actor, most))
         sleep_until(self, deadline);
-    int64_t took = trp_now() - began;
-    unsigned *lately = spins ? &p->spun_ns : &p->slept_ns;
-    *lately = trp_spin_learn(*lately, (unsigned)(took < LONG_NS ? took : LONG_NS));
+    trp_patience_learn(p, spins, trp_now() - began);
 }
 
 static bool thread_park(troupe_self *self, int64_t deadline) {
     struct trp_actor *a = self->actor;
+    bool in_time;
+    if (trp_nap_park(self, deadline, &in_time))
+        return in_time;
     if (!may_spin(self->worker))
         sleep_until(self, deadline);
     else if (!is_notified(a))

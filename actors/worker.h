@@ -30,13 +30,6 @@
 struct trp_coroutine;
 struct trp_crew;
 
-/* What an actor with a thread of its own has learnt of waiting: see thread.c. */
-struct trp_patience {
-    bool may_spin;                  /* there is more than one processor, and what it waits for needs no turn of its loop */
-    unsigned slept_ns, spun_ns;     /* how long either way has lately taken */
-    unsigned turn;
-};
-
 /* (o) the owner's thread, (c) constant, (a) any thread, (l) under the queue's lock, (s) under `sleepers_lock` */
 struct trp_worker {
     struct trp_loop loop;      /* (o) */
