@@ -13,8 +13,8 @@
 
 enum {
     HOGS_MOST = 16,      /* threads beyond the number of workers: so many hogs at once are taken over from */
-    WORTH_NS = 5000,     /* shorter bodies are run sooner where they are than they could be moved */
-    CROWD = 256,         /* so many that wait are worth it at any price */
+    WORTH_NS = 20000, /* who only sends and receives gives way sooner, and is best left with those it talks to */
+    CROWD = 128,      /* so many that wait are worth it at any price */
 };
 
 /* --- sleeping, helping --- */
