@@ -10,6 +10,7 @@
 #include "actors/process.h"
 #include "actors/registry.h"
 #include "actors/system.h"
+#include "actors/topics.h"
 #include "clients/conn.h"
 #include "transports/assert.h"
 #include "transports/log.h"
@@ -603,6 +604,7 @@ bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *dela
         life_set(a, TRP_STARTING);
     pthread_mutex_unlock(&a->lock);
     if (again) {
+        trp_topics_forget(a);
         *delay_ms = next_backoff(a);
         trp_system_restarting(a->sys, a, exit, *delay_ms);
     }

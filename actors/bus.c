@@ -14,6 +14,7 @@
 #include "actors/queueing.h"
 #include "actors/self.h"
 #include "actors/system.h"
+#include "actors/topics.h"
 #include "clients/conn.h"
 #include "transports/alloc.h"
 #include "transports/log.h"
@@ -211,6 +212,8 @@ static troupe_status sub_made(troupe_self *self, struct trp_bus_sub *sub, troupe
 troupe_status troupe_subscribe(troupe_self *self, const char *pattern, const troupe_sub_opts *opts) {
     if (!pattern)
         return TROUPE_INVALID;
+    if (trp_topic_is_local(pattern))
+        return trp_topics_subscribe(self, pattern, opts && opts->group ? opts->group : "");
     troupe_status st = bus_open(self);
     if (st != TROUPE_OK)
         return st;
@@ -253,6 +256,8 @@ void trp_bus_sub_end(struct trp_bus *bus, struct trp_bus_sub *sub) {
 }
 
 troupe_status troupe_unsubscribe(troupe_self *self, const char *pattern) {
+    if (trp_topic_is_local(pattern))
+        return trp_topics_unsubscribe(self, pattern);
     struct trp_bus_sub *sub = sub_find(self, pattern, false);
     if (!sub)
         return TROUPE_NOT_FOUND;
@@ -291,6 +296,8 @@ troupe_status troupe_publish(troupe_self *self, const char *topic, troupe_value 
         return TROUPE_INVALID;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
+    if (trp_topic_is_local(topic))
+        return trp_topics_publish(self, topic, v);
     trp_self_spend(self);
     troupe_status st = trp_bus_up(self, trp_deadline(timeout_ms));
     if (st == TROUPE_OK)
@@ -333,6 +340,8 @@ troupe_status troupe_request(troupe_self *self, const char *topic, troupe_value 
         return TROUPE_INVALID;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
+    if (trp_topic_is_local(topic))
+        return trp_topics_request(self, topic, v, timeout_ms, answer);
     troupe_status st = trp_bus_up(self, deadline);
     if (st == TROUPE_OK)
         st = trp_conn_request(self->worker->bus.conn, trp_slice_str(topic), (struct trp_slice){0}, v, &call.r);

@@ -7,7 +7,7 @@
  * one of them may have lost its mind.
  *
  * From the system, to the body's process:
- *     MSG     ref: who sent it; number: its question's number, or 0; body: the payload
+ *     MSG     ref: who sent it; number: its question's number, or 0; op: bytes of its topic; body: topic and a zero byte, if it has one; payload
  *     NOTE    number: its kind; body: the troupe_down
  *     CLOSE   nothing comes after what came before, but notes
  *     RESULT  op, status; ref: of a SPAWN, or what a TIE or SEND_AFTER gives; error and body: the answer of an ASK; body: the

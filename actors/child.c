@@ -91,7 +91,12 @@ static void question_lost(struct troupe_msg *m, bool nack) {
 }
 
 static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
-    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = payload});
+    struct trp_slice topic = {payload.p, f->op};
+    if (f->op >= payload.n)
+        return false;
+    if (f->op > 0)
+        payload = (struct trp_slice){payload.p + f->op + 1, payload.n - f->op - 1};
+    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.topic = topic, .payload = payload});
     if (!m)
         _exit(EX_OSERR);
     m->from = f->ref;

@@ -117,6 +117,8 @@ static enum trp_ran live_on(troupe_self *self) {
         struct troupe_msg *m;
         if (trp_actor_killed(a))
             return end(self, h);
+        if (self->thens > 0)
+            trp_futures_run(self);
         troupe_status st = trp_actor_take(a, false, &m);
         if (st != TROUPE_OK)
             return st == TROUPE_CLOSED ? end(self, h) : TRP_RAN_LISTENS;
@@ -129,7 +131,7 @@ static enum trp_ran live_on(troupe_self *self) {
 
 /* Does its actor have something that lies here? */
 static bool is_needed(const troupe_self *self) {
-    return self->hand || self->subs || self->queueing || self->given.how != TROUPE_END_NORMAL;
+    return self->hand || self->subs || self->queueing || self->futures || self->given.how != TROUPE_END_NORMAL;
 }
 
 static void forget_litter(troupe_self *self) {

@@ -11,6 +11,7 @@
 #include "actors/pool.h"
 #include "actors/self.h"
 #include "actors/system.h"
+#include "actors/topics.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -18,6 +19,7 @@ static const struct trp_object_ops *const nouns[TRP_NOUNS] = {
     [TRP_NOUN_QUEUE] = &trp_bounded_ops,
     [TRP_NOUN_EVENT] = &trp_event_ops,
     [TRP_NOUN_POOL] = &trp_pool_ops,
+    [TRP_NOUN_TOPICS] = &trp_topics_ops,
 };
 
 /* What the birth of an object carries as its argument. */
@@ -28,6 +30,18 @@ struct seed {
 
 void trp_object_body(troupe_self *self, void *arg) {
     (void)self, (void)arg;
+}
+
+troupe_status trp_object_make(troupe_system *sys, enum trp_noun noun, const char *name, troupe_ref *out) {
+    const struct seed seed = {.noun = noun};
+    struct trp_birth *birth;
+    troupe_spawn_opts opts = {.kind = (troupe_kind)TRP_OBJECT_KIND, .name = name};
+    troupe_status st = trp_birth_new(&birth, &opts, trp_object_body, &seed, sizeof seed);
+    if (st != TROUPE_OK)
+        return st;
+    st = trp_system_spawn(sys, &birth, out);
+    trp_birth_free(birth);
+    return st;
 }
 
 troupe_status trp_object_new(troupe_self *self, enum trp_noun noun, const char *name, const void *arg, size_t arg_size,
@@ -86,9 +100,15 @@ static bool ends_now(struct trp_object *o) {
     return now;
 }
 
+/* Under the lock. */
+static size_t take_dropped(struct trp_object *o) {
+    size_t n = o->dropped;
+    o->dropped = 0;
+    return n;
+}
+
 static void end(struct trp_object *o) {
     troupe_exit exit = o->killed ? trp_exit_killed() : trp_exit_normal();
-    trp_system_dead_letters(o->actor->sys, o->actor, o->dropped); /* nobody touches it any more */
     trp_actor_end(o->actor, &exit);
 }
 
@@ -107,7 +127,9 @@ static void object_resume(struct trp_actor *a) {
     if (o->ops->wake && !o->ended)
         o->ops->wake(o);
     bool last = ends_now(o);
+    size_t dropped = take_dropped(o);
     pthread_mutex_unlock(&o->lock);
+    trp_system_dead_letters(o->actor->sys, o->actor, dropped);
     if (last)
         end(o);
 }
@@ -126,7 +148,9 @@ troupe_status trp_object_take(struct trp_actor *to, struct trp_send *s) {
     if (st == TROUPE_OK)
         s->msg = NULL;
     bool last = ends_now(o);
+    size_t dropped = take_dropped(o);
     pthread_mutex_unlock(&o->lock);
+    trp_system_dead_letters(o->actor->sys, o->actor, dropped);
     if (last)
         end(o);
     return st;

@@ -46,14 +46,17 @@ struct trp_object {
     bool closed, killed; /* (m) */
     bool over;           /* (m) set by the noun when it is closed and nothing is left to do */
     bool ended;          /* (m) */
-    size_t dropped;      /* (m) messages that nobody will see */
+    size_t dropped;      /* (m) since the lock was taken: messages that nobody will see */
 };
 
-enum trp_noun { TRP_NOUN_QUEUE, TRP_NOUN_EVENT, TRP_NOUN_POOL, TRP_NOUNS };
+enum trp_noun { TRP_NOUN_QUEUE, TRP_NOUN_EVENT, TRP_NOUN_POOL, TRP_NOUN_TOPICS, TRP_NOUNS };
 
 /* Makes one. From any body: an object lives in the system, also if a process asks for it. Statuses as troupe_spawn. */
 TROUPE_NODISCARD troupe_status trp_object_new(troupe_self *self, enum trp_noun noun, const char *name, const void *arg,
                                               size_t arg_size, troupe_ref *out);
+
+/* The same, for the system itself. */
+TROUPE_NODISCARD troupe_status trp_object_make(troupe_system *sys, enum trp_noun noun, const char *name, troupe_ref *out);
 
 /* trp_actor_send for one: takes s->msg with OK. Any thread, no lock held. */
 TROUPE_NODISCARD troupe_status trp_object_take(struct trp_actor *to, struct trp_send *s);

@@ -56,6 +56,7 @@ struct troupe_system {
     atomic_size_t live;                /* (a) actors but the opener */
     atomic_bool closing;               /* (a) */
     atomic_bool crashed;               /* (a) somebody has ended by a crash, for good */
+    _Atomic uint64_t topics;           /* (a) the object of the local topics, once somebody here has asked for it; 0 */
     atomic_size_t dead_letters;        /* (a) */
 };
 

@@ -9,6 +9,7 @@
 
 #include "actors/self.h"
 #include "actors/system.h"
+#include "actors/topics.h"
 
 /* --- in the system --- */
 
@@ -47,6 +48,8 @@ troupe_status trp_tie(struct trp_actor *who, enum trp_tie what, uint64_t id, con
         return trp_bond_trap(who, id != 0);
     case TRP_TIE_SHUT:
         return with(who->sys, id, what, NULL);
+    case TRP_TIE_TOPICS:
+        return trp_topics_find(who->sys, out);
     case TRP_TIE_REGISTER:
     case TRP_TIE_UNREGISTER:
     case TRP_TIE_WHEREIS:

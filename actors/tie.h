@@ -21,6 +21,7 @@ enum trp_tie {
     TRP_TIE_UNREGISTER, /* name */
     TRP_TIE_WHEREIS,    /* name; out: who */
     TRP_TIE_SHUT,       /* id: whom its supervisor asks to end */
+    TRP_TIE_TOPICS,     /* out: the object of the local topics */
 };
 
 /* On behalf of `who`. name NULL where none is said. INVALID: there is no such thing. Any thread; does not block. */

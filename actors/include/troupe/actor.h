@@ -203,7 +203,12 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_sleep(troupe_self *self, int64_
 /* Lets the others of this worker run. Context: self. */
 TROUPE_API void troupe_yield(troupe_self *self);
 
-/* --- the broker, from inside --- */
+/* --- topics ---
+ *
+ * A topic or pattern that begins with "local." stays inside the system and needs no broker: subscribe, publish and request do there what they do
+ * through a broker, between all kinds of the system. What is published is in the mailboxes when publish returns, in the same order for all; a
+ * mailbox without room loses it, as with a plain subscription; groups take turns, and pass over who has no room (a credit is not counted:
+ * a mailbox of one message does the same). troupe_msg_sender says who published. */
 
 /* Messages of a topic or pattern come to this actor's mailbox from now on, also after reconnects; a broker that is not there yet is waited for in the
  * background. Without credit a message for which the mailbox has no room is dropped and counted as a dead letter (a plain subscription is at most once).
