@@ -68,6 +68,7 @@ bool trp_exit_is_crash(const troupe_exit *exit) {
     case TROUPE_END_KILLED:
     case TROUPE_END_SHUTDOWN:
     case TROUPE_END_NOPROC:
+    case TROUPE_END_NODE:
         break;
     }
     return false;

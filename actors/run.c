@@ -53,13 +53,19 @@ static void unwatch_signals(struct run *run) {
         trp_worker_turn(run->sys->self.worker, 0);
 }
 
+/* Those that only serve others are waited for when they have been asked to end. */
+static size_t left(troupe_system *sys) {
+    size_t serving = atomic_load(&sys->closing) ? atomic_load(&sys->serving) : 0;
+    return atomic_load(&sys->live) + serving;
+}
+
 /* Until all have ended, `signals` signals have come, or it is late. */
 static bool all_ended(struct run *run, unsigned signals, int64_t deadline) {
     troupe_self *self = &run->sys->self;
     bool in_time = true;
-    while (atomic_load(&run->sys->live) > 0 && run->signals < signals && in_time)
+    while (left(run->sys) > 0 && run->signals < signals && in_time)
         in_time = self->backend->park(self, deadline);
-    return atomic_load(&run->sys->live) == 0;
+    return left(run->sys) == 0;
 }
 
 static troupe_status drain(struct run *run, int64_t drain_ms) {

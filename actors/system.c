@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "actors/node.h"
 #include "actors/object.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
@@ -150,19 +151,22 @@ void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe
             (long long)delay_ms);
 }
 
-/* Nobody waits for the end of an object: it has nothing to do but what others do with it. */
-static bool counts(const struct trp_actor *a) {
-    return a->backend != &trp_object_backend;
+/* Where it is counted. NULL: an object, which has nothing to do but what others do with it. */
+static atomic_size_t *count_of(troupe_system *sys, const struct trp_actor *a) {
+    if (a->backend == &trp_object_backend)
+        return NULL;
+    return trp_node_owns(a->birth->body) ? &sys->serving : &sys->live;
 }
 
 void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit) {
     trp_log(trp_exit_is_crash(exit) ? TROUPE_LOG_WARN : TROUPE_LOG_DEBUG, "actor.ended", "%s ended: %s", a->birth->name, exit->text);
-    if (trp_exit_is_crash(exit))
+    atomic_size_t *count = count_of(sys, a);
+    if (count == &sys->live && trp_exit_is_crash(exit))
         atomic_store(&sys->crashed, true);
-    if (a == sys->opener || !counts(a))
+    if (a == sys->opener || !count)
         return;
     /* The opener may be waiting for the last one. It outlives all others. */
-    if (atomic_fetch_sub(&sys->live, 1) == 1)
+    if (atomic_fetch_sub(count, 1) == 1)
         trp_actor_unpark(sys->opener);
 }
 
@@ -246,16 +250,17 @@ troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, tro
     if (st != TROUPE_OK)
         return st;
     *birth = NULL;
-    if (counts(a))
-        atomic_fetch_add(&sys->live, 1);
+    atomic_size_t *count = count_of(sys, a);
+    if (count)
+        atomic_fetch_add(count, 1);
     trp_registry_publish(a);
     uint64_t id = trp_actor_id(a);
     st = tie_in(a);
     if (st == TROUPE_OK)
         st = a->backend->start(a);
     if (st != TROUPE_OK) {
-        if (counts(a))
-            atomic_fetch_sub(&sys->live, 1);
+        if (count)
+            atomic_fetch_sub(count, 1);
         trp_actor_abort(a);
         return st;
     }
@@ -447,7 +452,7 @@ void troupe_system_close(troupe_system **system) {
         return;
     *system = NULL;
     trp_system_kill_all(sys);
-    while (atomic_load(&sys->live) > 0)
+    while (atomic_load(&sys->live) + atomic_load(&sys->serving) > 0)
         (void)opener_parks(sys, TRP_NEVER);
     threads_end(sys);
     system_free(sys);

@@ -13,6 +13,7 @@
 #include "actors/crew.h"
 #include "actors/ends.h"
 #include "actors/names.h"
+#include "actors/node.h"
 #include "actors/nursery.h"
 #include "actors/registry.h"
 #include "actors/self.h"
@@ -54,6 +55,9 @@ struct troupe_system {
     struct trp_worker *_Atomic steady; /* (a) steward, once it runs */
     atomic_uint named;                 /* (a) actors without a name so far */
     atomic_size_t live;                /* (a) actors but the opener */
+    atomic_size_t serving;             /* (a) and those that are ours: the node, the stand-ins */
+    char node[TROUPE_NODE_NAME_MAX + 1]; /* (m) then (c), once `joined` is 2 */
+    atomic_uint joined;                /* (a) 0 no, 1 somebody tries, 2 the node is there */
     atomic_bool closing;               /* (a) */
     atomic_bool crashed;               /* (a) somebody has ended by a crash, for good */
     _Atomic uint64_t topics;           /* (a) the object of the local topics, once somebody here has asked for it; 0 */

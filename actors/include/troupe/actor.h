@@ -145,6 +145,7 @@ typedef enum troupe_end {
     TROUPE_END_LINKED,   /* died with one it was linked to */
     TROUPE_END_SHUTDOWN, /* ended because its supervisor asked it to */
     TROUPE_END_NOPROC,   /* of a DOWN: it was not there */
+    TROUPE_END_NODE,     /* of an actor of another node: that is lost (<troupe/node.h>) */
 } troupe_end;
 
 typedef struct troupe_exit {
