@@ -166,8 +166,10 @@ void trp_errands_abandon(struct trp_errands *all, void (*lost)(void *ctx)) {
 
 /* --- beginning --- */
 
-/* Gives an errand to do on `to`; or says why not and gives NULL. */
-static struct trp_errand *begin(struct trp_errands *all, uint64_t to, void *ctx) {
+/* Gives an errand to do on `to`; or says why not and gives NULL. The message is the runner's: with the number that names a question,
+ * also in another process. */
+static struct trp_errand *begin(struct trp_errands *all, uint64_t to, struct troupe_msg *m, void *ctx) {
+    m->from = trp_actor_id(all->runner);
     struct trp_actor *on = trp_registry_get(&all->runner->sys->registry, to);
     struct trp_errand *e = on ? errand_new(all, on, ctx) : NULL;
     if (!e)
@@ -176,7 +178,7 @@ static struct trp_errand *begin(struct trp_errands *all, uint64_t to, void *ctx)
 }
 
 void trp_errand_send(struct trp_errands *all, uint64_t to, struct troupe_msg *m, void *ctx) {
-    struct trp_errand *e = begin(all, to, ctx);
+    struct trp_errand *e = begin(all, to, m, ctx);
     if (!e) {
         trp_msg_drop(m);
         return;
@@ -191,7 +193,7 @@ void trp_errand_send(struct trp_errands *all, uint64_t to, struct troupe_msg *m,
 }
 
 void trp_errand_ask(struct trp_errands *all, uint64_t to, struct troupe_msg *m, void *ctx) {
-    struct trp_errand *e = begin(all, to, ctx);
+    struct trp_errand *e = begin(all, to, m, ctx);
     if (!e) {
         trp_msg_drop(m);
         return;

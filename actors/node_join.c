@@ -186,7 +186,9 @@ static troupe_status stand_in(troupe_self *self, const struct trp_standin_birth 
     troupe_status st = troupe_spawn(self, &(troupe_spawn_opts){.name = address}, trp_standin_body, found, sizeof *found, &ref);
     if (st == TROUPE_OK)
         st = troupe_ask(self, ref, troupe_nil(), trp_deadline_ms(deadline, trp_now()), &m);
-    if (st == TROUPE_OK && !troupe_value_ref(troupe_msg_value(m), out))
+    if (st == TROUPE_OK && troupe_msg_error(m))
+        st = trp_node_status(troupe_msg_error(m));
+    else if (st == TROUPE_OK && !troupe_value_ref(troupe_msg_value(m), out))
         st = TROUPE_DIED;
     troupe_msg_free(&m);
     return st;

@@ -231,19 +231,29 @@ static void relays_end(struct standin *s) {
 
 /* --- a life --- */
 
-/* Answers the look-up: which reference to use. False: another one's, or nobody asks any more. */
-static bool introduce(struct standin *s) {
+/* The name by which others find it. False: another one has it, which *first is then. */
+static bool take_name(struct standin *s, troupe_ref *first) {
     char address[TROUPE_ADDRESS_MAX + 1];
-    troupe_ref first = troupe_self_ref(s->self);
+    snprintf(address, sizeof address, "#%llu@%s", (unsigned long long)s->actor.id, s->actor.node);
+    *first = troupe_self_ref(s->self);
+    return troupe_register(s->self, address, *first) != TROUPE_EXISTS || troupe_whereis(s->self, address, first) != TROUPE_OK;
+}
+
+/* Answers the look-up: which reference to use. It is watched by then, so that what is done to it reaches the actor. False: it is another's, or
+ * there is no broker. */
+static bool introduce(struct standin *s) {
+    troupe_ref first;
     troupe_msg *m;
     if (troupe_receive(s->self, CONNECT_MS, &m) != TROUPE_OK)
         return false;
-    snprintf(address, sizeof address, "#%llu@%s", (unsigned long long)s->actor.id, s->actor.node);
-    troupe_status st = troupe_register(s->self, address, first);
-    bool known = st == TROUPE_EXISTS && troupe_whereis(s->self, address, &first) == TROUPE_OK;
-    (void)!troupe_reply(s->self, m, troupe_ref_value(first));
+    bool first_one = take_name(s, &first);
+    troupe_status st = first_one ? trp_bus_up(s->self, trp_deadline(CONNECT_MS)) : TROUPE_OK;
+    if (first_one && st == TROUPE_OK)
+        watch_begin(s);
+    (void)!(st == TROUPE_OK ? troupe_reply(s->self, m, troupe_ref_value(first))
+                            : troupe_reply_error(s->self, m, troupe_status_name(st), troupe_status_text(st)));
     troupe_msg_free(&m);
-    return !known;
+    return first_one && st == TROUPE_OK;
 }
 
 static bool by_the_system(struct standin *s) {
@@ -295,15 +305,9 @@ void trp_standin_body(troupe_self *self, void *arg) {
     struct standin s = {.self = self, .actor = *(const struct trp_standin_birth *)arg, .note = trp_note_new(TRP_NOTE_DOWN)};
     trp_node_topic(s.topic, s.actor.node);
     if (s.note && introduce(&s)) {
-        if (trp_bus_up(self, trp_deadline(CONNECT_MS)) == TROUPE_OK) {
-            watch_begin(&s);
-            serve(&s);
-            relays_end(&s);
-            trp_conn_cancel(self->worker->bus.conn, &s.watch);
-        } else {
-            node_lost(&s, TROUPE_DISCONNECTED);
-            s.over = true;
-        }
+        serve(&s);
+        relays_end(&s);
+        trp_conn_cancel(self->worker->bus.conn, &s.watch);
     }
     trp_msg_drop(s.note);
     if (s.over)

@@ -24,8 +24,8 @@
  *     is then unknown. A later look-up finds the actor again, if it still lives.
  *   - At most once: what was under way when a node was lost is lost. A mailbox that drops or refuses does so over there: a
  *     plain send has said OK before.
- *   - The sender of a message from another node is nobody (troupe_msg_sender is 0). Who wants to hear more than an answer sends
- *     its address, of which troupe_address makes a text.
+ *   - The sender of a message from another node is nobody who could be sent to. Who wants to hear more than an answer sends its
+ *     address, of which troupe_address makes a text.
  *   - Closing a system leaves the actors of other nodes alone; to kill a stand-in by troupe_kill is to kill the actor.
  *
  * A node answers for at most 60,000 questions and stand-ins at a time. */
