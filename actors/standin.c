@@ -144,7 +144,9 @@ static struct troupe_msg *answer_read(struct standin *s, const struct troupe_msg
         return NULL;
     if (trp_msg_from_value(&out, troupe_packed(p, (size_t)(end - p)), (struct trp_slice){0}) != TROUPE_OK)
         return NULL;
-    memcpy(out->error, code.p ? code.p : (const uint8_t *)"", code.n);
+    if (code.n)
+        memcpy(out->error, code.p, code.n);
+    out->error[code.n] = 0;
     out->from = trp_actor_id(s->self->actor);
     return out;
 }
