@@ -7,7 +7,8 @@
  *
  *     echo-server tcp://127.0.0.1:8088      then: echo hello | nc -N 127.0.0.1 8088      HELLO_SB
  *
- * Without an argument it takes any port and is its own client: that is what is tested. */
+ * With "thread" behind that, each connection has a thread. Without an argument it takes any port and is its own client: that is
+ * what is tested. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static void serve(troupe_self *self, troupe_stream *peer, void *arg) {
 static void listens(troupe_self *self, void *arg) {
     const struct {
         troupe_ref to;
+        troupe_kind kind;
         char url[256];
     } *where = arg;
     troupe_listener *door;
@@ -43,7 +45,7 @@ static void listens(troupe_self *self, void *arg) {
     }
     if (troupe_send(self, where->to, troupe_text(troupe_listener_url(door))) == TROUPE_OK) {
         while (troupe_listener_accept(self, door, TROUPE_FOREVER, &peer) == TROUPE_OK) {
-            if (troupe_stream_spawn(self, NULL, serve, &peer, NULL, 0, NULL) != TROUPE_OK)
+            if (troupe_stream_spawn(self, &(troupe_spawn_opts){.kind = where->kind}, serve, &peer, NULL, 0, NULL) != TROUPE_OK)
                 break; /* the system is closing */
         }
     }
@@ -73,9 +75,10 @@ int main(int argc, char **argv) {
     troupe_msg *address;
     struct {
         troupe_ref to;
+        troupe_kind kind;
         char url[256];
-    } where;
-    if (troupe_system_open(&sys, NULL) != TROUPE_OK)
+    } where = {.kind = TROUPE_COROUTINE};
+    if ((argc > 2 && troupe_kind_parse(argv[2], &where.kind) != TROUPE_OK) || troupe_system_open(&sys, NULL) != TROUPE_OK)
         return 1;
     troupe_self *me = troupe_system_self(sys);
     where.to = troupe_self_ref(me);

@@ -61,8 +61,8 @@ thread main ended.
     },
     "offload": {
         "out": """\
-fib(32) = 2178309
-meanwhile the other coroutine went on
+the clerk is asked, while the other coroutine waits
+the answer is 2178309
 """,
     },
     "pids": {

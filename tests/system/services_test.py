@@ -3,7 +3,7 @@
 
 import time
 
-from harness import SANITIZED, Broker, Case, Program, main, seconds, until
+from harness import SANITIZED, Broker, Case, Connection, Program, main, seconds, until
 
 
 class Upper(Case):
@@ -39,6 +39,25 @@ class Sleep(Case):
         self.assertLess(took, seconds(30))
         self.assertTrue(broker.ask("tomorrow").startswith("ERR NO_TIME"))
         self.assertEqual(sleep.terminate(), 0)
+
+
+class Echo(Case):
+    def serve(self, kind):
+        server = Program(self, "echo-server", "tcp://127.0.0.1:0", kind)
+        url = server.wait_line(r"listening at (\S+)")[1]
+        return server, [Connection(self, url) for _ in range(50)]
+
+    def test_each_connection_is_answered_beside_the_others(self):
+        for kind in ("coroutine", "thread"):
+            with self.subTest(kind):
+                server, peers = self.serve(kind)
+                peers[0].reset()
+                peers[1].half_close()
+                for n, c in enumerate(peers[2:]):
+                    c.send_bytes(b"hello %d" % n)
+                for n, c in reversed(list(enumerate(peers[2:]))):
+                    self.assertEqual(c.read_until(b"_SB"), b"HELLO %d" % n)
+                self.assertEqual(server.terminate(), 0)
 
 
 if __name__ == "__main__":
