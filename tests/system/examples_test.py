@@ -29,6 +29,19 @@ and 1 line of errors
 sh ended: exit status 3
 """,
     },
+    "futures": {
+        "out": """\
+asked: 1
+asked: 4
+asked: 9
+awaited: 121
+awaited: 144
+awaited: 169
+called: 441
+called: 441
+called: 441
+""",
+    },
     "hello": {
         "out": """\
 Hello world, says a coroutine.
