@@ -31,6 +31,12 @@ static void up(void) {
     system_up_with(&(troupe_system_opts){.threads = 1});
 }
 
+static void up_wide(void) {
+    up();
+    system_down();
+    system_up_with(&(troupe_system_opts){.threads = 3});
+}
+
 static void down(void) {
     system_down();
     ck_assert_int_eq(descriptors(), open_before);
@@ -582,6 +588,46 @@ START_TEST(a_thousand_streams_on_one_worker) {
 }
 END_TEST
 
+/* --- moving --- */
+
+enum { ROUNDS = 200 };
+
+/* Adds one to the number that comes, and gives way now and then, so that another worker may take it. */
+static void plays(troupe_self *self, troupe_stream *peer, void *arg) {
+    const bool *first = arg;
+    int32_t n = 0;
+    size_t got;
+    if (*first && troupe_stream_write(self, peer, &n, sizeof n, PATIENCE_MS) != TROUPE_OK)
+        return;
+    while (n < ROUNDS && troupe_stream_read(self, peer, &n, sizeof n, PATIENCE_MS, &got) == TROUPE_OK && got == sizeof n) {
+        n++;
+        if (n % 7 == 0)
+            troupe_yield(self);
+        if (troupe_stream_write(self, peer, &n, sizeof n, PATIENCE_MS) != TROUPE_OK)
+            return;
+    }
+    if (n < ROUNDS)
+        abort();
+}
+
+START_TEST(streams_go_where_their_actors_go) {
+    enum { PAIRS = 100 };
+    static troupe_ref refs[2 * PAIRS];
+    for (int i = 0; i < 2 * PAIRS; i += 2) {
+        int fds[2];
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        for (int side = 0; side < 2; side++) {
+            bool first = side == 0;
+            troupe_stream *s;
+            ck_assert_int_eq(troupe_stream_adopt(fds[side], &s), TROUPE_OK);
+            ck_assert_int_eq(troupe_stream_spawn(me, NULL, plays, &s, &first, sizeof first, &refs[i + side]), TROUPE_OK);
+        }
+    }
+    for (int i = 0; i < 2 * PAIRS; i++)
+        ends(refs[i], TROUPE_END_NORMAL);
+}
+END_TEST
+
 /* --- given away --- */
 
 static void is_never_asked(troupe_self *self, troupe_stream *peer, void *arg) {
@@ -828,5 +874,10 @@ int main(void) {
     c = run_case(s, "once", once, sizeof once / sizeof *once);
     tcase_add_checked_fixture(c, up, down);
     tcase_set_timeout(c, 60);
+    c = tcase_create("many workers");
+    tcase_add_checked_fixture(c, up_wide, down);
+    tcase_add_test(c, streams_go_where_their_actors_go);
+    tcase_set_timeout(c, 60);
+    suite_add_tcase(s, c);
     return run_suite(s);
 }
