@@ -128,9 +128,10 @@ static inline bool read_message(struct reader *r, struct trp_message *m) {
 /* The fields of each op after the op itself; behind '?' they may be missing, or nil:
  *   i id   s sid   t token   l level   k count   c code   n name or pattern   x text   o options   m message   v any value */
 static const char *const op_fields[] = {
-    [TRP_HELLO] = "o", [TRP_CHALLENGE] = "o", [TRP_AUTH] = "o", [TRP_WELCOME] = "o", [TRP_SUB] = "isno",  [TRP_UNSUB] = "is",
-    [TRP_PUB] = "im",  [TRP_MSG] = "stm?o",   [TRP_ACK] = "st?i", [TRP_NACK] = "sto",  [TRP_CREDIT] = "st", [TRP_QUEUE] = "icno",
-    [TRP_PING] = "i",  [TRP_PONG] = "i",      [TRP_OK] = "ilk?v", [TRP_ERR] = "icx",   [TRP_CLOSE] = "cx",
+    [TRP_HELLO] = "o",   [TRP_CHALLENGE] = "o", [TRP_AUTH] = "o",    [TRP_WELCOME] = "o", [TRP_SUB] = "isno",
+    [TRP_UNSUB] = "is",  [TRP_PUB] = "im",      [TRP_MSG] = "stm?o", [TRP_ACK] = "st?i",  [TRP_NACK] = "sto",
+    [TRP_CREDIT] = "st", [TRP_QUEUE] = "icno",  [TRP_PING] = "i",    [TRP_PONG] = "i",    [TRP_OK] = "ilk?v",
+    [TRP_ERR] = "icx",   [TRP_CLOSE] = "cx",
 };
 
 static bool read_field(struct reader *r, char field, struct trp_envelope *e) {
@@ -217,7 +218,7 @@ static inline bool read_envelope(struct reader *r, struct trp_envelope *e) {
 
 /* --- the straight path ---
  *
- * PUB and MSG as every writer writes them: shortest forms, no headers, no fields of the future. Its functions return
+ * PUB, MSG, ACK and OK as every writer writes them: shortest forms, no fields of the future. Its functions return
  * the byte behind, or NULL for whatever is not like that, faults included: the reader above tells. They keep what they
  * know in registers, which is what makes them fast. */
 
@@ -237,9 +238,24 @@ static inline const uint8_t *quick_text(const uint8_t *p, const uint8_t *end, st
     return (size_t)(end - p) >= n ? p + n : NULL;
 }
 
+/* A map, or nil for none. */
+static inline const uint8_t *quick_map(const uint8_t *p, const uint8_t *end, struct trp_slice *s) {
+    size_t n;
+    if (p == end)
+        return NULL;
+    if (*p == 0xc0) {
+        *s = (struct trp_slice){0};
+        return p + 1;
+    }
+    if (!is_map(p) || trp_pack_scan(p, (size_t)(end - p), &inner_limits, &n) != TROUPE_OK)
+        return NULL;
+    *s = (struct trp_slice){p, n};
+    return p + n;
+}
+
 static inline const uint8_t *quick_message(const uint8_t *p, const uint8_t *end, struct trp_message *m) {
     const uint8_t *start = p;
-    struct trp_slice topic, reply = {0};
+    struct trp_slice topic, reply = {0}, headers;
     size_t n;
     if (p == end || *p != (0x90 | MESSAGE_FIELDS) || !(p = quick_text(p + 1, end, &topic)) || p == end)
         return NULL;
@@ -247,37 +263,68 @@ static inline const uint8_t *quick_message(const uint8_t *p, const uint8_t *end,
         p++;
     else if (!(p = quick_text(p, end, &reply)))
         return NULL;
-    if (p == end || *p++ != 0xc0 || trp_pack_scan(p, (size_t)(end - p), &inner_limits, &n) != TROUPE_OK)
+    if (!(p = quick_map(p, end, &headers)) || trp_pack_scan(p, (size_t)(end - p), &inner_limits, &n) != TROUPE_OK)
         return NULL;
     m->raw = (struct trp_slice){start, (size_t)(p + n - start)};
     m->topic = topic;
     m->reply = reply;
-    m->headers = (struct trp_slice){0};
+    m->headers = headers;
     m->payload = (struct trp_slice){p, n};
     m->blob = NULL;
     return p + n;
 }
 
+/* An array's head of so many fields, the op among them. */
+#define QUICK(fields, op) ((0x90u | (fields)) << 8 | (op))
+
+/* How many numbers follow the op; 0: it is not one of ours. */
+static inline unsigned quick_numbers(unsigned head) {
+    switch (head) {
+    case QUICK(3, TRP_PUB):
+        return 1;
+    case QUICK(4, TRP_MSG):
+    case QUICK(5, TRP_MSG):
+    case QUICK(3, TRP_ACK):
+        return 2;
+    case QUICK(4, TRP_ACK):
+    case QUICK(4, TRP_OK):
+        return 3;
+    default:
+        return 0;
+    }
+}
+
+static inline void quick_fill(struct trp_envelope *e, enum trp_op op, const uint64_t v[3]) {
+    envelope_blank(e, op);
+    if (op == TRP_PUB || op == TRP_OK) {
+        e->id = v[0];
+        e->level = v[1];
+        e->count = v[2];
+    } else {
+        e->sid = v[0];
+        e->token = v[1];
+        e->id = v[2];
+    }
+}
+
 static inline const uint8_t *quick_envelope(const uint8_t *p, const uint8_t *end, struct trp_envelope *e) {
-    uint64_t id = 0, sid = 0, token = 0;
+    uint64_t v[3] = {0};
     if (end - p < 4)
         return NULL;
-    unsigned head = trp_wire_get16(p);
-    p += 2;
-    if (head == (0x9300 | TRP_PUB)) {
-        if (!trp_wire_read_uint(&p, end, &id))
-            return NULL;
-    } else if (head == (0x9400 | TRP_MSG)) {
-        if (!trp_wire_read_uint(&p, end, &sid) || !trp_wire_read_uint(&p, end, &token))
-            return NULL;
-    } else {
+    unsigned head = trp_wire_get16(p), op = head & 0xff, n = quick_numbers(head);
+    if (n == 0)
         return NULL;
+    p += 2;
+    for (unsigned i = 0; i < n; i++)
+        if (!trp_wire_read_uint(&p, end, &v[i]))
+            return NULL;
+    quick_fill(e, (enum trp_op)op, v);
+    if (op == TRP_ACK || op == TRP_OK) {
+        message_blank(&e->msg);
+        return p;
     }
-    envelope_blank(e, (enum trp_op)(head & 0xff));
-    e->id = id;
-    e->sid = sid;
-    e->token = token;
-    return quick_message(p, end, &e->msg);
+    p = quick_message(p, end, &e->msg);
+    return p && head == QUICK(5, TRP_MSG) ? quick_map(p, end, &e->options) : p;
 }
 
 troupe_status trp_envelope_read(const uint8_t *p, size_t n, struct trp_envelope *e, size_t *used, const char **why) {
@@ -461,7 +508,8 @@ troupe_status trp_put_answer(struct trp_buf *b, uint64_t id, uint64_t level, uin
     return envelope_end(b, trp_wire_bytes(p, value.p, value.n));
 }
 
-troupe_status trp_put_queue(struct trp_buf *b, uint64_t id, struct trp_slice verb, struct trp_slice name, struct trp_slice options) {
+troupe_status trp_put_queue(struct trp_buf *b, uint64_t id, struct trp_slice verb, struct trp_slice name,
+                            struct trp_slice options) {
     if (verb.n > TRP_TOPIC_MAX || name.n > TRP_TOPIC_MAX)
         return TROUPE_TOO_BIG;
     uint8_t *p = envelope_begin(b, 5, TRP_QUEUE, 3 * TRP_PACK_MAX_HEAD + verb.n + name.n + map_size(options));
