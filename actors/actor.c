@@ -35,6 +35,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     a->run = NULL;
     a->life = TRP_STARTING;
     a->lives = 0;
+    a->again = false;
     a->backoff_ms = 0;
     a->born = 0;
     /* A late unpark without a reference may touch it now (trp_actor_unpark_bare). */
@@ -563,7 +564,8 @@ bool trp_actor_is_closing(struct trp_actor *a) {
 bool trp_actor_enter(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
     /* Closed before its first life: it lives for what is queued. */
-    bool enter = !trp_actor_killed(a) && (a->life == TRP_STARTING || a->lives == 0);
+    bool enter = !trp_actor_killed(a) && (a->life == TRP_STARTING || a->lives == 0 || a->again);
+    a->again = false;
     if (enter && a->life == TRP_STARTING)
         life_set(a, TRP_RUNNING);
     pthread_mutex_unlock(&a->lock);
@@ -593,6 +595,16 @@ static int64_t next_backoff(struct trp_actor *a) {
     int64_t ms = anew ? b->backoff_min_ms : a->backoff_ms * 2;
     a->backoff_ms = ms < b->backoff_max_ms ? ms : b->backoff_max_ms;
     return a->backoff_ms;
+}
+
+bool trp_actor_recycle(struct trp_actor *a) {
+    bool mail = trp_actor_has_mail(a);
+    pthread_mutex_lock(&a->lock);
+    a->again = !trp_actor_killed(a) && (a->life == TRP_RUNNING || (a->life == TRP_CLOSING && mail));
+    if (a->again && a->life == TRP_RUNNING)
+        life_set(a, TRP_STARTING);
+    pthread_mutex_unlock(&a->lock);
+    return a->again;
 }
 
 bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *delay_ms) {

@@ -51,6 +51,7 @@ struct trp_actor {
     const struct trp_backend *_Atomic backend; /* (c) */
     troupe_system *sys;                /* (c) */
     struct trp_worker *worker;         /* (o) where it last ran */
+    bool again;                        /* (o) used up: its next life begins even if it is closing */
     bool roams;                        /* (o) it may run on any worker of its crew */
     struct trp_birth *birth;           /* (c) owned */
     void *run;                         /* (o) the backend's own */
@@ -162,6 +163,8 @@ TROUPE_NODISCARD troupe_status trp_actor_kill(struct trp_actor *a);
 bool trp_actor_is_closing(struct trp_actor *a);
 /* A body begins. False: it was killed, or closed while it waited for its restart: it must not begin. */
 TROUPE_NODISCARD bool trp_actor_enter(struct trp_actor *a);
+/* A body has ended that had received as many messages as it may. Will there be another at once? There is, while there is mail. */
+TROUPE_NODISCARD bool trp_actor_recycle(struct trp_actor *a);
 /* A body has ended. Will there be another? Then *delay_ms says when. */
 TROUPE_NODISCARD bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *delay_ms);
 /* The last end: everybody who waits is told, nobody finds it any more, and the life's own reference is dropped. */
@@ -173,6 +176,7 @@ void trp_actor_abort(struct trp_actor *a);
 troupe_exit trp_exit_normal(void);
 troupe_exit trp_exit_killed(void);
 troupe_exit trp_exit_status(int wait_status); /* of waitpid(2) */
+void trp_exit_hint(troupe_exit *exit, const char *hint); /* behind the text, in brackets */
 troupe_exit trp_exit_unborn(const char *why); /* a process that could not be forked */
 troupe_exit trp_exit_given(int code, const char *text);       /* by its body */
 troupe_exit trp_exit_linked(const troupe_exit *first);        /* to one that has ended so */

@@ -17,9 +17,15 @@ static size_t aligned(size_t n) {
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
+/* What only a process can have. */
+static bool wants_process(const troupe_spawn_opts *o) {
+    return o->deadline_ms || o->limits.memory || o->limits.cpu_seconds || o->limits.files || o->clean_env;
+}
+
 static bool opts_are_valid(const troupe_spawn_opts *o, troupe_body *body) {
     return ((unsigned)o->kind <= TROUPE_PROCESS || body == trp_object_body) && (unsigned)o->restart <= TROUPE_PERMANENT &&
-           (unsigned)o->overflow <= TROUPE_DROP_OLDEST && o->backoff_min_ms >= 0 && o->backoff_max_ms >= 0;
+           (unsigned)o->overflow <= TROUPE_DROP_OLDEST && o->backoff_min_ms >= 0 && o->backoff_max_ms >= 0 && o->deadline_ms >= 0 &&
+           (o->kind == TROUPE_PROCESS || !wants_process(o));
 }
 
 static int64_t at_least(int64_t ms, int64_t floor) {
@@ -37,6 +43,10 @@ static void fill(struct trp_birth *b, const troupe_spawn_opts *o) {
     b->stack = o->stack;
     b->backoff_min_ms = o->backoff_min_ms ? o->backoff_min_ms : BACKOFF_MIN_MS;
     b->backoff_max_ms = at_least(o->backoff_max_ms ? o->backoff_max_ms : BACKOFF_MAX_MS, b->backoff_min_ms);
+    b->max_messages = o->max_messages;
+    b->deadline_ms = o->deadline_ms;
+    b->limits = o->limits;
+    b->clean_env = o->clean_env;
     if (o->name)
         memcpy(b->name, o->name, strnlen(o->name, TRP_NAME_MAX));
 }
@@ -78,7 +88,8 @@ bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts) {
         return false;
     fill(&other, opts);
     return b->kind == other.kind && b->restart == other.restart && b->overflow == other.overflow && b->link == other.link &&
-           b->mailbox == other.mailbox && b->mailbox_bytes == other.mailbox_bytes && b->stack == other.stack;
+           b->mailbox == other.mailbox && b->mailbox_bytes == other.mailbox_bytes && b->stack == other.stack &&
+           b->max_messages == other.max_messages && !wants_process(opts) && b->kind != TROUPE_PROCESS;
 }
 
 void trp_birth_free(struct trp_birth *b) {
@@ -108,5 +119,9 @@ troupe_spawn_opts trp_birth_opts(const struct trp_birth *b) {
                                .stack = b->stack,
                                .restart = b->restart,
                                .backoff_min_ms = b->backoff_min_ms,
-                               .backoff_max_ms = b->backoff_max_ms};
+                               .backoff_max_ms = b->backoff_max_ms,
+                               .max_messages = b->max_messages,
+                               .deadline_ms = b->deadline_ms,
+                               .limits = b->limits,
+                               .clean_env = b->clean_env};
 }

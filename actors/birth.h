@@ -25,6 +25,10 @@ struct trp_birth {
     size_t mailbox, mailbox_bytes; /* at least 1 */
     size_t stack;                  /* 0: the kind's own */
     int64_t backoff_min_ms, backoff_max_ms;
+    uint64_t max_messages; /* 0: no bound; so for all of these */
+    int64_t deadline_ms;
+    troupe_limits limits;
+    bool clean_env;
     troupe_body *body;
     size_t arg_size;
     uint8_t *arg;   /* as it was given; NULL when arg_size is 0 */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "actors/channel.h"
+#include "actors/limits.h"
 #include "actors/process.h"
 #include "actors/self.h"
 #include "actors/standing.h"
@@ -47,6 +48,7 @@ static struct {
     struct trp_standing standing;   /* of the actors of the system, not of `sys` here */
     struct trp_shared_words *words; /* the channel's */
     uint64_t taken;                 /* messages of the system that the body has received */
+    uint64_t handled;               /* those, and the broker's, and notes */
     uint64_t told;                  /* taken, when it was last looked whether the system waits for that */
     uint64_t tell;                  /* look when it is so many more */
     uint64_t ahead;                 /* sends without a result */
@@ -58,9 +60,15 @@ _Noreturn static void orphaned(void) {
     _exit(EX_UNAVAILABLE);
 }
 
+_Noreturn static void out_of_memory(void) {
+    if (child.actor.birth->limits.memory)
+        atomic_store(&child.words->mark, TRP_MARK_MEMORY);
+    _exit(EX_OSERR);
+}
+
 static void say(struct trp_frame f, struct trp_slice body) {
     if (trp_channel_put(child.channel, f, body) != TROUPE_OK)
-        _exit(EX_OSERR); /* no memory for what others wait for: an end is what they can be told */
+        out_of_memory(); /* no memory for what others wait for: an end is what they can be told */
     trp_channel_flush_all(child.channel);
 }
 
@@ -98,7 +106,7 @@ static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
         payload = (struct trp_slice){payload.p + f->op + 1, payload.n - f->op - 1};
     struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.topic = topic, .payload = payload});
     if (!m)
-        _exit(EX_OSERR);
+        out_of_memory();
     m->from = f->ref;
     m->ask = f->number;
     if (m->ask)
@@ -114,7 +122,7 @@ static bool on_note(const struct trp_frame *f, struct trp_slice body) {
         return false;
     struct troupe_msg *note = trp_note_new((enum trp_note_kind)f->number);
     if (!note)
-        _exit(EX_OSERR);
+        out_of_memory();
     memcpy(&down, body.p, sizeof down);
     trp_note_write(note, &down);
     trp_actor_tell(&child.actor, note);
@@ -363,9 +371,21 @@ static troupe_status child_cancel(troupe_self *self, uint64_t id) {
     return call(self, (struct trp_frame){.type = TRP_FRAME_UNSEND, .number = id}, (struct trp_slice){0}, TRP_NEVER);
 }
 
+/* Relaxed: these are looked at by a clock. */
+static void note_doing(enum trp_doing doing) {
+    atomic_store_explicit(&child.words->doing, doing, memory_order_relaxed);
+}
+
+static void child_receives(troupe_self *self) {
+    (void)self;
+    note_doing(TRP_DOING_RECEIVE);
+}
+
 /* The broker's messages have not come over the channel, and notes are not counted. */
 static void child_received(troupe_self *self, const struct troupe_msg *m) {
     (void)self;
+    atomic_store_explicit(&child.words->handled, ++child.handled, memory_order_relaxed);
+    note_doing(TRP_DOING_MESSAGE);
     if (!m->from || trp_is_note(m))
         return;
     child.taken++;
@@ -391,6 +411,7 @@ const struct trp_reach trp_child_reach = {
     .send_after = child_send_after,
     .cancel = child_cancel,
     .settle = child_settle,
+    .receives = child_receives,
     .received = child_received,
 };
 
@@ -489,6 +510,9 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     must(trp_channel_new(&child.channel, &a->worker->loop, channel, shared, TRP_SIDE_BODY, &handler, NULL));
     trp_worker_know_quiet(a->worker);
     trp_self_init(&child.self, a, &child_backend, &trp_child_reach);
+    if (birth->clean_env)
+        must(trp_limits_clean_env());
+    must(trp_limits_apply(&birth->limits, &child.words->mark));
 }
 
 static void say_given(void) {
@@ -498,6 +522,9 @@ static void say_given(void) {
 }
 
 _Noreturn static void child_exit(void) {
+    note_doing(TRP_DOING_OTHER);
+    if (child.self.used_up)
+        atomic_store(&child.words->mark, TRP_MARK_RECYCLE);
     trp_self_leave(&child.self);
     say_given();
     trp_bus_close(&child.self.worker->bus, TRP_BUS_FLUSH_MS);

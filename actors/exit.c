@@ -74,6 +74,11 @@ bool trp_exit_is_crash(const troupe_exit *exit) {
     return false;
 }
 
+void trp_exit_hint(troupe_exit *exit, const char *hint) {
+    size_t n = strlen(exit->text);
+    snprintf(exit->text + n, sizeof exit->text - n, " (%s)", hint);
+}
+
 troupe_exit trp_exit_unborn(const char *why) {
     troupe_exit e = {.how = TROUPE_END_EXIT, .code = EX_OSERR};
     snprintf(e.text, sizeof e.text, "cannot be started: %s", why);

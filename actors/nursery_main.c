@@ -169,13 +169,13 @@ static void kid_remove(struct nursery *n, struct kid *k) {
 
 /* The first code of a child: whatever it inherited from here is put right before anything of its own runs. */
 _Noreturn static void kid_main(struct nursery *n, uint64_t id, struct trp_birth *birth, int channel, pid_t nursery) {
-    static const int ignored[] = {SIGINT};
+    static const int ignored[] = {SIGINT, SIGTERM};
     /* The nursery has one thread, so its death is the death of the thread that forked us. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != nursery)
         _exit(1);
     signals_default();
-    signals_ignore(ignored, 1);
+    signals_ignore(ignored, sizeof ignored / sizeof *ignored);
     signals_mask(NULL, 0);
     close(n->socket);
     close(n->signals);

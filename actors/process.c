@@ -15,7 +15,9 @@
 #include "actors/process.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -73,6 +75,8 @@ static troupe_status fork_life(struct trp_proxy *p) {
     p->kill_sent = p->close_sent = false;
     p->taken = p->accepted = 0;
     p->given = trp_exit_normal();
+    p->watch.overdue = false;
+    p->mark = TRP_MARK_NONE;
     atomic_store(&p->over, false);
     st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life, a->birth, far);
     close(far);
@@ -97,6 +101,7 @@ static void attach(struct trp_proxy *p) {
     p->channel = ch;
     pthread_mutex_unlock(&p->down);
     pthread_mutex_unlock(&p->up);
+    trp_overdue_begin(p);
 }
 
 /* It broke the rules of the channel, or we have no memory for it: it is ended, and that is what will be reported. */
@@ -559,8 +564,11 @@ static void return_lent(struct trp_proxy *p) {
 /* What the last life leaves behind. Nobody else delivers meanwhile: this runs the actor. */
 static void clear_away(struct trp_proxy *p) {
     pthread_mutex_lock(&p->up);
-    if (p->channel)
+    trp_overdue_end(p);
+    if (p->channel) {
         trp_channel_read(p->channel); /* its last words: they were written before it died */
+        p->mark = atomic_load(&trp_channel_words(p->channel)->mark);
+    }
     return_lent(p);
     pthread_mutex_lock(&p->down);
     trp_channel_close(&p->channel);
@@ -579,6 +587,22 @@ static enum trp_ran end(struct trp_proxy *p) {
     return TRP_RAN_GONE;
 }
 
+/* Why it broke down, where that is known. */
+static void explain(struct trp_proxy *p) {
+    char hint[40];
+    if (p->watch.overdue) {
+        snprintf(hint, sizeof hint, "deadline of %lld ms", (long long)p->actor->birth->deadline_ms);
+        trp_exit_hint(&p->exit, hint);
+    } else if (p->mark == TRP_MARK_MEMORY) {
+        trp_exit_hint(&p->exit, "memory limit");
+    } else if (p->exit.code == SIGXCPU && p->actor->birth->limits.cpu_seconds) {
+        trp_exit_hint(&p->exit, "CPU limit");
+    }
+    trp_log(TROUPE_LOG_DEBUG, "actor.broke_down", "%s (pid %d): %s", p->actor->birth->name, (int)p->pid, p->exit.text);
+}
+
+static enum trp_ran begin_life(struct trp_proxy *p);
+
 static enum trp_ran life_over(struct trp_proxy *p) {
     struct trp_actor *a = p->actor;
     int64_t ms;
@@ -587,6 +611,10 @@ static enum trp_ran life_over(struct trp_proxy *p) {
         p->exit = trp_exit_killed();
     else if (p->exit.how == TROUPE_END_NORMAL)
         p->exit = p->given;
+    else if (p->exit.how == TROUPE_END_SIGNAL || p->mark == TRP_MARK_MEMORY)
+        explain(p);
+    if (p->mark == TRP_MARK_RECYCLE && p->exit.how == TROUPE_END_NORMAL && trp_actor_recycle(a))
+        return begin_life(p);
     if (!trp_actor_leave(a, &p->exit, &ms))
         return end(p);
     trp_timer_start(&a->worker->timers, &p->restart, trp_deadline(ms));
@@ -595,21 +623,21 @@ static enum trp_ran life_over(struct trp_proxy *p) {
 
 /* Between two lives. */
 static enum trp_ran try_again(struct trp_proxy *p) {
-    struct trp_actor *a = p->actor;
-    if (!trp_actor_is_closing(a)) {
-        if (trp_timer_runs(&p->restart))
-            return TRP_RAN_PARKED;
-        if (trp_actor_enter(a)) {
-            troupe_status st = fork_life(p);
-            if (st == TROUPE_OK)
-                return TRP_RAN_YIELDED; /* to attach it */
-            p->exit = trp_exit_unborn(troupe_status_text(st));
-            if (st == TROUPE_NO_NURSERY)
-                (void)(trp_actor_close(a) == TROUPE_OK); /* there is no use in trying again */
-            return life_over(p);
-        }
-    }
-    return end(p);
+    if (trp_actor_is_closing(p->actor))
+        return end(p);
+    return trp_timer_runs(&p->restart) ? TRP_RAN_PARKED : begin_life(p);
+}
+
+static enum trp_ran begin_life(struct trp_proxy *p) {
+    if (!trp_actor_enter(p->actor))
+        return end(p);
+    troupe_status st = fork_life(p);
+    if (st == TROUPE_OK)
+        return TRP_RAN_YIELDED; /* to attach it */
+    p->exit = trp_exit_unborn(troupe_status_text(st));
+    if (st == TROUPE_NO_NURSERY)
+        (void)(trp_actor_close(p->actor) == TROUPE_OK); /* there is no use in trying again */
+    return life_over(p);
 }
 
 static enum trp_ran process_run(struct trp_actor *a) {

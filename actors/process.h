@@ -35,6 +35,7 @@ struct trp_proxy {
     pthread_mutex_t down;            /* to the body: the channel's writer */
     struct troupe_msg *lent, **tail; /* (d) messages on their way, oldest first */
     size_t count, bytes;             /* (d) of them */
+    uint32_t mark;                   /* (r) enum trp_mark: what the last life has left behind */
     uint64_t taken;                  /* (d) that the body has received and that are not among them any more */
     struct troupe_msg *hand;         /* (d) questions at the body, oldest last */
     bool close_sent;                 /* (d) */
@@ -48,11 +49,22 @@ struct trp_proxy {
     unsigned heard;        /* (u) when a thread began to read */
     bool streams;          /* (u) a thread reads many at once, and comes again soon */
     bool looked;           /* (u) it has, since the steward asked itself */
+    struct {
+        struct trp_timer timer;
+        uint64_t handled;
+        int64_t since;     /* it has received so many */
+        bool overdue;      /* and is killed for that */
+    } watch;               /* (s) */
     struct trp_timer tick; /* (s) runs while `streams`, to see whether it does */
 };
 
 /* Under `down`: what has been put into the channel leaves, and its rest when there is room. */
 void trp_proxy_flush(struct trp_proxy *p);
+
+/* --- overdue.c: the deadline of a message; the steward --- */
+
+void trp_overdue_begin(struct trp_proxy *p);
+void trp_overdue_end(struct trp_proxy *p);
 
 /* --- for a thread that listens to the body itself (nap.h) --- */
 

@@ -9,6 +9,7 @@
  * The signals are those of the opener's loop: the other threads of a system block them all. */
 #include <signal.h>
 
+#include "actors/copy.h"
 #include "actors/system.h"
 #include "transports/log.h"
 
@@ -81,6 +82,8 @@ static troupe_status drain(struct run *run, int64_t drain_ms) {
 
 troupe_status troupe_system_run(troupe_system *sys, int64_t drain_ms) {
     struct run run = {.sys = sys};
+    if (sys->forks != trp_copy_now())
+        return TROUPE_UNSUPPORTED;
     troupe_status st = watch_signals(&run);
     if (st == TROUPE_OK && !all_ended(&run, 1, TRP_NEVER))
         st = drain(&run, drain_ms);

@@ -10,6 +10,7 @@
 #include "actors/self.h"
 
 #include "actors/actor.h"
+#include "actors/copy.h"
 #include "actors/queueing.h"
 #include "actors/stage.h"
 #include "actors/system.h"
@@ -22,6 +23,7 @@ enum { SPEND = 128 };
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach) {
     *self = (troupe_self){.actor = a, .worker = a->worker, .backend = backend, .reach = reach};
     self->given = trp_exit_normal();
+    self->forks = trp_copy_now();
     self->patience = a->sys->stage ? 1 : SPEND;
 }
 
@@ -39,6 +41,11 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
 
 /* --- waiting --- */
 
+/* In a child that the program has forked: nothing may be touched. */
+static bool is_copy(const troupe_self *self) {
+    return self->forks != trp_copy_now();
+}
+
 static troupe_status wait(troupe_self *self, int64_t deadline, bool (*park)(troupe_self *, int64_t)) {
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
@@ -50,6 +57,8 @@ static troupe_status wait(troupe_self *self, int64_t deadline, bool (*park)(trou
 }
 
 troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
+    if (is_copy(self))
+        return TROUPE_UNSUPPORTED;
     trp_actor_settle_down(self->actor);
     return wait(self, deadline, self->backend->park);
 }
@@ -177,11 +186,24 @@ troupe_status trp_self_poll(troupe_self *self, struct troupe_msg **out) {
     return st;
 }
 
+/* It has received as many as it may: what comes is for its next life. */
+static bool is_used_up(troupe_self *self) {
+    uint64_t most = self->actor->birth->max_messages;
+    if (most && self->received >= most)
+        self->used_up = true;
+    return self->used_up;
+}
+
 troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
+    if (is_copy(self))
+        return TROUPE_UNSUPPORTED;
     trp_self_spend(self);
     struct troupe_msg *m;
-    troupe_status st = receive(self, timeout_ms, &m);
+    if (self->reach->receives)
+        self->reach->receives(self);
+    troupe_status st = is_used_up(self) ? TROUPE_CLOSED : receive(self, timeout_ms, &m);
     if (st == TROUPE_OK) {
+        self->received++;
         trp_self_take_in_hand(self, m);
         if (self->reach->received)
             self->reach->received(self, m);
@@ -196,6 +218,8 @@ troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg *
 
 static troupe_status send_value(troupe_self *self, troupe_ref to, troupe_value v, bool wait) {
     struct troupe_msg *m;
+    if (is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
@@ -225,6 +249,8 @@ troupe_ref troupe_msg_sender(const troupe_msg *m) {
 
 troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64_t timeout_ms, troupe_msg **answer) {
     struct troupe_msg *m;
+    if (is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
@@ -286,6 +312,8 @@ troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, tro
                            size_t arg_size, troupe_ref *out) {
     struct trp_birth *birth;
     troupe_ref ref;
+    if (is_copy(self))
+        return TROUPE_UNSUPPORTED;
     troupe_status st = trp_birth_new(&birth, opts, body, arg, arg_size);
     if (st != TROUPE_OK)
         return st;
@@ -298,15 +326,17 @@ troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, tro
 }
 
 troupe_status troupe_close(troupe_self *self, troupe_ref ref) {
-    return self->reach->close(self, ref);
+    return is_copy(self) ? TROUPE_UNSUPPORTED : self->reach->close(self, ref);
 }
 
 troupe_status troupe_kill(troupe_self *self, troupe_ref ref) {
-    return self->reach->kill(self, ref);
+    return is_copy(self) ? TROUPE_UNSUPPORTED : self->reach->kill(self, ref);
 }
 
 troupe_status troupe_join(troupe_self *self, troupe_ref ref, int64_t timeout_ms, troupe_exit *out) {
     troupe_exit exit;
+    if (is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
     if (ref.id == trp_actor_id(self->actor))
@@ -347,9 +377,13 @@ troupe_exit trp_self_live(troupe_self *self) {
     int64_t ms;
     while (trp_actor_enter(a)) {
         self->given = trp_exit_normal();
+        self->received = 0;
+        self->used_up = false;
         a->birth->body(self, trp_birth_arg(a->birth));
         trp_self_leave(self);
         exit = trp_actor_killed(a) ? trp_exit_killed() : self->given;
+        if (self->used_up && exit.how == TROUPE_END_NORMAL && trp_actor_recycle(a))
+            continue;
         if (!trp_actor_leave(a, &exit, &ms))
             break;
         trp_self_wait_for_restart(self, ms);

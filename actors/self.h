@@ -38,6 +38,8 @@ struct trp_reach {
     troupe_status (*cancel)(troupe_self *self, uint64_t id);
     /* A question that the body had in hand is freed: without an answer, it is answered. */
     void (*settle)(struct troupe_msg *m);
+    /* The body is about to receive. NULL: nobody is interested. */
+    void (*receives)(troupe_self *self);
     /* The body has been given a message. NULL: nobody counts. */
     void (*received)(troupe_self *self, const struct troupe_msg *m);
 };
@@ -59,6 +61,9 @@ struct troupe_self {
     struct trp_birth *litter;      /* what the latest handler actor was born with, for others like it; NULL: none */
     troupe_future *futures;        /* questions whose answers it has not fetched */
     unsigned thens;                /* those of them that are waited for by a function */
+    unsigned forks;                /* when it was made: see copy.h */
+    uint64_t received;             /* messages, in this life */
+    bool used_up;                  /* it has received as many as it may, and has been told */
     troupe_exit given;             /* how this life will have ended, if nothing else ends it */
 };
 

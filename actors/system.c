@@ -13,6 +13,7 @@
 
 #include "actors/node.h"
 #include "actors/object.h"
+#include "actors/copy.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/authkey.h"
@@ -393,6 +394,8 @@ static troupe_status open_on(troupe_system **out, const troupe_system_opts *opts
         return TROUPE_NO_MEMORY;
     }
     sys->stage = stage;
+    trp_copy_watch();
+    sys->forks = trp_copy_now();
     troupe_status st = system_init(sys, opts);
     if (st != TROUPE_OK) {
         system_free(sys);
@@ -451,6 +454,10 @@ void troupe_system_close(troupe_system **system) {
     if (!sys)
         return;
     *system = NULL;
+    if (sys->forks != trp_copy_now()) {
+        trp_log(TROUPE_LOG_WARN, "system.copy", "a system of the process that forked this one cannot be closed here");
+        return;
+    }
     trp_system_kill_all(sys);
     while (atomic_load(&sys->live) + atomic_load(&sys->serving) > 0)
         (void)opener_parks(sys, TRP_NEVER);

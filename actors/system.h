@@ -43,6 +43,8 @@ struct troupe_system {
     struct trp_actor *opener; /* (c) */
     struct troupe_self self;  /* (o) the opener's */
 
+    unsigned forks; /* (c) when it was opened: see copy.h */
+
     pthread_mutex_t lock;
     pthread_cond_t threads_over; /* with lock: a thread has come to `over` */
     unsigned count;              /* (c) of workers for coroutines */

@@ -25,7 +25,8 @@
  *   TROUPE_THREAD     a thread of its own; uses a core of its own; a crash takes the whole process down.
  *   TROUPE_PROCESS    a process of its own, forked by the nursery; a crash (or kill -9) ends it alone and is reported;
  *                     it shares no memory: argument and messages are copied, globals are as they were when the system
- *                     was opened.
+ *                     was opened. It ignores SIGINT and SIGTERM, which terminals and service managers send to all
+ *                     processes of a service: the program drains, and closes it.
  *
  * Life of an actor (calls legal in each state)
  *
@@ -37,6 +38,9 @@
  *
  * Messages are owned by who received them; payloads are copied on the way in, so that nothing is shared. Time-outs are
  * milliseconds from now, TROUPE_FOREVER and 0 as in client.h.
+ *
+ * A child that the program itself has forked while a system was open has a copy that it cannot use: all calls there but
+ * troupe_system_close, which then does nothing, say UNSUPPORTED. It may open a system of its own.
  *
  * `Context: self` below means: only from the body whose self it is (or the thread, for the system's own self). */
 #ifndef TROUPE_ACTOR_H
@@ -116,6 +120,13 @@ typedef enum troupe_overflow {
     TROUPE_DROP_OLDEST, /* the oldest message goes, counted as a dead letter */
 } troupe_overflow;
 
+/* What the process of a process actor may use; 0: no limit of ours. An actor that breaks one ends by it, and its exit says so in brackets. */
+typedef struct troupe_limits {
+    size_t memory;        /* bytes of address space beyond what it has when its body begins: malloc gives NULL then. "SIGSEGV (memory limit)" */
+    unsigned cpu_seconds; /* of processor time, of one life. "SIGXCPU (CPU limit)" */
+    unsigned files;       /* descriptors: opening more gives EMFILE. A dozen are in use before the first */
+} troupe_limits;
+
 typedef struct troupe_spawn_opts {
     troupe_kind kind;
     const char *name;         /* for logs, thread and process titles; NULL: "actor-N" */
@@ -128,11 +139,18 @@ typedef struct troupe_spawn_opts {
     troupe_restart restart;
     int64_t backoff_min_ms;   /* before the first restart; doubles at each that follows within backoff_max_ms; 0: 100 */
     int64_t backoff_max_ms;   /* 0: 10,000 */
+    uint64_t max_messages;    /* of a body, any kind: after so many its receive says CLOSED once, and when it has returned it begins anew, as if it had been
+                                 restarted, but at once and whatever .restart says. No message sent to it is lost, nobody is told. 0: never */
+    int64_t deadline_ms;      /* processes: it is killed when it has one message in hand (from a receive to the next) for longer, computing, parked
+                                 or stopped, or is stopped and does not take its messages; "SIGKILL (deadline of 200 ms)". Looked at eight times in that
+                                 time; before its first receive it has all the time it wants. 0: never */
+    troupe_limits limits;     /* processes */
+    bool clean_env;           /* processes: of the environment only PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR, TERM and TROUPE_* are there */
 } troupe_spawn_opts;
 
 /* Starts an actor; the call returns when it is known to the system, not when it runs. The arg_size bytes at arg are copied (0: the body gets
  * NULL). A process's body must be a function of this program or of a library loaded when the system was opened. out may be NULL.
- * CLOSED: the system is closing. Faults: INVALID, UNSUPPORTED, NO_MEMORY, SYSTEM, NO_NURSERY. Context: self. */
+ * CLOSED: the system is closing. Faults: INVALID (also what is for processes alone, for another kind), UNSUPPORTED, NO_MEMORY, SYSTEM, NO_NURSERY. Context: self. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
                                                        size_t arg_size, troupe_ref *out);
 
@@ -181,7 +199,9 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_receive(troupe_self *self, int6
 
 /* Sends to an actor. Order is kept between one sender and one receiver. A full mailbox does as its owner chose: parks until there is room, FULL, or OK.
  * NOT_FOUND: it has ended; CLOSED: it is closing, or this actor was killed while it was parked. Faults: INVALID, NO_MEMORY. OK means: it is in
- * the mailbox, not: it will be handled. Context: self; may park. */
+ * the mailbox, not: it will be handled. From a process OK may mean that it is on its way there: the receiver was open when it left, and up to a quarter
+ * of what its mailbox holds (256 at most) may be on the way from one process, beyond its bound if need be; if the receiver ends first it is a dead letter.
+ * Context: self; may park. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_send(troupe_self *self, troupe_ref to, troupe_value v);
 /* The same, never parking: FULL. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_try_send(troupe_self *self, troupe_ref to, troupe_value v);
