@@ -42,6 +42,7 @@ struct trp_command_text {
     size_t scanned; /* of bytes: no line end before that */
     const char *topic;
     bool blocked; /* the descriptor has nothing now */
+    bool lost;    /* there was no memory for it */
 };
 
 struct trp_command {

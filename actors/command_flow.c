@@ -102,8 +102,10 @@ bool trp_command_fetch(struct trp_command *c, unsigned which) {
         t->scanned -= t->given;
         t->given = 0;
     }
-    if (trp_buf_room(&t->bytes, GULP) != TROUPE_OK)
-        return false; /* the program waits until there is memory: something else will happen before */
+    if (trp_buf_room(&t->bytes, GULP) != TROUPE_OK) {
+        t->lost = true;
+        return false;
+    }
     troupe_status st = trp_stream_read_some(t->from, t->bytes.p + t->bytes.n, GULP, &got);
     t->blocked = st == TROUPE_AGAIN;
     if (t->blocked)

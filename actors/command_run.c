@@ -149,13 +149,15 @@ static bool turn(struct trp_command *c) {
     return on;
 }
 
-/* Too much for what is to be kept whole. */
+/* Too much for what is to be kept whole, or for the memory there is: it is killed, once. */
 static void judge_size(struct trp_command *c) {
-    for (unsigned i = 0; i < TRP_COMMAND_TEXTS && c->plan->output == TROUPE_WHOLE && !c->ended && !c->too_much; i++) {
-        c->too_much = c->text[i].bytes.n - c->text[i].given >= c->plan->max_output;
-        if (c->too_much)
-            kill_program(c);
+    bool before = c->too_much;
+    for (unsigned i = 0; i < TRP_COMMAND_TEXTS; i++) {
+        c->too_much |= c->text[i].lost;
+        c->too_much |= c->plan->output == TROUPE_WHOLE && c->text[i].bytes.n - c->text[i].given >= c->plan->max_output;
     }
+    if (c->too_much && !before)
+        kill_program(c);
 }
 
 static bool is_over(const struct trp_command *c) {
