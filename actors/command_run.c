@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "actors/command.h"
@@ -156,8 +157,11 @@ static void judge_size(struct trp_command *c) {
         c->too_much |= c->text[i].lost;
         c->too_much |= c->plan->output == TROUPE_WHOLE && c->text[i].bytes.n - c->text[i].given >= c->plan->max_output;
     }
-    if (c->too_much && !before)
-        kill_program(c);
+    if (!c->too_much || before)
+        return;
+    kill_program(c);
+    if (c->ended) /* by itself, in the same moment */
+        c->exit = (troupe_exit){.how = TROUPE_END_EXIT, .code = EX_SOFTWARE, .text = "too much output"};
 }
 
 static bool is_over(const struct trp_command *c) {

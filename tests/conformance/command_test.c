@@ -332,6 +332,12 @@ END_TEST
 START_TEST(more_than_was_allowed_is_an_end) {
     troupe_ref ref = shell(&(troupe_command_opts){.output = TROUPE_WHOLE, .max_output = 1 << 20}, "yes");
     ck_assert_str_eq(ends(ref, TROUPE_END_SIGNAL).text, "SIGKILL (too much output)");
+    for (int i = 0; i < 10; i++) { /* it may have ended when that is found */
+        troupe_exit exit;
+        ref = shell(&(troupe_command_opts){.output = TROUPE_WHOLE, .max_output = 100000}, "head -c 101000 /dev/zero");
+        ck_assert_int_eq(troupe_join(me, ref, PATIENCE_MS, &exit), TROUPE_OK);
+        ck_assert_ptr_nonnull(strstr(exit.text, "too much output"));
+    }
 }
 END_TEST
 
