@@ -10,6 +10,14 @@ from harness import BIN, Case, main, seconds
 # program: what is expected of it. `out`: its output, lines in order; a line that begins with "~" is a regular expression.
 # Optional: `args`, `input`, `code` (its exit status), `unordered` (the lines come in any order), `seconds` (at most so many).
 EXAMPLES = {
+    "averager": {
+        "out": """\
+0.0
+0.5
+1.0
+3.25
+""",
+    },
     "echo-server": {
         "out": """\
 hello -> HELLO_SB
@@ -89,10 +97,81 @@ It ended: normal. The counter is 2 here.
 It ended: normal. The counter is 2 here.
 """,
     },
+    "pool-map": {
+        "out": """\
+the first trouble: the actor died
+0 * 0 = 0
+1 * 1 = 1
+2 * 2 = 4
+3 * 3 = 9
+task 4 has no result
+5 * 5 = 25
+6 * 6 = 36
+7 * 7 = 49
+All subprocesses done.
+""",
+    },
     "print-actor": {
         "out": """\
 Got: Hello
 Got: World
+""",
+    },
+    "producer-consumer": {
+        "out": """\
+[PRODUCER] Producing 1...
+[CONSUMER] Consuming 1...
+[PRODUCER] Consumer return: 200 OK
+[PRODUCER] Producing 2...
+[CONSUMER] Consuming 2...
+[PRODUCER] Consumer return: 200 OK
+[PRODUCER] Producing 3...
+[CONSUMER] Consuming 3...
+[PRODUCER] Consumer return: 200 OK
+[PRODUCER] Producing 4...
+[CONSUMER] Consuming 4...
+[PRODUCER] Consumer return: 200 OK
+[PRODUCER] Producing 5...
+[CONSUMER] Consuming 5...
+[PRODUCER] Consumer return: 200 OK
+""",
+    },
+    "pub-sub": {
+        "out": """\
+local.news.weather, by a coroutine: it rains
+local.news.weather, by a thread: it rains
+local.news.weather, by a process: it rains
+local.news.sport, by a coroutine: a draw
+local.news.sport, by a thread: a draw
+local.news.sport, by a process: a draw
+""",
+        "unordered": True,
+    },
+    "queue-demo": {
+        "args": ["300"],
+        "out": """\
+A puts 0
+B got 0
+A puts 1
+B got 1
+A puts 2
+B got 2
+A puts 3
+B got 3
+A puts 4
+B got 4
+A puts 5
+B got 5
+A puts 6
+B got 6
+A puts 7
+B got 7
+A puts 8
+B got 8
+A puts 9
+B got 9
+A is done
+B has waited long enough
 """,
     },
     "thread-local": {
@@ -100,6 +179,13 @@ Got: World
 Hello, Alice (in Thread-A)
 Hello, Bob (in Thread-B)
 """,
+    },
+    "ticket-counter": {
+        "out": """\
+100000 tickets sold to 1024 buyers
+0 tickets left
+""",
+        "seconds": 60,
     },
 }
 
