@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "actors/node.h"
+#include "actors/attach.h"
 #include "actors/object.h"
 #include "actors/copy.h"
 #include "transports/alloc.h"
@@ -134,7 +135,7 @@ void trp_system_thread_over(troupe_system *sys, struct trp_thread *t) {
 static void threads_end(troupe_system *sys) {
     pthread_mutex_lock(&sys->lock);
     while (sys->threads > 0) {
-        while (!sys->over)
+        while (!sys->over && sys->threads > 0)
             pthread_cond_wait(&sys->threads_over, &sys->lock);
         struct trp_thread *over = threads_take(sys);
         pthread_mutex_unlock(&sys->lock);
@@ -190,7 +191,7 @@ static const struct trp_backend *backend_of(const troupe_system *sys, const stru
     case TROUPE_COROUTINE:
         return birth->body == trp_handler_body ? &trp_handler_backend : &trp_coroutine_backend;
     case TROUPE_THREAD:
-        return &trp_thread_backend;
+        return birth->body == trp_attached_body ? &trp_attached_backend : &trp_thread_backend;
     case TROUPE_PROCESS:
         break;
     }

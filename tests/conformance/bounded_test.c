@@ -2,6 +2,8 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * Queues and events inside a system: every kind at both ends. */
+#include <pthread.h>
+#include <troupe/attach.h>
 #include <troupe/bounded.h>
 #include <troupe/event.h>
 
@@ -316,6 +318,88 @@ START_TEST(an_event_that_ends_is_told) {
 }
 END_TEST
 
+/* --- threads that are no actors --- */
+
+struct outsider {
+    struct job job;
+    troupe_system *sys;
+    int64_t heard;
+    troupe_status again;
+};
+
+/* Pushes, takes one back from an actor, and is asked by nobody. */
+static void *attaches(void *arg) {
+    struct outsider *o = arg;
+    troupe_self *self, *twice;
+    troupe_msg *m;
+    if (troupe_attach(o->sys, "outsider", &self) != TROUPE_OK)
+        return NULL;
+    o->again = troupe_attach(o->sys, NULL, &twice);
+    pushes(self, &o->job);
+    (void)!troupe_send(self, o->job.test, troupe_ref_value(troupe_self_ref(self)));
+    if (troupe_receive(self, PATIENCE_MS, &m) == TROUPE_OK) {
+        (void)troupe_msg_int(m, &o->heard);
+        troupe_msg_free(&m);
+    }
+    troupe_detach(&self);
+    troupe_detach(&self);
+    return NULL;
+}
+
+START_TEST(any_thread_may_join_in) {
+    struct outsider o = {.job = {.q = queue(4), .test = troupe_self_ref(me), .count = 50, .timeout_ms = PATIENCE_MS},
+                         .sys = sys};
+    troupe_ref b = spawn(_i, pops, &o.job, sizeof o.job), ref = {0};
+    pthread_t t;
+    ck_assert_int_eq(pthread_create(&t, NULL, attaches, &o), 0);
+    for (int i = 0, next = 0; i < 51; i++) {
+        int64_t n = hear();
+        if (n > 1000)
+            ref.id = (uint64_t)n; /* a reference is a larger number than any of these */
+        else
+            ck_assert_int_eq(n, next++);
+    }
+    ck_assert_int_eq(troupe_send(me, ref, troupe_int(42)), TROUPE_OK);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+    ck_assert_int_eq(o.heard, 42);
+    ck_assert_int_eq(o.again, TROUPE_INVALID);
+    ends(ref, TROUPE_END_NORMAL);
+    ck_assert_int_eq(troupe_close(me, o.job.q.ref), TROUPE_OK);
+    ck_assert_int_eq(hear(), -TROUPE_CLOSED);
+    ends(b, TROUPE_END_NORMAL);
+}
+END_TEST
+
+/* Waits for ever in a queue; the system's end ends that. */
+static void *attaches_and_waits(void *arg) {
+    struct outsider *o = arg;
+    troupe_self *self;
+    int64_t n;
+    if (troupe_attach(o->sys, NULL, &self) != TROUPE_OK)
+        return NULL;
+    say(self, o->job.test, 0);
+    o->again = pop(self, o->job.q, TROUPE_FOREVER, &n);
+    troupe_detach(&self);
+    return NULL;
+}
+
+START_TEST(a_system_closes_when_all_have_detached) {
+    struct outsider o[4];
+    pthread_t t[4];
+    troupe_queue q = queue(1);
+    for (int i = 0; i < 4; i++) {
+        o[i] = (struct outsider){.job = {.q = q, .test = troupe_self_ref(me)}, .sys = sys};
+        ck_assert_int_eq(pthread_create(&t[i], NULL, attaches_and_waits, &o[i]), 0);
+        ck_assert_int_eq(hear(), 0);
+    }
+    troupe_system_close(&sys);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(pthread_join(t[i], NULL), 0);
+        ck_assert_int_eq(o[i].again, TROUPE_CLOSED);
+    }
+}
+END_TEST
+
 /* --- no loop --- */
 
 START_TEST(the_system_does_not_wait_for_queues) {
@@ -326,6 +410,19 @@ START_TEST(the_system_does_not_wait_for_queues) {
     ck_assert_int_eq(troupe_system_run(sys, 1000), TROUPE_OK);
 }
 END_TEST
+
+static void *attaches_without_memory(void *unused) {
+    troupe_status st = TROUPE_NO_MEMORY;
+    troupe_self *self;
+    for (long n = 1; st != TROUPE_OK; n++) {
+        faults_fail_at(n);
+        st = troupe_attach(sys, NULL, &self);
+        faults_off();
+        ck_assert(st == TROUPE_OK || (st == TROUPE_NO_MEMORY && n < 40));
+    }
+    troupe_detach(&self);
+    return unused;
+}
 
 START_TEST(without_memory_none_is_opened) {
     troupe_queue q;
@@ -346,6 +443,9 @@ START_TEST(without_memory_none_is_opened) {
     }
     ck_assert_int_eq(troupe_queue_push(me, q, troupe_int(1), 0), TROUPE_OK);
     ck_assert_int_eq(troupe_event_wait(me, e, 0), TROUPE_TIMEOUT);
+    pthread_t t;
+    ck_assert_int_eq(pthread_create(&t, NULL, attaches_without_memory, NULL), 0);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
 }
 END_TEST
 
@@ -369,6 +469,8 @@ int main(void) {
     tcase_add_loop_test(c, every_kind_opens_one, 0, KINDS);
     tcase_add_loop_test(c, every_kind_signals_every_kind, 0, PAIRS);
     tcase_add_loop_test(c, an_event_that_ends_is_told, 0, KINDS);
+    tcase_add_loop_test(c, any_thread_may_join_in, 0, KINDS);
+    tcase_add_test(c, a_system_closes_when_all_have_detached);
     tcase_add_test(c, the_system_does_not_wait_for_queues);
     tcase_set_timeout(c, 60);
     suite_add_tcase(s, c);
