@@ -3,6 +3,7 @@
  *
  * Futures and pools, for every kind of asker and of worker. Bodies tell the test what they have seen. */
 #include <signal.h>
+#include <troupe/handler.h>
 #include <troupe/log.h>
 #include <troupe/pool.h>
 #include <unistd.h>
@@ -166,6 +167,30 @@ START_TEST(a_function_is_called_with_the_answer) {
     struct job job = {.test = troupe_self_ref(me), .to = spawn(TROUPE_COROUTINE, squares, NULL, 0)};
     troupe_ref a = spawn(_i, has_a_function_called, &job, sizeof job);
     ck_assert_int_eq(hear() + hear() + hear(), 14);
+    stop(a);
+    stop(job.to);
+}
+END_TEST
+
+static void asks_on(troupe_self *self, void *state, troupe_msg **m) {
+    struct job *job = state;
+    troupe_future *f;
+    int64_t n = 0;
+    (void)troupe_msg_int(*m, &n);
+    ask(self, job->to, n, &f);
+    troupe_future_then(&f, was_called, &job->test);
+}
+
+START_TEST(a_handler_is_called_back) {
+    static const troupe_handler handler = {.on_message = asks_on};
+    struct job job = {.test = troupe_self_ref(me), .to = spawn(TROUPE_THREAD, squares, NULL, 0)};
+    troupe_spawn_opts opts = {.kind = (troupe_kind)_i};
+    troupe_ref a;
+    ck_assert_int_eq(troupe_spawn_handler(me, &opts, &handler, &job, sizeof job, &a), TROUPE_OK);
+    for (int i = 1; i <= 3; i++) {
+        ck_assert_int_eq(troupe_send(me, a, troupe_int(i)), TROUPE_OK);
+        ck_assert_int_eq(hear(), (int64_t)i * i);
+    }
     stop(a);
     stop(job.to);
 }
@@ -422,7 +447,8 @@ static void keep_unread(void *ctx, troupe_log_level level, const char *event, co
 }
 
 START_TEST(an_error_that_nobody_reads_is_logged) {
-    troupe_log_set(keep_unread, NULL, TROUPE_LOG_WARN);
+    troupe_log_set(keep_unread, NULL, TROUPE_LOG_WARN); /* before the first thread, and for good */
+    logs = 0;
     troupe_pool p = pool(_i, 1, 0);
     troupe_future *f = submit(p, -2);
     while (!troupe_future_ready(me, f))
@@ -439,7 +465,6 @@ START_TEST(an_error_that_nobody_reads_is_logged) {
     finish(p);
     ck_assert_int_eq(logs, 2);
     ck_assert_ptr_nonnull(strstr(logged[1], "NO: not that one"));
-    troupe_log_set(NULL, NULL, TROUPE_LOG_WARN);
 }
 END_TEST
 
@@ -491,6 +516,7 @@ int main(void) {
     tcase_add_loop_test(c, one_all_and_any_are_awaited, 0, KINDS);
     tcase_add_loop_test(c, a_future_hears_of_death, 0, PAIRS);
     tcase_add_loop_test(c, a_function_is_called_with_the_answer, 0, KINDS);
+    tcase_add_loop_test(c, a_handler_is_called_back, 0, KINDS);
     tcase_add_loop_test(c, futures_end_with_their_body, 0, KINDS);
     tcase_add_loop_test(c, results_come_in_order, 0, PAIRS);
     tcase_add_loop_test(c, closing_does_what_is_there_and_takes_no_more, 0, KINDS);

@@ -20,7 +20,7 @@
  * actor never run at the same time.
  *
  *   TROUPE_COROUTINE  borrows a stack of its worker while one of its functions runs (and as long as it holds a message that somebody waits
- *                     to hear of, or a subscription)
+ *                     to hear of, a subscription or a future)
  *   TROUPE_THREAD     a thread, or a process, that calls the same functions in a loop: for what computes for long, or may crash
  *   TROUPE_PROCESS */
 #ifndef TROUPE_HANDLER_H
