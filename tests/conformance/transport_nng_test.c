@@ -148,10 +148,12 @@ START_TEST(they_dial_again_when_we_close) {
     must(nng_socket_set_ms(theirs, NNG_OPT_RECONNMINT, 10));
     rig_listen(_i);
     must(nng_dial(theirs, rig.url, NULL, NNG_FLAG_NONBLOCK));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0;; i++) {
         RIG_WAIT(rig.accepts == i + 1 && rig.accepted[i]->ups == 1);
         they_send("again", 5);
         they_receive("again", 5);
+        if (i == 3)
+            break; /* connected: nng 1.5.2 may panic when it is closed while it dials */
         trp_link_close(rig.accepted[i]->link, 1000);
         RIG_WAIT(rig.accepted[i]->downs == 1);
         ck_assert_int_eq(rig.accepted[i]->status, TROUPE_CLOSED);
