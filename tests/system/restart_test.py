@@ -15,7 +15,7 @@ class Restart(Case):
 
     @for_each(kind=KINDS, how=("killed", "terminated"))
     def test_everybody_comes_back(self, kind, how):
-        first, actor = self.service(kind, 2)
+        first, actor = self.service(kind, 2, gateway_args=("--drain-timeout=60s",))  # what it waits for takes long on a busy machine
         subscriber = Program(self, "troupe", "sub", "news", f"--broker={first.url}")
         self.publish_until_seen(first, subscriber, "before")
         with first.lines() as waiting:
@@ -25,7 +25,7 @@ class Restart(Case):
                 first.kill()
             else:
                 first.signal(signal.SIGTERM)
-                self.assertEqual(first.wait(), 0)
+                self.assertEqual(first.wait(60), 0)
             waiting.rest(5)  # ends: an answer, an error or a plain close, but no silence
         second = self.same_again(first)
         self.assertEqual((second.urls, second.gateways), (first.urls, first.gateways))
