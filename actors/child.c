@@ -16,6 +16,7 @@
 
 #include "actors/channel.h"
 #include "actors/limits.h"
+#include "actors/overflow.h"
 #include "actors/process.h"
 #include "actors/self.h"
 #include "actors/standing.h"
@@ -536,6 +537,8 @@ _Noreturn static void child_exit(void) {
 
 void trp_child_main(const troupe_system *sys, struct trp_birth *birth, uint64_t id, int channel) {
     child_open(sys, birth, id, channel);
+    trp_overflow_install();
+    trp_overflow_begin(birth->name);
     trp_assert(trp_actor_enter(&child.actor));
     birth->body(&child.self, trp_birth_arg(birth));
     child_exit();

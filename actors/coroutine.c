@@ -58,7 +58,9 @@ void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool la
 }
 
 enum trp_ran trp_coroutine_enter(struct trp_coroutine *co) {
-    trp_fiber_switch(&trp_runner_here()->scheduler, &co->fiber, false);
+    struct trp_runner *r = trp_runner_here();
+    r->running = co;
+    trp_fiber_switch(&r->scheduler, &co->fiber, false);
     return co->ran;
 }
 

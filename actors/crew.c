@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "actors/coroutine.h"
+#include "actors/overflow.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 
@@ -111,6 +112,7 @@ static void *runner_main(void *arg) {
     struct trp_runner *r = arg;
     struct trp_worker *w = assignment(r);
     trp_runner_begin(r);
+    trp_overflow_begin(NULL);
     if (w)
         trp_thread_name(w->name);
     while (w && !trp_runner_serve(r, w)) {
@@ -119,6 +121,7 @@ static void *runner_main(void *arg) {
         pthread_mutex_unlock(&r->crew->lock);
         w = assignment(r);
     }
+    trp_overflow_end();
     return NULL;
 }
 

@@ -15,6 +15,7 @@
 #include "actors/attach.h"
 #include "actors/object.h"
 #include "actors/copy.h"
+#include "actors/overflow.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/authkey.h"
@@ -402,6 +403,7 @@ static troupe_status open_on(troupe_system **out, const troupe_system_opts *opts
         system_free(sys);
         return st;
     }
+    trp_overflow_install();
     *out = sys;
     return TROUPE_OK;
 }

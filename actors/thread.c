@@ -17,6 +17,7 @@
 #include <sched.h>
 
 #include "actors/self.h"
+#include "actors/overflow.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/spin.h"
@@ -35,9 +36,11 @@ static void *thread_main(void *arg) {
     troupe_self self;
     trp_thread_name(a->birth->name);
     trp_worker_enter(w);
+    trp_overflow_begin(a->birth->name);
     trp_self_init(&self, a, &trp_thread_backend, &trp_local_reach);
     troupe_exit exit = trp_self_live(&self);
     trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
+    trp_overflow_end();
     trp_worker_enter(NULL);
     trp_actor_end(a, &exit);
     trp_system_thread_over(sys, t);

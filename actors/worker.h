@@ -62,6 +62,7 @@ struct trp_worker {
 struct trp_runner {
     struct trp_fiber scheduler; /* (o) what coroutines switch back to */
     struct trp_worker *worker;  /* (m) whom it serves; NULL: it waits for one */
+    struct trp_coroutine *running; /* (o) entered last; for whoever must say whose stack it is (overflow.c) */
     struct trp_coroutine *carrier; /* (o) a stack for whichever handler actor comes next (handler.c); NULL */
     struct trp_runner *next;    /* (m) all of a crew */
     struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */
