@@ -654,11 +654,16 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
     life_set(a, TRP_ENDED);
     trp_mailbox_shut(&a->mailbox);
     struct troupe_msg *mail = trp_mailbox_drain(&a->mailbox);
+    /* From here on nobody binds himself to it, and nobody waits for its end who does not yet. */
+    bool bound = a->bonds != NULL, joined = a->joins.first != NULL;
     expel_all_unlock(a, TROUPE_NOT_FOUND);
     trp_system_dead_letters(a->sys, a, trp_messages_bury(mail, TROUPE_DIED));
-    trp_names_end(&a->sys->names, a);
-    trp_bonds_end(a, exit);
-    tell_all_joins(a, exit);
+    if (bound) {
+        trp_names_end(&a->sys->names, a);
+        trp_bonds_end(a, exit);
+    }
+    if (joined)
+        tell_all_joins(a, exit);
     trp_system_ended(a->sys, a, exit);
     trp_actor_unref(a);
 }

@@ -45,14 +45,15 @@ struct trp_actor {
     _Atomic uint64_t id;               /* (a) 0: the slot is free */
     atomic_uint refs;                  /* (a) one is the life's own */
     atomic_uint wake;                  /* (a) enum trp_wake */
-    atomic_bool killed;                /* (a) set once, under lock */
     uint32_t slot, generation;         /* (c) of the registry */
+    atomic_bool killed;                /* (a) set once, under lock */
+    bool roams;                        /* (o) it may run on any worker of its crew */
+    bool again;                        /* (o) used up: its next life begins even if it is closing */
+    unsigned lives;                    /* (o) begun so far */
     struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
     const struct trp_backend *_Atomic backend; /* (c) */
     troupe_system *sys;                /* (c) */
     struct trp_worker *worker;         /* (o) where it last ran */
-    bool again;                        /* (o) used up: its next life begins even if it is closing */
-    bool roams;                        /* (o) it may run on any worker of its crew */
     struct trp_birth *birth;           /* (c) owned */
     void *run;                         /* (o) the backend's own */
 
@@ -64,7 +65,6 @@ struct trp_actor {
     struct trp_wait *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
     struct trp_bonds *bonds;           /* (m) monitors, links, names; NULL: none so far. Stays, once it is there */
 
-    unsigned lives;     /* (o) begun so far */
     int64_t backoff_ms; /* (o) before the latest restart */
     int64_t born;       /* (o) when this life began */
 };

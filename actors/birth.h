@@ -14,9 +14,9 @@ enum { TRP_NAME_MAX = 63 }; /* a longer name is cut */
 
 struct trp_birth {
     atomic_uint refs; /* handler actors that are alike share one; whoever frees the last reference frees it */
-    troupe_kind kind;
-    troupe_restart restart;
-    troupe_overflow overflow;
+    troupe_kind kind : 8;
+    troupe_restart restart : 8;
+    troupe_overflow overflow : 8;
     bool link;         /* with the parent */
     bool registered;   /* by its name */
     bool supervised;   /* a supervisor will close it: the end of the system leaves that to it */

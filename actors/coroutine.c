@@ -30,13 +30,17 @@ static void on_deadline(struct trp_timer *t) {
     trp_actor_unpark(self->actor);
 }
 
+static struct trp_stacks_near *near_here(void) {
+    struct trp_runner *here = trp_runner_here();
+    return here ? &here->stacks : NULL;
+}
+
 troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *stacks, size_t size, void (*main)(void *)) {
     struct trp_stack stack;
-    troupe_status st = trp_stack_get(stacks, size, &stack);
+    troupe_status st = trp_stack_get_near(near_here(), stacks, size, &stack);
     if (st != TROUPE_OK)
         return st;
     struct trp_coroutine *co = place(&stack);
-    co->self = (troupe_self){.timer.fire = on_deadline};
     co->stack = stack;
     co->idle = false;
     trp_fiber_init(&co->fiber, stack.bottom, (size_t)((char *)co - (char *)stack.bottom), main, co);
@@ -44,12 +48,17 @@ troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *s
     return TROUPE_OK;
 }
 
+void trp_coroutine_embody(struct trp_coroutine *co, struct trp_actor *a, const struct trp_backend *backend) {
+    trp_self_init(&co->self, a, backend, &trp_local_reach);
+    co->self.timer.fire = on_deadline;
+}
+
 void trp_coroutine_free(struct trp_coroutine *co, struct trp_stacks *stacks) {
     if (!co)
         return;
     struct trp_stack stack = co->stack;
     trp_fiber_fini(&co->fiber);
-    trp_stack_put(stacks, &stack);
+    trp_stack_put_near(near_here(), stacks, &stack);
 }
 
 void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool last) {
@@ -84,8 +93,7 @@ static troupe_status coroutine_start(struct trp_actor *a) {
     a->worker = w;
     a->roams = w->crew != NULL;
     a->run = co;
-    trp_self_init(&co->self, a, &trp_coroutine_backend, &trp_local_reach);
-    co->self.timer.fire = on_deadline;
+    trp_coroutine_embody(co, a, &trp_coroutine_backend);
     /* Relaxed: the push publishes it. Notified: whoever sends to it meanwhile must not queue it once more. */
     atomic_store_explicit(&a->wake, TRP_NOTIFIED, memory_order_relaxed);
     trp_worker_push_birth(w, a);

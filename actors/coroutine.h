@@ -21,6 +21,8 @@ struct trp_coroutine {
  * but for its timer. NO_MEMORY. Any thread. */
 TROUPE_NODISCARD troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *stacks, size_t stack,
                                                  void (*main)(void *));
+/* Makes it a's. Before it is entered. */
+void trp_coroutine_embody(struct trp_coroutine *co, struct trp_actor *a, const struct trp_backend *backend);
 /* It is not running. Accepts NULL. */
 void trp_coroutine_free(struct trp_coroutine *co, struct trp_stacks *stacks);
 /* Runs it on the calling runner until it gives back. */

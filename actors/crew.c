@@ -230,6 +230,7 @@ static void runners_join(struct trp_crew *crew) {
         crew->runners = r->next;
         pthread_join(r->thread, NULL);
         trp_coroutine_free(r->carrier, &crew->sys->stacks);
+        trp_stacks_near_fini(&r->stacks, &crew->sys->stacks);
         trp_free(r);
     }
 }

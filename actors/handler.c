@@ -156,9 +156,7 @@ static struct trp_coroutine *carrier_new(struct trp_actor *a) {
     struct trp_coroutine *co;
     if (trp_coroutine_new(&co, &a->sys->stacks, a->birth->stack, carrier_main) != TROUPE_OK)
         return NULL;
-    co->self.backend = &trp_handler_backend;
-    co->self.reach = &trp_local_reach;
-    co->self.given = trp_exit_normal();
+    trp_coroutine_embody(co, a, &trp_handler_backend);
     co->self.asked = (uint64_t)(atomic_fetch_add_explicit(&carriers, 1, memory_order_relaxed) + 1) << 32;
     return co;
 }

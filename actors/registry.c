@@ -14,8 +14,11 @@
 #include "actors/registry.h"
 
 #include "actors/system.h"
+#include "actors/worker.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
+
+enum { NEAR_BATCH = 32, NEAR_MOST = 64 };
 
 static uint64_t id_of(const struct trp_actor *a) {
     return (uint64_t)a->generation << 32 | a->slot;
@@ -76,10 +79,39 @@ static struct trp_actor *slot_take(struct trp_registry *r) {
     return a;
 }
 
-troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, troupe_system *sys, struct trp_birth *birth) {
+static struct trp_slots_near *near_here(void) {
+    struct trp_runner *here = trp_runner_here();
+    return here ? &here->slots : NULL;
+}
+
+static void near_add(struct trp_slots_near *near, struct trp_actor *a) {
+    a->next = near->free;
+    near->free = a;
+    near->count++;
+}
+
+static struct trp_actor *near_take(struct trp_slots_near *near) {
+    struct trp_actor *a = near->free;
+    near->free = a->next;
+    near->count--;
+    return a;
+}
+
+/* From what the thread has at hand, which is filled when it is empty; a thread that keeps nothing takes one. */
+static struct trp_actor *slot_get(struct trp_registry *r) {
+    struct trp_slots_near *near = near_here();
+    if (near && near->free)
+        return near_take(near);
     pthread_mutex_lock(&r->lock);
-    struct trp_actor *a = slot_take(r);
+    struct trp_actor *a = slot_take(r), *more = NULL;
+    for (unsigned n = 1; a && near && n < NEAR_BATCH && (more = slot_take(r)); n++)
+        near_add(near, more);
     pthread_mutex_unlock(&r->lock);
+    return a;
+}
+
+troupe_status trp_registry_new(struct trp_registry *r, struct trp_actor **out, troupe_system *sys, struct trp_birth *birth) {
+    struct trp_actor *a = slot_get(r);
     if (!a)
         return TROUPE_NO_MEMORY;
     a->generation++;
@@ -96,11 +128,23 @@ void trp_registry_publish(struct trp_actor *a) {
     atomic_store(&a->refs, 1);
 }
 
-void trp_registry_put(struct trp_registry *r, struct trp_actor *a) {
-    atomic_store_explicit(&a->id, 0, memory_order_release);
-    pthread_mutex_lock(&r->lock);
+/* Under the lock. */
+static void slot_give(struct trp_registry *r, struct trp_actor *a) {
     a->next = r->free;
     r->free = a;
+}
+
+void trp_registry_put(struct trp_registry *r, struct trp_actor *a) {
+    atomic_store_explicit(&a->id, 0, memory_order_release);
+    struct trp_slots_near *near = near_here();
+    if (near && near->count < NEAR_MOST) {
+        near_add(near, a);
+        return;
+    }
+    pthread_mutex_lock(&r->lock);
+    for (unsigned n = 0; near && n < NEAR_BATCH; n++)
+        slot_give(r, near_take(near));
+    slot_give(r, a);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -20,6 +20,12 @@ struct trp_registry {
     struct trp_actor *_Atomic *slabs; /* TRP_SLABS pointers, NULL from some one on */
 };
 
+/* Some free slots that one thread keeps at hand: zero it. They need not be given back before the registry's end. */
+struct trp_slots_near {
+    struct trp_actor *free;
+    unsigned count;
+};
+
 TROUPE_NODISCARD troupe_status trp_registry_init(struct trp_registry *r);
 /* No actor is left. */
 void trp_registry_fini(struct trp_registry *r);

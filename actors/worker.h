@@ -23,7 +23,9 @@
 #include "actors/fiber.h"
 #include "actors/nap.h"
 #include "actors/poller.h"
+#include "actors/registry.h"
 #include "actors/runq.h"
+#include "actors/stack.h"
 #include "actors/timer.h"
 #include "transports/loop.h"
 
@@ -64,6 +66,8 @@ struct trp_runner {
     struct trp_worker *worker;  /* (m) whom it serves; NULL: it waits for one */
     struct trp_coroutine *running; /* (o) entered last; for whoever must say whose stack it is (overflow.c) */
     struct trp_coroutine *carrier; /* (o) a stack for whichever handler actor comes next (handler.c); NULL */
+    struct trp_stacks_near stacks; /* (o) */
+    struct trp_slots_near slots;   /* (o) */
     struct trp_runner *next;    /* (m) all of a crew */
     struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */
     pthread_t thread;           /* (c) once started */
