@@ -135,7 +135,7 @@ START_TEST(ten_thousand_short_lives) {
         ref = spawn(TROUPE_COROUTINE, returns, NULL, 0);
     }
     ends(ref, TROUPE_END_NORMAL);
-    ck_assert_uint_le(sys->registry.used, 64);
+    ck_assert_uint_le(sys->registry.used, 256);
     ck_assert_int_eq(troupe_join(me, first, 0, NULL), TROUPE_NOT_FOUND);
     system_down();
 }
