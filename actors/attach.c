@@ -5,6 +5,7 @@
  * among the system's threads until its last touch of the system, as theirs do until they are joined. */
 #include "actors/attach.h"
 
+#include "actors/cores.h"
 #include "actors/self.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
@@ -21,7 +22,7 @@ static troupe_status attached_start(struct trp_actor *a) {
     if (st != TROUPE_OK)
         return st;
     a->worker->alone = true;
-    a->worker->patience.may_spin = trp_cpus() > 1;
+    a->worker->patience.may_spin = trp_cores() > 1;
     return TROUPE_OK;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "actors/channel.h"
+#include "actors/cores.h"
 #include "actors/limits.h"
 #include "actors/overflow.h"
 #include "actors/process.h"
@@ -506,7 +507,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     atomic_store(&a->refs, 1);
     must(trp_worker_new(&a->worker, &child.sys, birth->name));
     a->worker->alone = true;
-    a->worker->patience.may_spin = trp_cpus() > 1;
+    a->worker->patience.may_spin = trp_cores() > 1;
     trp_worker_enter(a->worker);
     must(trp_channel_new(&child.channel, &a->worker->loop, channel, shared, TRP_SIDE_BODY, &handler, NULL));
     trp_worker_know_quiet(a->worker);

@@ -2,12 +2,15 @@
  * SPDX-FileCopyrightText: The Troupe authors */
 #include "actors/patience.h"
 
+#include "actors/cores.h"
+#include "actors/deadline.h"
 #include "transports/spin.h"
 
 enum { LONG_NS = 200000 };
 
 bool trp_patience_looks(struct trp_patience *p) {
-    return p->may_spin && trp_spin_choose(p->slept_ns, p->spun_ns, TRP_PATIENCE_NS, &p->turn);
+    /* What was learnt comes too late where others want the processor: who has used up its time waits longest for more. */
+    return p->may_spin && trp_spin_choose(p->slept_ns, p->spun_ns, TRP_PATIENCE_NS, &p->turn) && trp_cores_are_free(trp_now());
 }
 
 void trp_patience_learn(struct trp_patience *p, bool looked, int64_t ns) {

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "actors/cores.h"
 #include "actors/node.h"
 #include "actors/attach.h"
 #include "actors/object.h"
@@ -308,7 +309,7 @@ static troupe_status opener_new(troupe_system *sys) {
         return st;
     a->worker->alone = true;
     trp_worker_enter(a->worker);
-    a->worker->patience.may_spin = trp_cpus() > 1;
+    a->worker->patience.may_spin = trp_cores() > 1;
     if (sys->stage) {
         sys->stage->worker = a->worker;
         a->backend = &trp_stage_backend;
@@ -352,7 +353,7 @@ static void system_free(troupe_system *sys) {
 }
 
 static troupe_status copy_opts(troupe_system *sys, const troupe_system_opts *opts) {
-    sys->count = opts->threads ? opts->threads : trp_cpus();
+    sys->count = opts->threads ? opts->threads : trp_cores();
     sys->name = trp_strdup(opts->name ? opts->name : program_invocation_short_name);
     if (opts->broker)
         sys->broker = trp_strdup(opts->broker);

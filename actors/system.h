@@ -66,9 +66,6 @@ struct troupe_system {
     atomic_size_t dead_letters;        /* (a) */
 };
 
-/* How many processors the calling thread may use. */
-unsigned trp_cpus(void);
-
 /* Opens a test's system; takes the stage, also on failure. */
 TROUPE_NODISCARD troupe_status trp_system_open_on(troupe_system **out, struct trp_stage *stage);
 

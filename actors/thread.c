@@ -9,24 +9,18 @@
  *
  * To wake a thread that sleeps costs a system call, and up to 40 us until its processor is up. So before it sleeps it
  * looks whether the answer comes at once, if that has lately been the faster way: both ways are timed, as they come, and
- * now and then the other one is tried (transports/spin.h). Where processors are scarce, looking keeps the other side from
- * running, and is soon not done any more.
+ * now and then the other one is tried (transports/spin.h). Where processors are scarce, looking keeps others from running,
+ * the one that is waited for among them, and what it costs comes later: who has used up its time waits longest for more. So nobody
+ * looks while more want to run than can.
  *
  * The worker lives as long as the actor's last reference, not as its thread: somebody may be about to wake it when it
  * has just found out by itself that its time is over. */
-#include <sched.h>
-
+#include "actors/cores.h"
 #include "actors/self.h"
 #include "actors/overflow.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/spin.h"
-
-unsigned trp_cpus(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n > 0 ? (unsigned)n : 1;
-}
 
 static void *thread_main(void *arg) {
     struct trp_thread *t = arg;
@@ -55,7 +49,7 @@ static troupe_status thread_start(struct trp_actor *a) {
     t->actor = a;
     if (st == TROUPE_OK) {
         a->worker->alone = true;
-        a->worker->patience.may_spin = trp_cpus() > 1;
+        a->worker->patience.may_spin = trp_cores() > 1;
         st = trp_system_thread_start(a->sys, t, thread_main, a->birth->stack);
     }
     if (st != TROUPE_OK)
