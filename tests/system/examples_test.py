@@ -18,6 +18,16 @@ EXAMPLES = {
 3.25
 """,
     },
+    "crash-and-restart": {
+        "out": """\
+divider 2: 42
+counter 0: 1
+divider 0: the actor died
+~the divider has died of (SIGSEGV|exit status [0-9]+)
+divider 4: 21
+counter 0: 2
+""",  # a sanitizer ends the process by itself
+    },
     "echo-server": {
         "out": """\
 hello -> HELLO_SB
