@@ -36,6 +36,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     a->life = TRP_STARTING;
     a->lives = 0;
     a->again = false;
+    atomic_init(&a->dropped, 0);
     a->backoff_ms = 0;
     a->born = 0;
     /* A late unpark without a reference may touch it now (trp_actor_unpark_bare). */
@@ -568,11 +569,10 @@ bool trp_actor_enter(struct trp_actor *a) {
     a->again = false;
     if (enter && a->life == TRP_STARTING)
         life_set(a, TRP_RUNNING);
+    a->lives += enter;
     pthread_mutex_unlock(&a->lock);
-    if (enter) {
-        a->lives++;
+    if (enter)
         a->born = trp_now();
-    }
     return enter;
 }
 

@@ -49,7 +49,8 @@ struct trp_actor {
     atomic_bool killed;                /* (a) set once, under lock */
     bool roams;                        /* (o) it may run on any worker of its crew */
     bool again;                        /* (o) used up: its next life begins even if it is closing */
-    unsigned lives;                    /* (o) begun so far */
+    unsigned lives;                    /* begun so far: written under lock by whoever runs it */
+    atomic_uint dropped;               /* (a) messages to it that nobody will see */
     struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
     const struct trp_backend *_Atomic backend; /* (c) */
     troupe_system *sys;                /* (c) */

@@ -10,6 +10,7 @@
 #define TRP_BACKEND_H
 
 #include "actors/actor.h"
+#include "actors/measure.h"
 
 /* What an actor is doing when its worker gets the thread back. */
 enum trp_ran {
@@ -42,6 +43,10 @@ struct trp_backend {
     /* As park, for who waits for mail and runs again only when resume has been called, and so can't end before: it listens
      * (trp_actor_listen). NULL: it can't, and has to say that it wants to be unparked. */
     bool (*listen)(troupe_self *self, int64_t deadline);
+
+    /* Where figures of its present life can be read. Any thread, under its lock: it has entered a life, and has not ended. NULL: nothing is
+     * known. */
+    void (*measure)(struct trp_actor *a, struct trp_measure *out);
 
     /* Frees a->run. The last reference is gone: any thread, no lock held. */
     void (*free)(struct trp_actor *a);

@@ -114,6 +114,12 @@ static enum trp_ran coroutine_run(struct trp_actor *a) {
     return ran;
 }
 
+static void coroutine_measure(struct trp_actor *a, struct trp_measure *out) {
+    const struct trp_coroutine *co = a->run;
+    out->stack = co->stack.bottom;
+    out->stack_size = co->stack.size;
+}
+
 /* --- parking --- */
 
 /* Has somebody notified it since it last parked? Then it need not. */
@@ -160,4 +166,5 @@ const struct trp_backend trp_coroutine_backend = {
     .park = trp_coroutine_park,
     .yield = trp_coroutine_yield,
     .listen = trp_coroutine_listen,
+    .measure = coroutine_measure,
 };

@@ -29,6 +29,7 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     trp_notes_init(&mb->notes);
     atomic_store_explicit(&mb->look, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->others, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->small, small ? (uint32_t)TRP_MSG_TINY : 0, memory_order_relaxed);
     atomic_store_explicit(&mb->max, max < UINT32_MAX ? (uint32_t)max : UINT32_MAX, memory_order_relaxed);
@@ -185,6 +186,7 @@ static struct troupe_msg *take_exact(struct trp_mailbox *mb) {
     mb->first = m->next;
     m->next = NULL;
     uncount(mb, m);
+    trp_mailbox_count_other(mb);
     return m;
 }
 
@@ -230,6 +232,7 @@ void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct t
     *end = mb->first;
     mb->first = all;
     mb->count += count;
+    atomic_store_explicit(&mb->others, atomic_load_explicit(&mb->others, memory_order_relaxed) - count, memory_order_relaxed);
     atomic_fetch_add_explicit(&mb->bytes, bytes, memory_order_relaxed);
     mb->lent -= count;
     mb->lent_bytes -= bytes;

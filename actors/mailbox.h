@@ -56,7 +56,8 @@ enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2 };
  * made another's (registry.h). It is then refused, or its message is found by its `to` to be for somebody else. */
 struct trp_mailbox {
     _Atomic uint64_t head;    /* (any) see above */
-    _Atomic uint32_t taken;   /* written (r), read (any): of those that count, modulo 2^32 */
+    _Atomic uint64_t taken;   /* written (r), read (any): of those that count */
+    _Atomic uint64_t others;  /* written (r), read (any): taken that do not count, or from one that is EXACT */
     _Atomic uint32_t small;   /* (c) bytes up to which a message is small; 0: none is */
     _Atomic uint32_t max;     /* (c) */
     uint8_t overflow;         /* (c) troupe_overflow */
@@ -77,8 +78,8 @@ static inline struct troupe_msg *trp_mail_message(uint64_t head) {
     return (struct troupe_msg *)(uintptr_t)(head & TRP_MAIL_MESSAGE);
 }
 
-static inline uint32_t trp_mail_queued(uint64_t head, uint32_t taken) {
-    return ((uint32_t)(head >> 49) - taken) & 0x7fff;
+static inline uint32_t trp_mail_queued(uint64_t head, uint64_t taken) {
+    return (uint32_t)((head >> 49) - taken) & 0x7fff;
 }
 
 /* (any) So many small ones beside so many bytes? */
@@ -129,6 +130,16 @@ static inline bool trp_mailbox_empty(struct trp_mailbox *mb) {
     return !mb->first && !trp_mail_message(atomic_load_explicit(&mb->head, memory_order_relaxed));
 }
 
+static inline void trp_mailbox_count_other(struct trp_mailbox *mb) {
+    /* Relaxed, one writer: a statistic. */
+    atomic_store_explicit(&mb->others, atomic_load_explicit(&mb->others, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* (any) How many messages have been taken out so far. */
+static inline uint64_t trp_mailbox_handled(struct trp_mailbox *mb) {
+    return atomic_load_explicit(&mb->taken, memory_order_relaxed) + atomic_load_explicit(&mb->others, memory_order_relaxed);
+}
+
 /* (r) Not EXACT, and without a look at the notes: the oldest, or NULL. */
 static inline struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
     struct troupe_msg *m = mb->first;
@@ -139,8 +150,10 @@ static inline struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
     }
     mb->first = m->next;
     m->next = NULL;
-    if (m->beyond)
+    if (m->beyond) {
+        trp_mailbox_count_other(mb);
         return m;
+    }
     /* Relaxed, one writer; see trp_mailbox_park for who depends on it. */
     atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->taken, memory_order_relaxed) + 1, memory_order_relaxed);
     if (m->size > atomic_load_explicit(&mb->small, memory_order_relaxed))

@@ -730,10 +730,15 @@ static void process_resume(struct trp_actor *a) {
         !atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed));
 }
 
+static void process_measure(struct trp_actor *a, struct trp_measure *out) {
+    out->pid = ((struct trp_proxy *)a->run)->pid;
+}
+
 const struct trp_backend trp_process_backend = {
     .kind = TROUPE_PROCESS,
     .start = process_start,
     .resume = process_resume,
     .run = process_run,
+    .measure = process_measure,
     .free = process_free,
 };

@@ -23,7 +23,7 @@ struct trp_proxy {
     bool kill_sent;           /* (r) */
     int fd;                   /* (r) the channel's end before it is attached; -1 */
     struct trp_shared shared; /* (r) the same */
-    pid_t pid;                /* (s) 0: not known yet */
+    _Atomic pid_t pid;              /* (s) 0: not known yet */
     troupe_exit exit;         /* (s) how this life ended, when it is `over` */
     troupe_exit given;        /* (u) by the body, before it ended normally; text "": nothing said */
     atomic_bool over;         /* (a) the end of this life has been reported */

@@ -22,6 +22,17 @@
 #include "transports/alloc.h"
 #include "transports/spin.h"
 
+/* Where the calling thread's figures are, for as long as it runs. */
+static void measure_me(struct trp_measure *m) {
+    pthread_attr_t attr;
+    *m = (struct trp_measure){.clock = CLOCK_REALTIME};
+    (void)pthread_getcpuclockid(pthread_self(), &m->clock);
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return;
+    (void)pthread_attr_getstack(&attr, &m->stack, &m->stack_size);
+    pthread_attr_destroy(&attr);
+}
+
 static void *thread_main(void *arg) {
     struct trp_thread *t = arg;
     struct trp_actor *a = t->actor;
@@ -31,6 +42,7 @@ static void *thread_main(void *arg) {
     trp_thread_name(a->birth->name);
     trp_worker_enter(w);
     trp_overflow_begin(a->birth->name);
+    measure_me(&w->figures);
     trp_self_init(&self, a, &trp_thread_backend, &trp_local_reach);
     troupe_exit exit = trp_self_live(&self);
     trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
@@ -120,6 +132,10 @@ static void thread_yield(troupe_self *self) {
     trp_worker_turn(self->worker, 0);
 }
 
+static void thread_measure(struct trp_actor *a, struct trp_measure *out) {
+    *out = a->worker->figures;
+}
+
 static void thread_free(struct trp_actor *a) {
     trp_worker_free(a->worker);
 }
@@ -130,5 +146,6 @@ const struct trp_backend trp_thread_backend = {
     .resume = thread_resume,
     .park = thread_park,
     .yield = thread_yield,
+    .measure = thread_measure,
     .free = thread_free,
 };

@@ -22,6 +22,7 @@
 #include "actors/bus.h"
 #include "actors/fiber.h"
 #include "actors/nap.h"
+#include "actors/measure.h"
 #include "actors/poller.h"
 #include "actors/registry.h"
 #include "actors/runq.h"
@@ -45,6 +46,7 @@ struct trp_worker {
     struct trp_nap nap;        /* (o) how it waits instead, when it is alone and talks to a process */
     bool alone;                /* (c) one body, which parks by running the loop itself */
     char name[16];             /* (c) */
+    struct trp_measure figures; /* (c) from a thread actor's first life on: where its thread's are */
     struct trp_runner *runner; /* (c) the thread it was given, where that can't change */
     struct trp_patience patience; /* (o) of one that is alone */
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * What a backend knows of an actor that is looked at: where its figures can be read, without its help. */
+#ifndef TRP_MEASURE_H
+#define TRP_MEASURE_H
+
+#include <stddef.h>
+#include <time.h>
+
+struct trp_measure {
+    clockid_t clock; /* of its CPU time; CLOCK_REALTIME: none */
+    void *stack;     /* the low end; NULL: not known */
+    size_t stack_size;
+    int pid; /* 0: none */
+};
+
+#endif
