@@ -26,8 +26,10 @@ static troupe_actor_state state_of(struct trp_actor *a) {
         return TROUPE_ACTOR_STARTING;
     if (a->life == TRP_CLOSING)
         return TROUPE_ACTOR_CLOSING;
-    /* The steward parks a proxy while its process computes. Relaxed: a moment's look. */
-    bool waits = a->birth->kind != TROUPE_PROCESS && atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_PARKED;
+    if (a->birth->kind == TROUPE_PROCESS)
+        return TROUPE_ACTOR_RUNNING; /* the steward parks a proxy while its process computes */
+    bool waits = atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_PARKED || /* relaxed: a moment's look */
+                 trp_mailbox_flags(&a->mailbox) & TRP_MAIL_LISTENING;
     return waits ? TROUPE_ACTOR_WAITING : TROUPE_ACTOR_RUNNING;
 }
 
