@@ -28,8 +28,9 @@ static troupe_actor_state state_of(struct trp_actor *a) {
         return TROUPE_ACTOR_CLOSING;
     if (a->birth->kind == TROUPE_PROCESS)
         return TROUPE_ACTOR_RUNNING; /* the steward parks a proxy while its process computes */
-    bool waits = atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_PARKED || /* relaxed: a moment's look */
-                 trp_mailbox_flags(&a->mailbox) & TRP_MAIL_LISTENING;
+    /* Relaxed, both: a moment's look. */
+    bool waits = atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_PARKED ||
+                 atomic_load_explicit(&a->mailbox.head, memory_order_relaxed) & TRP_MAIL_LISTENING;
     return waits ? TROUPE_ACTOR_WAITING : TROUPE_ACTOR_RUNNING;
 }
 

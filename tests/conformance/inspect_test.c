@@ -270,7 +270,7 @@ int main(void) {
     const TTest *const kinds[] = {what_is_said_is_so, dead_letters_are_counted, restarts_are_counted_through_a_supervisor};
     Suite *s = suite_create("inspect");
     TCase *c = run_case(s, "inspect", once, sizeof once / sizeof *once);
-    tcase_set_timeout(c, 120);
+    tcase_set_timeout(c, 60);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         tcase_add_loop_test(c, kinds[i], 0, KINDS);
     return run_suite(s);
