@@ -259,6 +259,10 @@ static void move_waiting(struct trp_channel *ch) {
     tidy(ch);
 }
 
+bool trp_channel_roomy(const struct trp_channel *ch) {
+    return trp_channel_pending(ch) > 0 && atomic_load(&ch->out.words->starved) == 0;
+}
+
 void trp_channel_flush(struct trp_channel *ch) {
     if (trp_channel_pending(ch) > 0)
         move_waiting(ch);

@@ -87,6 +87,8 @@ TROUPE_NODISCARD troupe_status trp_channel_put(struct trp_channel *ch, struct tr
 void trp_channel_flush(struct trp_channel *ch);
 /* Until all is in the ring. For the body, whose other end always reads. */
 void trp_channel_flush_all(struct trp_channel *ch);
+/* Has room been made for what waits, since the last flush? */
+bool trp_channel_roomy(const struct trp_channel *ch);
 /* Bytes that wait for room. */
 size_t trp_channel_pending(const struct trp_channel *ch);
 

@@ -72,7 +72,8 @@ static troupe_status fork_life(struct trp_proxy *p) {
     p->life++;
     p->pid = 0;
     p->alive = true;
-    p->kill_sent = p->close_sent = false;
+    p->kill_sent = p->close_sent = p->wants = false;
+    atomic_store_explicit(&p->blocked, false, memory_order_relaxed);
     p->taken = p->accepted = 0;
     p->given = trp_exit_normal();
     p->watch.overdue = false;
@@ -246,6 +247,7 @@ static bool take_back(struct trp_proxy *p, struct settled *s) {
 /* Under `down`. The body shall tell when it has received more: sequentially consistent, before the look at what it has taken;
  * over there it is the other way round. */
 static void set_want(struct trp_proxy *p) {
+    p->wants = true;
     atomic_store(&trp_channel_words(p->channel)->want, p->taken + 1 + window(p) / 2);
     /* Relaxed: a hint. */
     atomic_store_explicit(&p->blocked, true, memory_order_relaxed);
@@ -256,8 +258,10 @@ static bool settle_down(struct trp_proxy *p, bool wants, struct settled *s) {
     size_t before;
     if (!p->channel || drops(p))
         return true;
-    if (!wants && trp_channel_pending(p->channel) == 0 && atomic_load(&trp_channel_words(p->channel)->want) == 0)
-        atomic_store_explicit(&p->blocked, false, memory_order_relaxed);
+    if (!wants && atomic_load(&trp_channel_words(p->channel)->want) == 0) {
+        p->wants = false;
+        atomic_store_explicit(&p->blocked, trp_channel_pending(p->channel) > 0, memory_order_relaxed);
+    }
     do {
         before = s->count;
         if (wants)
@@ -461,9 +465,23 @@ struct trp_channel *trp_process_hear(struct trp_proxy *p) {
     return ch;
 }
 
+/* Has the body done what it was asked to tell of: received more, or made room in the ring? Sequentially consistent, after it
+ * has been said how this side sleeps. */
+static bool has_told(struct trp_proxy *p) {
+    pthread_mutex_lock(&p->down);
+    bool told =
+        p->channel && ((p->wants && atomic_load(&trp_channel_words(p->channel)->want) == 0) || trp_channel_roomy(p->channel));
+    pthread_mutex_unlock(&p->down);
+    return told;
+}
+
 bool trp_process_doze(struct trp_proxy *p, struct trp_channel *ch) {
     pthread_mutex_lock(&p->up);
     bool dozes = p->channel == ch && trp_channel_sleep(ch, TRP_SLEEP_FUTEX);
+    if (dozes && has_told(p)) {
+        trp_channel_awake(ch);
+        dozes = false;
+    }
     pthread_mutex_unlock(&p->up);
     return dozes;
 }

@@ -39,6 +39,7 @@ struct trp_proxy {
     uint64_t taken;                  /* (d) that the body has received and that are not among them any more */
     struct troupe_msg *hand;         /* (d) questions at the body, oldest last */
     bool close_sent;                 /* (d) */
+    bool wants;                      /* (d) the body has been asked to tell when it has received more */
     atomic_bool blocked;             /* (a) something waits for the body to receive or to read more; a hint */
 
     pthread_mutex_t up;    /* from the body: the channel's reader */

@@ -437,6 +437,50 @@ START_TEST(no_question_is_left_hanging) {
 }
 END_TEST
 
+/* --- floods --- */
+
+struct flood {
+    troupe_ref to, tell;
+    int64_t count;
+};
+
+static void pours(troupe_self *self, void *arg) {
+    const struct flood *f = arg;
+    for (int64_t i = 0; i < f->count; i++) {
+        if (troupe_send(self, f->to, troupe_int(i)) != TROUPE_OK)
+            break;
+    }
+}
+
+static void drinks(troupe_self *self, void *arg) {
+    const struct flood *f = arg;
+    int64_t next = 0, n = -1;
+    troupe_msg *m;
+    while (next < f->count && troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
+        if (!troupe_msg_int(m, &n) || n != next++)
+            next = f->count;
+        troupe_msg_free(&m);
+    }
+    say(self, f->tell, n);
+}
+
+/* Through full mailboxes of all sizes, from every kind to a process: all of it, in order, and no wake is lost. */
+START_TEST(a_flood_gets_through) {
+    static const size_t sizes[] = {1, 2, 7, 100, 1024, 5000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct flood f = {.tell = troupe_self_ref(me), .count = TRP_ASAN || TRP_TSAN ? 2000 : 20000};
+        troupe_spawn_opts opts = {.kind = TROUPE_PROCESS, .mailbox = sizes[i]};
+        ck_assert_int_eq(troupe_spawn(me, &opts, drinks, &f, sizeof f, &f.to), TROUPE_OK);
+        if (_i == TROUPE_THREAD) /* this one */
+            pours(me, &f);
+        else
+            (void)spawn(_i, pours, &f, sizeof f);
+        ck_assert_int_eq(hear(), f.count - 1);
+        ends(f.to, TROUPE_END_NORMAL);
+    }
+}
+END_TEST
+
 /* --- deaths of others --- */
 
 START_TEST(the_nursery_s_death_is_the_death_of_its_children) {
@@ -612,6 +656,7 @@ int main(void) {
     tcase_add_test(c, stdio_is_neither_doubled_nor_lost);
     tcase_add_test(c, each_random_death_is_reported_once);
     tcase_add_test(c, no_question_is_left_hanging);
+    tcase_add_loop_test(c, a_flood_gets_through, TROUPE_COROUTINE, TROUPE_PROCESS + 1);
     tcase_add_test(c, the_nursery_s_death_is_the_death_of_its_children);
     tcase_add_test(c, run_returns_when_all_have_ended);
     tcase_add_test(c, run_drains_at_a_signal);
