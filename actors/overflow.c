@@ -56,10 +56,13 @@ static void say(const char *name) {
 static void on_fault(int number, siginfo_t *info, void *context) {
     uintptr_t at = (uintptr_t)info->si_addr, sp = stack_pointer(context);
     const char *name = whose();
-    if (name && sp && at + BELOW >= sp && at < sp + ABOVE)
+    bool sent = info->si_code <= 0; /* by somebody: there is no address, and nothing that would happen again */
+    if (!sent && name && sp && at + BELOW >= sp && at < sp + ABOVE)
         say(name);
     /* Back to where it happened, which then happens to a process that does not mind. */
     signal(number, SIG_DFL);
+    if (sent)
+        raise(number);
 }
 
 void trp_overflow_install(void) {
