@@ -216,6 +216,21 @@ static void on_shut(struct node *n, troupe_msg *m, const struct request *r, bool
         refuse(n, m, st);
 }
 
+static void on_actors(struct node *n, troupe_msg *m, const struct request *r) {
+    struct trp_buf b = {0};
+    give(n, m, &b, trp_node_page(&b, n->self->actor->sys, r->id));
+}
+
+/* Whoever calls the roll waits for it at a topic of its own. */
+static void on_roster(struct node *n, troupe_msg *m, struct trp_slice name) {
+    char topic[TROUPE_ADDRESS_MAX + 1] = "";
+    if (name.n < sizeof topic)
+        memcpy(topic, name.p, name.n);
+    if (strncmp(topic, "_n.roster.", strlen("_n.roster.")) == 0)
+        (void)!troupe_publish(n->self, topic, troupe_text(n->name), 0);
+    troupe_msg_free(&m);
+}
+
 static bool request_read(const troupe_msg *m, struct request *r) {
     size_t size;
     const uint8_t *p = troupe_msg_packed(m, &size), *end = p + size;
@@ -236,13 +251,17 @@ static bool is(const struct request *r, const char *verb) {
 static void handle(struct node *n, troupe_msg *m) {
     struct request r;
     bool by_all = strcmp(troupe_msg_topic(m), "_n") == 0;
-    bool good = troupe_msg_wants_reply(m) && request_read(m, &r);
-    if (!good && !by_all)
-        refuse(n, m, TROUPE_INVALID);
-    else if (good && is(&r, "find"))
+    bool good = request_read(m, &r);
+    if (good && by_all && is(&r, "roster"))
+        on_roster(n, m, r.name);
+    else if (good && is(&r, "find") && troupe_msg_wants_reply(m))
         on_find(n, m, r.name, by_all);
     else if (by_all)
         troupe_msg_free(&m);
+    else if (!good || !troupe_msg_wants_reply(m))
+        refuse(n, m, TROUPE_INVALID);
+    else if (is(&r, "actors"))
+        on_actors(n, m, &r);
     else if (is(&r, "hello"))
         give_nil(n, m);
     else if (is(&r, "send") || is(&r, "ask"))

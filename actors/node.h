@@ -11,6 +11,8 @@
  *     ["ask", id, value]   [0, answer]             or [1, code, text]: an answer that is an error; or an error, as above
  *     ["watch", id]        [how, code, text]       when it has ended; nil after a minute: ask again
  *     ["close", id]        nil                     ["kill", id] likewise
+ *     ["actors", from]     [next, map, map, ...]   what a snapshot says of its actors, a page; next 0: that was the last
+ *     ["roster", topic]    at "_n": each node publishes its name there
  *
  * That a node is gone is said by the broker: the requests that it has in hand end with WORKER_LOST. So whoever has a watch
  * under way hears of its loss at once. A watch ends after a minute because the broker does not say that the asker is gone.
@@ -43,6 +45,8 @@ struct trp_standin_birth {
     uint64_t id;
     char node[TROUPE_NODE_NAME_MAX + 1];
 };
+/* Writes the page of a snapshot that begins at `from`. NO_MEMORY. node_page.c */
+TROUPE_NODISCARD troupe_status trp_node_page(struct trp_buf *b, troupe_system *sys, uint64_t from);
 void trp_standin_body(troupe_self *self, void *arg);
 void trp_node_body(troupe_self *self, void *arg);
 /* Is this the body of an actor of ours, which serves others and ends with them? */

@@ -19,6 +19,7 @@ static const char doc[] = "Speaks to a broker: publishes, subscribes, asks, meas
                           "  sub PATTERN...        print messages as they come\n"
                           "  request TOPIC [TEXT]  ask a service and print its answer\n"
                           "  queue COMMAND NAME    declare, fill, empty and look into queues\n"
+                          "  actors [NODE...]      list the actors of systems that have joined\n"
                           "  bench MODE            measure throughput and latency\n\n"
                           "`troupe COMMAND --help` says more of each.\n\n"
                           "Exit status: 0 done, 1 an error answer, 64 wrong usage, 69 no broker, 75 no answer in time, 77 authentication "
@@ -27,7 +28,7 @@ static const char doc[] = "Speaks to a broker: publishes, subscribes, asks, meas
 static const struct {
     const char *name;
     int (*run)(struct cli *cli, int argc, char **argv);
-} commands[] = {{"pub", cli_pub}, {"sub", cli_sub}, {"request", cli_request}, {"queue", cli_queue}, {"bench", cli_bench}};
+} commands[] = {{"pub", cli_pub}, {"sub", cli_sub}, {"request", cli_request}, {"queue", cli_queue}, {"actors", cli_actors}, {"bench", cli_bench}};
 
 struct call {
     struct cli cli;
@@ -65,6 +66,6 @@ int main(int argc, char **argv) {
         (void)fprintf(stderr, "troupe: there is no command '%s'", call.cli.command);
     else
         (void)fprintf(stderr, "troupe: the command is missing");
-    (void)fprintf(stderr, ": it is one of pub, sub, request, queue, bench; see troupe --help\n");
+    (void)fprintf(stderr, ": it is one of pub, sub, request, queue, actors, bench; see troupe --help\n");
     return EX_USAGE;
 }

@@ -57,6 +57,7 @@ int cli_pub(struct cli *cli, int argc, char **argv);
 int cli_sub(struct cli *cli, int argc, char **argv);
 int cli_request(struct cli *cli, int argc, char **argv);
 int cli_queue(struct cli *cli, int argc, char **argv);
+int cli_actors(struct cli *cli, int argc, char **argv);
 int cli_bench(struct cli *cli, int argc, char **argv);
 
 #endif
