@@ -166,8 +166,8 @@ void trp_errands_abandon(struct trp_errands *all, void (*lost)(void *ctx)) {
 
 /* --- beginning --- */
 
-/* Gives an errand to do on `to`; or says why not and gives NULL. The message is the runner's: with the number that names a question,
- * also in another process. */
+/* Gives an errand to do on `to`; or says why not and gives NULL. The message is the runner's: with the number that names a
+ * question, also in another process. */
 static struct trp_errand *begin(struct trp_errands *all, uint64_t to, struct troupe_msg *m, void *ctx) {
     m->from = trp_actor_id(all->runner);
     struct trp_actor *on = trp_registry_get(&all->runner->sys->registry, to);

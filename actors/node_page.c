@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * What a node says of its actors, a page at a time: a system may have a million. Each page is of a snapshot of its own, in the order of
- * references, so who lives through all of it is in it once. */
+ * What a node says of its actors, a page at a time: a system may have a million. Each page is of a snapshot of its own, in the
+ * order of references, so who lives through all of it is in it once. */
 #include "actors/node.h"
 
 #include <stdlib.h>

@@ -184,7 +184,8 @@ static troupe_status relay_send(struct standin *s, struct relay *y, const struct
     if (st == TROUPE_OK)
         st = trp_buf_put(&b, value, n);
     if (st == TROUPE_OK)
-        st = trp_conn_request(s->self->worker->bus.conn, trp_slice_str(s->topic), (struct trp_slice){0}, trp_node_value(&b), &y->r);
+        st = trp_conn_request(s->self->worker->bus.conn, trp_slice_str(s->topic), (struct trp_slice){0}, trp_node_value(&b),
+                              &y->r);
     trp_buf_fini(&b);
     return st;
 }
@@ -241,8 +242,8 @@ static bool take_name(struct standin *s, troupe_ref *first) {
     return troupe_register(s->self, address, *first) != TROUPE_EXISTS || troupe_whereis(s->self, address, first) != TROUPE_OK;
 }
 
-/* Answers the look-up: which reference to use. It is watched by then, so that what is done to it reaches the actor. False: it is another's, or
- * there is no broker. */
+/* Answers the look-up: which reference to use. It is watched by then, so that what is done to it reaches the actor. False: it
+ * is another's, or there is no broker. */
 static bool introduce(struct standin *s) {
     troupe_ref first;
     troupe_msg *m;

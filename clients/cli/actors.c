@@ -125,7 +125,7 @@ static int text(struct trp_slice row, const char *key, char *out, size_t size) {
 }
 
 static void print_row(struct actors *a, const char *node, struct trp_slice row) {
-    char name[64], kind[16], state[16], cpu[24] = "-", stack[32] = "-", pid[16] = "-";
+    char name[64], kind[16], state[16], cpu[24] = "-", stack[48] = "-", pid[24] = "-";
     uint64_t cpu_ns, size = number(row, "stack_size");
     if (!a->titled)
         printf("%-12s %-*s %-9s %-8s %8s %10s %8s %8s %9s %13s %7s\n", "NODE", NAME_WIDTH, "NAME", "KIND", "STATE", "QUEUED",
