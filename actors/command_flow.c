@@ -95,7 +95,7 @@ bool trp_command_feed(struct trp_command *c) {
 bool trp_command_fetch(struct trp_command *c, unsigned which) {
     struct trp_command_text *t = &c->text[which];
     size_t got;
-    if (!t->from || t->blocked || t->bytes.n - t->given >= c->plan->max_output)
+    if (!t->from || t->blocked || t->bytes.n - t->given > c->plan->max_output)
         return false;
     if (t->given) {
         trp_buf_drop(&t->bytes, t->given);

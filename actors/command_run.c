@@ -136,32 +136,30 @@ static void finish_texts(struct trp_command *c) {
     }
 }
 
+/* Too much for what is to be kept whole, or for the memory there is: it is killed, once. */
+static void judge_size(struct trp_command *c) {
+    bool before = c->too_much;
+    for (unsigned i = 0; i < TRP_COMMAND_TEXTS; i++) {
+        c->too_much |= c->text[i].lost;
+        c->too_much |= c->plan->output == TROUPE_WHOLE && c->text[i].bytes.n - c->text[i].given > c->plan->max_output;
+    }
+    if (c->too_much && !before)
+        kill_program(c);
+}
+
 static bool turn(struct trp_command *c) {
     bool on = hear_reports(c);
     if (on && c->ended)
         c->text[0].blocked = c->text[1].blocked = false; /* one last look */
     on |= trp_command_feed(c);
     on |= trp_command_take(c);
-    for (unsigned i = 0; i < TRP_COMMAND_TEXTS; i++) {
+    for (unsigned i = 0; i < TRP_COMMAND_TEXTS; i++)
         on |= trp_command_fetch(c, i);
+    judge_size(c);
+    for (unsigned i = 0; i < TRP_COMMAND_TEXTS && !c->too_much; i++)
         on |= trp_command_deliver(c, i);
-    }
     finish_texts(c);
     return on;
-}
-
-/* Too much for what is to be kept whole, or for the memory there is: it is killed, once. */
-static void judge_size(struct trp_command *c) {
-    bool before = c->too_much;
-    for (unsigned i = 0; i < TRP_COMMAND_TEXTS; i++) {
-        c->too_much |= c->text[i].lost;
-        c->too_much |= c->plan->output == TROUPE_WHOLE && c->text[i].bytes.n - c->text[i].given >= c->plan->max_output;
-    }
-    if (!c->too_much || before)
-        return;
-    kill_program(c);
-    if (c->ended) /* by itself, in the same moment */
-        c->exit = (troupe_exit){.how = TROUPE_END_EXIT, .code = EX_SOFTWARE, .text = "too much output"};
 }
 
 static bool is_over(const struct trp_command *c) {
@@ -226,8 +224,7 @@ static troupe_status serve(struct trp_command *c) {
     while (st == TROUPE_OK && !is_over(c)) {
         if (turn(c))
             continue;
-        judge_size(c);
-        if (is_over(c))
+        if (is_over(c)) /* what is only found to be over is no step */
             break;
         st = park(c, deadline);
         if (st == TROUPE_TIMEOUT && !c->ended) {
@@ -259,6 +256,8 @@ static troupe_exit live(struct trp_command *c, troupe_msg *question) {
         trp_command_take_one(c, question);
     if (serve(c) != TROUPE_OK)
         await_end(c);
+    if (c->too_much && c->exit.how != TROUPE_END_SIGNAL) /* it has ended by itself in the same moment */
+        return (troupe_exit){.how = TROUPE_END_EXIT, .code = EX_SOFTWARE, .text = "too much output"};
     return c->ended ? c->exit : trp_exit_unborn("it does not end");
 }
 
