@@ -53,6 +53,7 @@ struct trp_bonds {
     bool traps, shut, fated; /* (m) */
     troupe_exit fate;        /* (m) once fated: what a link has killed it with */
     struct trp_name *names;  /* (n) */
+    struct trp_own *own;     /* of whoever runs it */
 };
 
 /* --- ties --- */
@@ -435,6 +436,11 @@ struct trp_name **trp_bonds_names(struct trp_actor *a) {
     return b ? &b->names : NULL;
 }
 
+struct trp_own **trp_bonds_own(struct trp_actor *a) {
+    struct trp_bonds *b = bonds_of(a);
+    return b ? &b->own : NULL;
+}
+
 void trp_bonds_judge(struct trp_actor *a, troupe_exit *exit) {
     pthread_mutex_lock(&a->lock);
     struct trp_bonds *b = a->bonds;
@@ -509,7 +515,7 @@ void trp_bonds_abort(struct trp_actor *a) {
 void trp_bonds_free(struct trp_bonds *b) {
     if (!b)
         return;
-    trp_assert(!b->on_me && b->count == 0 && !b->names);
+    trp_assert(!b->on_me && b->count == 0 && !b->names && !b->own);
     if (b->mine != &b->few)
         trp_free((void *)b->mine);
     trp_free(b);

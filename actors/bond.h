@@ -20,6 +20,7 @@
 struct trp_actor;
 struct trp_bonds;
 struct trp_name;
+struct trp_own;
 
 /* For `who`, by its own thread or the steward. As the public functions say; ids are those of references and watches. */
 TROUPE_NODISCARD troupe_status trp_bond_monitor(struct trp_actor *who, uint64_t ref, uint64_t *watch);
@@ -33,6 +34,8 @@ TROUPE_NODISCARD troupe_status trp_bond_shut(struct trp_actor *a);
 
 /* The names it has: a list of trp_names', under the lock of those. NULL: no memory. Under the actor's lock. */
 struct trp_name **trp_bonds_names(struct trp_actor *a);
+/* What it keeps of its own: a list of own.c's, of whoever runs it. NULL: no memory. Under the actor's lock. */
+struct trp_own **trp_bonds_own(struct trp_actor *a);
 
 /* The last words on how it ended: who was killed by a link says so. The life is ENDED. */
 void trp_bonds_judge(struct trp_actor *a, troupe_exit *exit);

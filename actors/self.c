@@ -11,6 +11,7 @@
 
 #include "actors/actor.h"
 #include "actors/copy.h"
+#include "actors/own.h"
 #include "actors/queueing.h"
 #include "actors/stage.h"
 #include "actors/system.h"
@@ -359,6 +360,7 @@ void trp_self_leave(troupe_self *self) {
         else
             trp_conn_settle(m, true); /* the system that forked us knows its questions, and the process is about to end */
     }
+    trp_own_leave(self);
     trp_queueing_leave(self);
     trp_bus_leave(self);
     trp_birth_free(self->litter);
