@@ -39,6 +39,8 @@
  * Messages are owned by who received them; payloads are copied on the way in, so that nothing is shared. Time-outs are
  * milliseconds from now, TROUPE_FOREVER and 0 as in client.h.
  *
+ * Beside this page: <troupe/timer.h> (messages sent later), <troupe/test.h> (systems whose time and order a test chooses).
+ *
  * A child that the program itself has forked while a system was open has a copy that it cannot use: all calls there but
  * troupe_system_close, which then does nothing, say UNSUPPORTED. It may open a system of its own.
  *
