@@ -84,7 +84,7 @@ bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts) {
     static const troupe_spawn_opts defaults;
     struct trp_birth other = {0};
     opts = opts ? opts : &defaults;
-    if (opts->name)
+    if (opts->name || opts->registered)
         return false;
     fill(&other, opts);
     return b->kind == other.kind && b->restart == other.restart && b->overflow == other.overflow && b->link == other.link &&

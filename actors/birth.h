@@ -43,7 +43,7 @@ TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troup
                                              const void *arg, size_t arg_size);
 struct trp_birth *trp_birth_ref(struct trp_birth *b);
 void trp_birth_free(struct trp_birth *b);
-/* Would these options (NULL: all defaults) make the same, but for body and argument? One with a name of its own is like no other. */
+/* Would these options (NULL: all defaults) make the same, but for body and argument? One with a name of its own, or that is registered, is like no other. */
 bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts);
 
 /* The argument for a new life: fresh, whatever the life before has done to its copy. */
