@@ -435,13 +435,14 @@ static bool look(struct trp_patience *patience, int64_t began) {
 
 /* With nothing but the channel to wait for: on its word. */
 static void doze(struct trp_patience *patience, int64_t deadline) {
-    int64_t began = trp_now();
-    bool looked = look(patience, began);
+    int64_t began = patience->may_spin ? trp_now() : 0;
+    bool looked = patience->may_spin && look(patience, began);
     if (trp_channel_sleep(child.channel, TRP_SLEEP_FUTEX)) {
         trp_channel_doze(child.channel, deadline);
         trp_channel_awake(child.channel);
     }
-    trp_patience_learn(patience, looked, trp_now() - began);
+    if (patience->may_spin)
+        trp_patience_learn(patience, looked, trp_now() - began);
 }
 
 /* Sleeps until something comes; in the loop, which the socket wakes, if others may come than the channel. */

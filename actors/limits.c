@@ -18,34 +18,37 @@
 
 /* --- the end by a lack of memory --- */
 
+static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGTRAP};
+enum { NUMBERS = sizeof numbers / sizeof *numbers };
+
 static struct {
     _Atomic uint32_t *mark;
     size_t probe;
+    struct sigaction before[NUMBERS];
 } memory;
 
-/* Only calls that a signal handler may make. */
-static void on_fault(int number) {
+/* Only calls that a signal handler may make. Then it is as if we had not been there: it happens again, to whoever was there
+ * before. */
+static void on_fault(int number, siginfo_t *info, void *context) {
+    (void)context;
     if (mmap(NULL, memory.probe, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
         atomic_store(memory.mark, TRP_MARK_MEMORY);
-    raise(number); /* by default now: SA_RESETHAND, SA_NODEFER */
-}
-
-/* What the program, or a sanitizer, has set stays. */
-static void catch_fault(int number) {
-    struct sigaction now, ours = {.sa_handler = on_fault, .sa_flags = SA_RESETHAND | SA_NODEFER | SA_ONSTACK};
-    if (sigaction(number, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
-        sigaction(number, &ours, NULL);
+    for (size_t i = 0; i < NUMBERS; i++)
+        (void)sigaction(numbers[i], &memory.before[i], NULL);
+    if (info->si_code <= 0)
+        (void)raise(number); /* it was sent: it would not come again */
 }
 
 static void catch_faults(size_t limit, _Atomic uint32_t *mark) {
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGTRAP};
     static uint8_t stack[64 * 1024];
-    stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    stack_t now, other = {.ss_sp = stack, .ss_size = sizeof stack};
     memory.mark = mark;
     memory.probe = limit / 4 + 1;
-    sigaltstack(&other, NULL);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        catch_fault(numbers[i]);
+    if (sigaltstack(NULL, &now) == 0 && (now.ss_flags & SS_DISABLE))
+        (void)sigaltstack(&other, NULL);
+    for (size_t i = 0; i < NUMBERS; i++)
+        (void)sigaction(numbers[i], &ours, &memory.before[i]);
 }
 
 /* Bytes of address space in use. 0: it can't be told. */

@@ -76,12 +76,12 @@ static void sleep_on(struct trp_nap *n, struct trp_actor *me, struct trp_channel
 static void nap(troupe_self *self, struct trp_proxy *p, struct trp_channel *ch, int64_t deadline) {
     struct trp_actor *me = self->actor;
     struct trp_nap *n = &self->worker->nap;
-    int64_t began = trp_now();
-    n->patience.may_spin = self->worker->patience.may_spin;
-    bool looks = trp_patience_looks(&n->patience);
+    bool may = n->patience.may_spin = self->worker->patience.may_spin, looks = may && trp_patience_looks(&n->patience);
+    int64_t began = may ? trp_now() : 0;
     if (!(looks && look(me, ch, began)) && trp_process_doze(p, ch))
         sleep_on(n, me, ch, deadline);
-    trp_patience_learn(&n->patience, looks, trp_now() - began);
+    if (may)
+        trp_patience_learn(&n->patience, looks, trp_now() - began);
 }
 
 bool trp_nap_park(troupe_self *self, int64_t deadline, bool *in_time) {

@@ -20,7 +20,7 @@ struct trp_patience {
     unsigned turn;
 };
 
-/* Shall this wait begin by looking? */
+/* Shall this wait begin by looking? Where nobody may, nothing has to be timed or learnt. */
 bool trp_patience_looks(struct trp_patience *p);
 /* It took so long. */
 void trp_patience_learn(struct trp_patience *p, bool looked, int64_t ns);

@@ -156,7 +156,7 @@ static void move_note(struct trp_proxy *p, struct troupe_msg *note) {
 /* They need no window: there are no more of them than monitors and links. */
 static void move_notes(struct trp_proxy *p) {
     struct troupe_msg *note;
-    while ((note = trp_actor_take_note(p->actor)))
+    while (trp_mailbox_looks(&p->actor->mailbox, TRP_LOOK_NOTES) && (note = trp_actor_take_note(p->actor)))
         move_note(p, note);
 }
 
