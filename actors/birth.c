@@ -24,8 +24,8 @@ static bool wants_process(const troupe_spawn_opts *o) {
 
 static bool opts_are_valid(const troupe_spawn_opts *o, troupe_body *body) {
     return ((unsigned)o->kind <= TROUPE_PROCESS || body == trp_object_body) && (unsigned)o->restart <= TROUPE_PERMANENT &&
-           (unsigned)o->overflow <= TROUPE_DROP_OLDEST && o->backoff_min_ms >= 0 && o->backoff_max_ms >= 0 && o->deadline_ms >= 0 &&
-           (o->kind == TROUPE_PROCESS || !wants_process(o));
+           (unsigned)o->overflow <= TROUPE_DROP_OLDEST && o->backoff_min_ms >= 0 && o->backoff_max_ms >= 0 &&
+           o->deadline_ms >= 0 && (o->kind == TROUPE_PROCESS || !wants_process(o));
 }
 
 static int64_t at_least(int64_t ms, int64_t floor) {
@@ -88,8 +88,9 @@ bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts) {
         return false;
     fill(&other, opts);
     return b->kind == other.kind && b->restart == other.restart && b->overflow == other.overflow && b->link == other.link &&
-           b->mailbox == other.mailbox && b->mailbox_bytes == other.mailbox_bytes && b->stack == other.stack &&
-           b->max_messages == other.max_messages && !wants_process(opts) && b->kind != TROUPE_PROCESS;
+           !b->registered && b->mailbox == other.mailbox && b->mailbox_bytes == other.mailbox_bytes &&
+           b->stack == other.stack && b->max_messages == other.max_messages && !wants_process(opts) &&
+           b->kind != TROUPE_PROCESS;
 }
 
 void trp_birth_free(struct trp_birth *b) {
