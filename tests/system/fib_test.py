@@ -126,7 +126,7 @@ class Deaths(Case):
     def test_kill_9_of_the_whole_actor(self, kind):
         broker, actor = self.service(kind, 2)
         c, answer = self.long_request(broker)
-        self.wait_until_computing(actor)
+        self.wait_until_computing(actor, self.spent(actor))
         actor.kill()
         self.assertToldOfTheLoss(c, answer)
         until(lambda: not actor.workers(), 5, "its worker processes end with it")
@@ -139,16 +139,19 @@ class Deaths(Case):
         broker, actor = self.service(kind)
         n, answer = self.slow_fib(broker, 0.7)
         with broker.lines() as c:
+            spent = self.spent(actor)
             c.send(str(n))
-            self.wait_until_computing(actor)
+            self.wait_until_computing(actor, spent)
             code = actor.terminate()
             self.assertEqual(c.line(), str(answer))
         self.assertEqual(code, 0)
 
-    def wait_until_computing(self, actor):
-        pids = actor.workers() or [actor.pid]
-        start = sum(map(cpu_seconds, pids))
-        until(lambda: sum(map(cpu_seconds, pids)) >= start + 0.05, 10, "it computes")
+    def spent(self, actor):
+        return sum(map(cpu_seconds, actor.workers() or [actor.pid]))
+
+    def wait_until_computing(self, actor, spent):
+        """It has used 50 ms of CPU since it had used so much."""
+        until(lambda: self.spent(actor) >= spent + 0.05, 10, "it computes")
 
     @for_each(kind=KINDS)
     def test_a_worker_started_before_its_broker_waits_for_it(self, kind):
