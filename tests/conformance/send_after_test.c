@@ -16,7 +16,7 @@ enum { KINDS = 3 };
 /* Three to the test, in another order than they are due; the middle one is called back. */
 static void sends_later(troupe_self *self, void *arg) {
     troupe_ref home = *(troupe_ref *)arg;
-    troupe_timer middle;
+    troupe_timer middle = {0};
     if (troupe_send_after(self, 300, home, troupe_int(3), NULL) != TROUPE_OK ||
         troupe_send_after(self, 290, home, troupe_int(2), &middle) != TROUPE_OK ||
         troupe_send_after(self, 1, home, troupe_int(1), NULL) != TROUPE_OK)
