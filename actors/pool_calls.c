@@ -18,16 +18,22 @@ enum { BACKLOG = 1024, RESTART_MIN_MS = 10, RESTART_MAX_MS = 1000 };
 struct job {
     troupe_ref pool;
     troupe_task *task;
+    uint64_t max_messages;
     bool has_arg;
     max_align_t arg[];
 };
+
+/* One that is about to be recycled is given nothing more: its next receive says CLOSED. */
+static bool is_ready(troupe_self *self, const struct job *job, uint64_t handled) {
+    bool last = job->max_messages > 0 && handled >= job->max_messages;
+    return last || trp_word_send(self, job->pool, TRP_WORD_READY, 0) == TROUPE_OK;
+}
 
 static void work(troupe_self *self, void *arg) {
     struct job *job = arg;
     troupe_msg *m;
     /* A pool that is gone, or no memory to reach it: there is nothing to do, or another life does it. */
-    while (trp_word_send(self, job->pool, TRP_WORD_READY, 0) == TROUPE_OK &&
-           troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
+    for (uint64_t n = 0; is_ready(self, job, n) && troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK; n++) {
         job->task(self, m, job->has_arg ? job->arg : NULL);
         if (trp_actor_killed(self->actor))
             return; /* the task was cut short: with it in hand, its asker is told DIED */
@@ -46,6 +52,8 @@ static troupe_status hire(troupe_self *self, const troupe_pool_opts *o, const st
                               .name = o->name,
                               .overflow = TROUPE_FAIL,
                               .stack = o->stack,
+                              .max_messages = job->max_messages,
+                              .deadline_ms = o->deadline_ms,
                               .restart = TROUPE_PERMANENT,
                               .backoff_min_ms = RESTART_MIN_MS,
                               .backoff_max_ms = RESTART_MAX_MS};
@@ -86,11 +94,13 @@ troupe_status troupe_pool_open(troupe_self *self, const troupe_pool_opts *opts, 
                                size_t arg_size, troupe_pool *out) {
     static const troupe_pool_opts defaults;
     const troupe_pool_opts *o = opts ? opts : &defaults;
-    if (!task || o->workers < 0 || o->workers > TRP_POOL_WORKERS_MOST || (arg_size && !arg))
+    if (!task || o->workers < 0 || o->workers > TRP_POOL_WORKERS_MOST || o->max_tasks < 0 || o->deadline_ms < 0 ||
+        (arg_size && !arg))
         return TROUPE_INVALID;
     struct job *job = job_new(task, arg, arg_size);
     if (!job)
         return TROUPE_NO_MEMORY;
+    job->max_messages = (uint64_t)o->max_tasks;
     struct trp_pool_seed seed = {count_workers(o->workers), o->backlog ? o->backlog : BACKLOG};
     troupe_status st = trp_object_new(self, TRP_NOUN_POOL, o->name, &seed, sizeof seed, &job->pool);
     if (st == TROUPE_OK) {

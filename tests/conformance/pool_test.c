@@ -435,6 +435,55 @@ START_TEST(nobody_waits_in_vain_for_killed_workers) {
 }
 END_TEST
 
+/* How many tasks its life has had. */
+static void counts_its_tasks(troupe_self *self, troupe_msg *m, void *arg) {
+    int *n = arg;
+    (void)!troupe_reply(self, m, troupe_int(++*n));
+}
+
+START_TEST(workers_are_recycled) {
+    enum { N = 60, MOST = 3 };
+    int zero = 0;
+    troupe_pool p;
+    troupe_pool_opts opts = {.kind = (troupe_kind)_i, .workers = 2, .max_tasks = MOST};
+    ck_assert_int_eq(troupe_pool_open(me, &opts, counts_its_tasks, &zero, sizeof zero, &p), TROUPE_OK);
+    troupe_future *f[N];
+    int seen[MOST + 1] = {0};
+    for (int i = 0; i < N; i++)
+        f[i] = submit(p, i);
+    for (int i = 0; i < N; i++) {
+        int64_t n = result(f[i]); /* none is lost */
+        ck_assert(n >= 1 && n <= MOST);
+        seen[n]++;
+    }
+    for (int i = 1; i <= MOST; i++) /* whole lives, but for the last of each */
+        ck_assert_int_ge(seen[i], N / MOST - 2);
+    finish(p);
+}
+END_TEST
+
+static void hangs_on_one(troupe_self *self, troupe_msg *m, void *arg) {
+    int64_t n = 0;
+    (void)arg;
+    (void)troupe_msg_int(m, &n);
+    while (n == 1)
+        ; /* for ever */
+    (void)!troupe_reply(self, m, troupe_int(n));
+}
+
+START_TEST(a_task_has_its_time) {
+    troupe_pool p;
+    troupe_pool_opts opts = {.kind = TROUPE_PROCESS, .workers = 2, .deadline_ms = 200};
+    ck_assert_int_eq(troupe_pool_open(me, &opts, hangs_on_one, NULL, 0, &p), TROUPE_OK);
+    troupe_future *bad = submit(p, 1);
+    troupe_msg *m;
+    for (int i = 2; i < 20; i++)
+        ck_assert_int_eq(result(submit(p, i)), i);
+    ck_assert_int_eq(troupe_future_await(me, &bad, PATIENCE_MS, &m), TROUPE_DIED);
+    finish(p);
+}
+END_TEST
+
 static char logged[8][160];
 static _Atomic int logs;
 
@@ -472,6 +521,7 @@ START_TEST(options_are_checked) {
     troupe_pool p;
     ck_assert_int_eq(troupe_pool_open(me, &(troupe_pool_opts){.workers = -1}, task, NULL, 0, &p), TROUPE_INVALID);
     ck_assert_int_eq(troupe_pool_open(me, &(troupe_pool_opts){.workers = 1 << 20}, task, NULL, 0, &p), TROUPE_INVALID);
+    ck_assert_int_eq(troupe_pool_open(me, &(troupe_pool_opts){.max_tasks = -1}, task, NULL, 0, &p), TROUPE_INVALID);
     ck_assert_int_eq(troupe_pool_open(me, NULL, NULL, NULL, 0, &p), TROUPE_INVALID);
     ck_assert_int_eq(troupe_pool_open(me, NULL, task, NULL, 1, &p), TROUPE_INVALID);
     ck_assert_int_eq(troupe_pool_open(me, &(troupe_pool_opts){.kind = (troupe_kind)7}, task, NULL, 0, &p), TROUPE_INVALID);
@@ -527,6 +577,8 @@ int main(void) {
     tcase_add_loop_test(c, a_killed_pool_answers_all, 0, KINDS);
     tcase_add_test(c, a_crash_is_one_tasks_own);
     tcase_add_test(c, nobody_waits_in_vain_for_killed_workers);
+    tcase_add_loop_test(c, workers_are_recycled, 0, KINDS);
+    tcase_add_test(c, a_task_has_its_time);
     tcase_add_loop_test(c, an_error_that_nobody_reads_is_logged, 0, KINDS);
     tcase_add_test(c, options_are_checked);
     tcase_set_timeout(c, 60);

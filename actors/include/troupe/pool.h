@@ -45,11 +45,13 @@ typedef struct troupe_pool_opts {
     troupe_kind kind;
     int workers;      /* 0: one per CPU */
     size_t backlog;   /* tasks that wait for a worker; 0: 1,024 */
+    int64_t max_tasks;   /* a worker begins anew after so many, with what it has collected gone; no task is lost. 0: never */
+    int64_t deadline_ms; /* processes: a task that takes longer is killed, and answered DIED. 0: never */
     size_t stack;     /* of each worker, as in troupe_spawn_opts */
     const char *name; /* for logs; NULL: "actor-N" */
 } troupe_pool_opts;
 
-/* Opens one; opts NULL: the defaults; arg_size bytes at arg are copied. INVALID: workers below 0 or above 4,096, or no task. Otherwise as troupe_spawn.
+/* Opens one; opts NULL: the defaults; arg_size bytes at arg are copied. INVALID: workers below 0 or above 4,096, another number below 0, or no task. Otherwise as troupe_spawn.
  * Context: self. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_pool_open(troupe_self *self, const troupe_pool_opts *opts, troupe_task *task, const void *arg,
                                                            size_t arg_size, troupe_pool *out);
