@@ -72,6 +72,7 @@ void trp_core_drain(struct trp_core *c) {
     c->draining = true;
     if (c->queues)
         trp_queues_drain(c->queues);
+    trp_obituaries_end(c);
 }
 
 uint64_t trp_core_outstanding(const struct trp_core *c) {
@@ -414,12 +415,15 @@ troupe_status trp_core_attach(struct trp_core *c, uint64_t now_ns, enum trp_peer
 
 /* ---- envelopes ---- */
 
-static void on_hello(struct trp_core *c, struct trp_peer *p) {
+static void on_hello(struct trp_core *c, struct trp_peer *p, const struct trp_envelope *e) {
+    struct trp_slice token;
     if (p->greeted) {
         trp_core_fault(c, p, 0, "UNEXPECTED", "a second HELLO");
         return;
     }
     p->greeted = true;
+    if (trp_map_str(e->options, "obituary", &token))
+        p->missed = trp_obituary_token(token, p->token);
     c->sink.welcome(c->ctx, p->user, p->session, trp_peer_inbox(p));
 }
 
@@ -457,7 +461,7 @@ static void feed(struct trp_core *c, struct trp_peer *p, const struct trp_envelo
         on_credit(c, p, e);
         break;
     case TRP_HELLO:
-        on_hello(c, p);
+        on_hello(c, p, e);
         break;
     case TRP_PING:
         c->sink.pong(c->ctx, p->user, e->id);

@@ -82,7 +82,7 @@ struct trp_core_stats {
 
 /* opts (NULL: all defaults) and sink are copied. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_core_new(struct trp_core **out, const struct trp_core_opts *opts, const struct trp_sink *sink, void *ctx);
-/* All peers have been detached. */
+/* All peers have been detached; what they had in hand may go back only now, into the log if there is one, unless it has been drained. */
 void trp_core_free(struct trp_core *c);
 
 /* A connection is there. `nonce`: 12 random bytes that make its inbox hard to guess. FULL: max_peers. */
@@ -121,7 +121,7 @@ struct trp_queues *trp_core_queues(struct trp_core *c);
 /* After a replay: routes to the queues that are there. NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_core_recovered(struct trp_core *c);
 
-/* New requests and publishes get ERR SHUTDOWN from now on; answers and ACKs go on. */
+/* New requests and publishes get ERR SHUTDOWN from now on; answers and ACKs go on. Nobody's obituary is waited for any more. */
 void trp_core_drain(struct trp_core *c);
 /* Requests in hand and in backlogs. Drained when 0. */
 uint64_t trp_core_outstanding(const struct trp_core *c);

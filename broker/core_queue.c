@@ -43,6 +43,8 @@ static void on_empty(void *ctx, void *user) {
 static void on_ended(void *ctx, void *user) {
     struct trp_core *c = ctx;
     struct trp_sub *s = user;
+    if (!s)
+        return; /* an orphan, see obituary.h */
     s->next_ended = c->ended;
     c->ended = s;
 }
@@ -75,6 +77,7 @@ void trp_core_queues_close(struct trp_core *c) {
     struct trp_queue *q = NULL;
     while (c->queues && (q = trp_queues_next(c->queues, q)))
         free_routes(c, q);
+    trp_obituaries_end(c);
     trp_core_purges_fini(c);
     trp_queues_free(c->queues);
     c->queues = NULL;
@@ -130,6 +133,7 @@ bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most) {
     bool more = trp_queues_tick(c->queues, c->when, most) == most;
     trp_core_purge_on(c);
     more |= c->purges != NULL;
+    trp_obituaries_tick(c);
     if (c->ended)
         trp_core_end_consumers(c);
     if (c->dying)
@@ -140,7 +144,8 @@ bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most) {
 uint64_t trp_core_deadline(const struct trp_core *c) {
     if (c->purges)
         return 0;
-    return c->queues ? trp_queues_next_deadline(c->queues) : TRP_QUEUE_NEVER;
+    uint64_t queues = c->queues ? trp_queues_next_deadline(c->queues) : TRP_QUEUE_NEVER, orphans = trp_obituaries_deadline(c);
+    return queues < orphans ? queues : orphans;
 }
 
 unsigned trp_core_awaits(const struct trp_core *c) {
@@ -306,7 +311,10 @@ void trp_core_queue_sub(struct trp_core *c, struct trp_peer *p, const struct trp
 }
 
 void trp_core_queue_unsub(struct trp_core *c, struct trp_sub *s) {
-    trp_consumer_detach(&s->consumer, c->when, s->peer->crashed ? TRP_CONSUMER_CRASHED : TRP_CONSUMER_LEFT, 0);
+    if (s->peer->crashed)
+        trp_obituaries_await(c, s->peer, &s->consumer);
+    else
+        trp_consumer_detach(&s->consumer, c->when, TRP_CONSUMER_LEFT, 0);
     if (s->pull)
         on_empty(c, s);
 }

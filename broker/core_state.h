@@ -8,7 +8,8 @@
  *     publish.c   a PUB to its targets          topics.c, routes.c   topic -> targets
  *     group.c     members, credit, backlog      peer.c               subscriptions, deliveries in hand
  *     ask.c       requests under way            item.c               kept messages
- *     core_queue.c  queues: their verbs, consumers and puts           confirm.c   OKs that wait for the log */
+ *     core_queue.c  queues: their verbs, consumers and puts           confirm.c   OKs that wait for the log
+ *     obituary.c  how those died who consumed them */
 #ifndef TRP_BROKER_CORE_STATE_H
 #define TRP_BROKER_CORE_STATE_H
 
@@ -16,6 +17,7 @@
 #include "broker/confirm.h"
 #include "broker/core.h"
 #include "broker/item.h"
+#include "broker/obituary.h"
 #include "broker/peer.h"
 #include "broker/topics.h"
 
@@ -46,6 +48,7 @@ struct trp_core {
     struct trp_purge *purges;  /* under way, oldest first */
     struct trp_sub *ended;     /* consumers whose queue was deleted in this event */
     struct trp_buf info;       /* where effects of queues are composed */
+    struct trp_obituaries obituaries; /* who died how, and whom nothing was said of yet */
     const char *log_refusal;   /* the log takes no more; NULL: it does */
     struct trp_core_stats stats;
 };

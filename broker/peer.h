@@ -17,6 +17,7 @@
 #include "broker/hash.h"
 #include "broker/inbox.h"
 #include "broker/item.h"
+#include "broker/obituary.h"
 #include "broker/table.h"
 #include "broker/topics.h"
 
@@ -50,6 +51,8 @@ struct trp_peer {
     bool closed; /* nothing is emitted for it any more, nothing taken from it */
     bool greeted;
     bool crashed;                /* it ended without a goodbye: what it had of queues is told so */
+    bool missed;                 /* somebody will say how it died, by that token */
+    uint8_t token[TRP_OBITUARY_TOKEN];
     struct trp_peer *next_dying;
     struct trp_sub *first_sub, *last_sub;
     struct trp_table sids;

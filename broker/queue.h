@@ -288,6 +288,9 @@ enum trp_consumer_loss {
     TRP_CONSUMER_CRASHED, /* its process died; what it had in hand is told so */
 };
 
+/* It is gone, and how is about to be told: what it has stays in its hand, on the old time-outs, until it is detached; it gets nothing more, and
+ * effects name it NULL. False: it has nothing in hand, or no queue; detach it. */
+TROUPE_NODISCARD bool trp_consumer_orphan(struct trp_consumer *c);
 /* It is gone; what it had goes back. `signal`: what killed it, 0 if it was none or nobody knows. Sets *c to NULL; accepts NULL
  * in it. */
 void trp_consumer_detach(struct trp_consumer **c, struct trp_when now, enum trp_consumer_loss loss, int signal);

@@ -353,6 +353,16 @@ void trp_consumer_end(struct trp_consumer *c) {
     c->set->sink.ended(c->set->ctx, c->user);
 }
 
+bool trp_consumer_orphan(struct trp_consumer *c) {
+    if (!c->queue || !c->hand.first)
+        return false;
+    c->user = NULL;
+    c->credit = 0;
+    end_pull(c);
+    trp_consumer_reorder(c);
+    return true;
+}
+
 static void let_go(struct trp_consumer *c, struct trp_when now, enum trp_consumer_loss loss, int signal) {
     struct trp_queue *q = c->queue;
     for (struct trp_queue_item *it; (it = c->hand.first);) {

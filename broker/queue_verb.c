@@ -355,6 +355,17 @@ static void verb_touch(const struct job *j) {
         fail(j, "NOT_FOUND", "that delivery is not yours any more");
 }
 
+/* The name is the token. */
+static void verb_obituary(const struct job *j) {
+    uint64_t signal = 0;
+    uint8_t token[TRP_OBITUARY_TOKEN];
+    const char *why;
+    if (!trp_obituary_token(j->name, token) || !option_uint(j, "signal", &signal, &why) || signal > UINT8_MAX)
+        fail(j, "INVALID", "an obituary has a token of 32 bytes, and the number of a signal");
+    else
+        done(j, 0, trp_obituaries_say(j->c, token, (int)signal));
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -365,6 +376,7 @@ static const struct {
     {"declare", verb_declare, false}, {"list", verb_list, false},  {"delete", verb_delete, true}, {"stat", verb_stat, true},
     {"peek", verb_peek, true},        {"purge", verb_purge, true}, {"pause", verb_pause, true},   {"resume", verb_resume, true},
     {"retry", verb_retry, true},      {"get", verb_get, true},     {"touch", verb_touch, true},
+    {"obituary", verb_obituary, false},
 };
 
 void trp_core_queue_verb(struct trp_core *c, struct trp_peer *p, const struct trp_envelope *e) {
@@ -383,5 +395,5 @@ void trp_core_queue_verb(struct trp_core *c, struct trp_peer *p, const struct tr
             verbs[i].run(&j);
         return;
     }
-    fail(&j, "UNSUPPORTED", "a queue knows declare, delete, list, stat, peek, purge, pause, resume, retry, get and touch");
+    fail(&j, "UNSUPPORTED", "a queue knows declare, delete, list, stat, peek, purge, pause, resume, retry, get, touch and obituary");
 }

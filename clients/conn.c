@@ -139,7 +139,7 @@ static void timer_fired(uv_timer_t *t) {
 /* --- the link --- */
 
 static void hello(struct trp_conn *c) {
-    uint8_t map[32 + NAME_MOST + TRP_AUTH_ENTRY], *p = trp_pack_map(map, c->auth.key ? 3 : 2);
+    uint8_t map[96 + NAME_MOST + TRP_AUTH_ENTRY], *p = trp_pack_map(map, 2 + (c->auth.key ? 1 : 0) + (c->obituary[0] ? 1 : 0));
     struct trp_slice name = trp_slice_str(c->name);
     struct trp_buf b;
     if (name.n > NAME_MOST)
@@ -150,6 +150,8 @@ static void hello(struct trp_conn *c) {
     p = trp_pack_uint(p, 1);
     if (c->auth.key)
         p = trp_auth_put(p, "nonce", c->auth.nonces.client);
+    if (c->obituary[0])
+        p = trp_pack_str(trp_pack_str(p, trp_slice_str("obituary")), trp_slice_str(c->obituary));
     struct trp_slice info = {map, (size_t)(p - map)};
     if (trp_conn_out(c, info.n, &b) == TROUPE_OK)
         trp_conn_out_end(c, &b, trp_put_info(&b, TRP_HELLO, info));
@@ -268,6 +270,8 @@ static struct trp_conn *conn_alloc(const struct trp_conn_opts *opts) {
 static void conn_init(struct trp_conn *c, struct trp_loop *loop, const struct trp_conn_opts *opts) {
     c->loop = loop;
     c->keep_trying = opts->keep_trying;
+    if (opts->obituary)
+        (void)snprintf(c->obituary, sizeof c->obituary, "%s", opts->obituary);
     c->max_payload = opts->max_payload ? opts->max_payload : DEFAULT_MAX_PAYLOAD;
     c->welcome_ms = opts->welcome_ms ? opts->welcome_ms : WELCOME_MS;
     c->keepalive_ms = opts->keepalive_ms ? opts->keepalive_ms : KEEPALIVE_MS;

@@ -31,11 +31,14 @@ struct trp_conn_handler {
     void (*gone)(void *user);
 };
 
+enum { TRP_CONN_OBITUARY = 32 };
+
 struct trp_conn_opts {
     const char *url;       /* as troupe_client_opts; copied */
     const char *name;
     const char *authkey_file;
     bool keep_trying;      /* a wrong authkey is not `fatal` at the first try either: for services, which outlive many a mistake */
+    const char *obituary;  /* TRP_CONN_OBITUARY bytes by which somebody will tell the broker how this process died; NULL: nobody. Copied */
     size_t max_payload;
     int64_t welcome_ms;    /* from HELLO to WELCOME; 0: 5,000 */
     int64_t keepalive_ms;  /* silent for so long: PING; three times as long again: lost. 0: 15,000 */

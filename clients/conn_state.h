@@ -47,6 +47,7 @@ struct trp_conn {
     char *url, *name;                       /* (c) */
     size_t max_payload;                     /* (c) what we take */
     bool keep_trying;                       /* (c) */
+    char obituary[TRP_CONN_OBITUARY + 1];   /* (c) "": none */
     struct trp_conn_auth auth;
     int64_t welcome_ms, keepalive_ms;       /* (c) */
     enum trp_conn_state state;
