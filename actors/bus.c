@@ -37,6 +37,7 @@ static void on_up(void *user, struct trp_conn *c) {
     struct trp_bus *bus = user;
     (void)c;
     trp_log(TROUPE_LOG_INFO, "actors.connected", "%s: connected to the broker", bus->worker->name);
+    trp_epitaphs_send(bus);
     wake_all(bus);
 }
 
@@ -111,21 +112,27 @@ void trp_bus_close(struct trp_bus *bus, int64_t flush_ms) {
     }
     while (bus->subs)
         sub_free(bus->subs);
+    trp_epitaphs_drop(bus);
+}
+
+troupe_status trp_bus_dial(struct trp_bus *bus, const char **why) {
+    const troupe_system *sys = bus->worker->sys;
+    char name[256];
+    struct trp_conn_opts opts = {.url = sys->broker, .name = name, .authkey_file = sys->authkey, .keep_trying = true};
+    if (bus->conn)
+        return TROUPE_OK;
+    if (sys->epitaph && trp_epitaph_make(sys->epitaph))
+        opts.obituary = sys->epitaph;
+    snprintf(name, sizeof name, "%s/%s", sys->name, bus->worker->name);
+    return trp_conn_new(&bus->conn, &bus->worker->loop, &opts, &handler, bus, why);
 }
 
 static troupe_status bus_open(troupe_self *self) {
+    const char *why = "";
     if (self->actor->sys->stage)
         return TROUPE_UNSUPPORTED;
     (void)trp_self_bind(self);
-    struct trp_bus *bus = &self->worker->bus;
-    if (bus->conn)
-        return TROUPE_OK;
-    troupe_system *sys = self->actor->sys;
-    char name[256];
-    struct trp_conn_opts opts = {.url = sys->broker, .name = name, .authkey_file = sys->authkey, .keep_trying = true};
-    const char *why = "";
-    snprintf(name, sizeof name, "%s/%s", sys->name, bus->worker->name);
-    troupe_status st = trp_conn_new(&bus->conn, &bus->worker->loop, &opts, &handler, bus, &why);
+    troupe_status st = trp_bus_dial(&self->worker->bus, &why);
     if (st != TROUPE_OK)
         trp_log(TROUPE_LOG_ERROR, "actors.broker", "%s: %s", troupe_self_name(self), why);
     return st;

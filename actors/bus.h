@@ -8,6 +8,7 @@
 
 #include <troupe/actor.h>
 
+#include "actors/epitaph.h"
 #include "clients/conn.h"
 
 struct trp_bus_wait;
@@ -37,10 +38,13 @@ struct trp_bus {
     struct trp_conn *conn;      /* NULL: nobody has needed it yet */
     struct trp_bus_sub *subs;   /* those of all actors, and those whose end the broker has not confirmed */
     struct trp_bus_wait *waits; /* who waits for the connection to be up */
+    struct trp_epitaphs epitaphs; /* to be said when it is up */
     bool gone;
 };
 
 void trp_bus_init(struct trp_bus *bus, struct trp_worker *w);
+/* Dials, if that has not been done. Faults as trp_conn_new. */
+TROUPE_NODISCARD troupe_status trp_bus_dial(struct trp_bus *bus, const char **why);
 /* Ends the connection; what has been said leaves first, within flush_ms. Not from inside a turn; its actors are gone, or in no
  * call of it. */
 void trp_bus_close(struct trp_bus *bus, int64_t flush_ms);

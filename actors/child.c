@@ -498,6 +498,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     child.sys.broker = sys->broker;
     child.sys.authkey = sys->authkey;
     child.sys.name = sys->name;
+    child.sys.epitaph = shared.words->epitaph;
     child.standing = sys->standing;
     child.words = shared.words;
     child.tell = birth->mailbox < TELL ? 1 : TELL;

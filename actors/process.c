@@ -583,9 +583,11 @@ static void return_lent(struct trp_proxy *p) {
 static void clear_away(struct trp_proxy *p) {
     pthread_mutex_lock(&p->up);
     trp_overdue_end(p);
+    p->epitaph[0] = 0;
     if (p->channel) {
         trp_channel_read(p->channel); /* its last words: they were written before it died */
         p->mark = atomic_load(&trp_channel_words(p->channel)->mark);
+        memcpy(p->epitaph, trp_channel_words(p->channel)->epitaph, sizeof p->epitaph - 1); /* its process is gone */
     }
     return_lent(p);
     pthread_mutex_lock(&p->down);
@@ -625,6 +627,7 @@ static enum trp_ran life_over(struct trp_proxy *p) {
     struct trp_actor *a = p->actor;
     int64_t ms;
     clear_away(p);
+    trp_epitaph_say(&a->worker->bus, p->epitaph, &p->exit);
     if (trp_actor_killed(a))
         p->exit = trp_exit_killed();
     else if (p->exit.how == TROUPE_END_NORMAL)

@@ -36,6 +36,7 @@ struct trp_proxy {
     struct troupe_msg *lent, **tail; /* (d) messages on their way, oldest first */
     size_t count, bytes;             /* (d) of them */
     uint32_t mark;                   /* (r) enum trp_mark: what the last life has left behind */
+    char epitaph[TRP_EPITAPH];       /* (r) the same; "": the broker did not know it */
     uint64_t taken;                  /* (d) that the body has received and that are not among them any more */
     struct troupe_msg *hand;         /* (d) questions at the body, oldest last */
     bool close_sent;                 /* (d) */

@@ -37,6 +37,8 @@ enum trp_mark { TRP_MARK_NONE, TRP_MARK_MEMORY, TRP_MARK_RECYCLE };
 
 enum { TRP_RING_SIZE = 256 * 1024 };
 
+enum { TRP_EPITAPH = 33 };
+
 struct trp_shared_words {
     struct trp_ring_words ring[2]; /* by whom it leads to */
     struct {
@@ -47,6 +49,7 @@ struct trp_shared_words {
     _Atomic uint64_t handled;                 /* messages received, the broker's too */
     _Atomic uint32_t doing;                   /* enum trp_doing */
     _Atomic uint32_t mark;                    /* enum trp_mark */
+    char epitaph[TRP_EPITAPH]; /* by which the broker knows it, from before it knows the broker: see epitaph.h */
     /* The system's. */
     alignas(TRP_LINE) _Atomic uint64_t want; /* wake the system when `taken` is there; 0: it does not wait for that */
     _Atomic uint64_t accepted;               /* sends without a result that are done with */

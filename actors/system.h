@@ -44,6 +44,7 @@ struct troupe_system {
     struct troupe_self self;  /* (o) the opener's */
 
     unsigned forks; /* (c) when it was opened: see copy.h */
+    char *epitaph;  /* (c) in the process of a process actor: TRP_EPITAPH bytes, see epitaph.h; NULL elsewhere */
 
     pthread_mutex_t lock;
     pthread_cond_t threads_over; /* with lock: a thread has come to `over` */

@@ -4,7 +4,7 @@
 
 #include "transports/pack.h"
 
-enum { PAIR_MOST = 64, DELIVERY_PAIRS = 9 };
+enum { PAIR_MOST = 64, DELIVERY_PAIRS = 11 };
 
 /* The caller has made room. */
 static uint8_t *key_uint(uint8_t *p, const char *key, uint64_t v) {
@@ -15,8 +15,13 @@ static uint8_t *key_str(uint8_t *p, const char *key, struct trp_slice v) {
     return trp_pack_str(trp_pack_str(p, trp_slice_str(key)), v);
 }
 
+static bool died_with_crashes(const struct trp_queue_message *m) {
+    return m->death.queue.n > 0 && m->death.crashes > 0;
+}
+
 static uint32_t delivery_pairs(const struct trp_queue_message *m, uint64_t pull) {
-    return 2 + (m->crashes > 0 ? 2 : 0) + (m->death.queue.n > 0 ? 2 : 0) + (m->death.reason.n > 0 ? 1 : 0) + (pull ? 1 : 0);
+    return 2 + (m->crashes > 0 ? 2 : 0) + (m->death.queue.n > 0 ? 2 : 0) + (died_with_crashes(m) ? 2 : 0) +
+           (m->death.reason.n > 0 ? 1 : 0) + (pull ? 1 : 0);
 }
 
 static size_t delivery_size(const struct trp_queue_message *m) {
@@ -33,6 +38,10 @@ static uint8_t *put_delivery(uint8_t *p, const struct trp_queue_message *m, uint
     if (m->death.queue.n > 0) {
         p = key_str(p, "t-queue", m->death.queue);
         p = key_uint(p, "t-died-deliveries", m->death.deliveries);
+    }
+    if (died_with_crashes(m)) {
+        p = key_uint(p, "t-died-crashes", m->death.crashes);
+        p = key_uint(p, "t-died-signal", (uint64_t)(m->death.signal > 0 ? m->death.signal : 0));
     }
     if (m->death.reason.n > 0)
         p = key_str(p, "t-reason", m->death.reason);

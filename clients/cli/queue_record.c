@@ -86,7 +86,9 @@ static const struct {
               {"t-signal", "signal"},
               {"t-queue", "died_in"},
               {"t-reason", "reason"},
-              {"t-died-deliveries", "died_deliveries"}};
+              {"t-died-deliveries", "died_deliveries"},
+              {"t-died-crashes", "died_crashes"},
+              {"t-died-signal", "died_signal"}};
 
 static void add_fields(struct map *m, struct trp_slice peeked) {
     troupe_value v;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <troupe/actor_queue.h>
@@ -41,7 +42,8 @@ static void client_up(void) {
     ck_assert_int_eq(troupe_client_open(&client, &(troupe_client_opts){.url = url, .authkey_file = ""}), TROUPE_OK);
 }
 
-/* Another broker with the same data. The test's client says goodbye before: it would answer the old one's only when it is called. */
+/* Another broker with the same data. The test's client says goodbye before: it would answer the old one's only when it is
+ * called. */
 static void broker_again(void) {
     troupe_client_close(&client);
     broker_down();
@@ -208,6 +210,55 @@ START_TEST(what_a_dead_process_had_comes_back) {
     ck_assert_int_eq(hear(), CRASH);
     nothing_in("task");
     stop(ref);
+}
+END_TEST
+
+/* What is known of those who had the message before. */
+static int64_t how_they_died(const troupe_msg *m, const char *crashes_key, const char *signal_key) {
+    troupe_value crashes = troupe_int(0), signal = troupe_int(0);
+    troupe_msg_header(m, crashes_key, &crashes);
+    troupe_msg_header(m, signal_key, &signal);
+    return crashes.i * 1000 + signal.i;
+}
+
+/* Tells the test so, and dies of it, too. */
+static void dies_of_it(troupe_self *self, void *arg) {
+    troupe_ref test = *(troupe_ref *)arg;
+    troupe_msg *m;
+    if (troupe_consume(self, "task", 1) != TROUPE_OK || troupe_receive(self, TROUPE_FOREVER, &m) != TROUPE_OK)
+        return;
+    say(self, test, how_they_died(m, "t-crashes", "t-signal"));
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    signal(SIGSEGV, SIG_DFL); /* no report of a sanitizer */
+    raise(SIGSEGV);
+}
+
+static int64_t dead_of(void) {
+    troupe_msg *m;
+    ck_assert_int_eq(troupe_queue_get(client, "task.dead", PATIENCE_MS, &m), TROUPE_OK);
+    int64_t how = how_they_died(m, "t-died-crashes", "t-died-signal");
+    ck_assert_int_eq(troupe_queue_ack_confirm(client, &m, PATIENCE_MS), TROUPE_OK);
+    return how;
+}
+
+/* On a machine that does nothing for half a second nobody may be told of a signal in time: several tries. */
+START_TEST(who_gets_it_next_is_told_the_signal) {
+    troupe_ref test = troupe_self_ref(me), ref;
+    troupe_spawn_opts opts = {.kind = TROUPE_PROCESS, .restart = TROUPE_PERMANENT, .backoff_min_ms = 1, .backoff_max_ms = 2};
+    bool told = false;
+    ck_assert_int_eq(troupe_queue_declare(client, "task.dead", &(troupe_queue_opts){.durable = true}), TROUPE_OK);
+    ck_assert_int_eq(troupe_spawn(me, &opts, dies_of_it, &test, sizeof test, &ref), TROUPE_OK);
+    for (int i = 0; i < 5 && !told; i++) {
+        put("task", i);
+        ck_assert_int_eq(hear(), 0);
+        int64_t second = hear(), third = hear(), dead = dead_of();
+        ck_assert_int_eq(second / 1000, 1);
+        ck_assert_int_eq(third / 1000, 2);
+        told = second % 1000 == SIGSEGV && third % 1000 == SIGSEGV && dead == 3000 + SIGSEGV;
+    }
+    ck_assert(told);
+    ck_assert_int_eq(troupe_kill(me, ref), TROUPE_OK);
+    ck_assert_int_eq(troupe_join(me, ref, PATIENCE_MS, NULL), TROUPE_OK);
 }
 END_TEST
 
@@ -597,7 +648,8 @@ int main(void) {
                                   a_task_without_a_result_comes_again,
                                   each_result_once_though_the_broker_restarts,
                                   one_mailbox_for_queues_and_actors};
-    const TTest *const once[] = {what_a_dead_process_had_comes_back, coroutines_park_alone};
+    const TTest *const once[] = {what_a_dead_process_had_comes_back, who_gets_it_next_is_told_the_signal,
+                                 coroutines_park_alone};
     TCase *c = tcase_create("every kind");
     for (size_t i = 0; i < sizeof every / sizeof *every; i++)
         tcase_add_loop_test(c, every[i], TROUPE_COROUTINE, TROUPE_PROCESS + 1);
