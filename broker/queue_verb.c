@@ -373,10 +373,10 @@ static const struct {
     void (*run)(const struct job *j);
     bool names_a_queue;
 } verbs[] = {
-    {"declare", verb_declare, false}, {"list", verb_list, false},  {"delete", verb_delete, true}, {"stat", verb_stat, true},
-    {"peek", verb_peek, true},        {"purge", verb_purge, true}, {"pause", verb_pause, true},   {"resume", verb_resume, true},
-    {"retry", verb_retry, true},      {"get", verb_get, true},     {"touch", verb_touch, true},
-    {"obituary", verb_obituary, false},
+    {"declare", verb_declare, false}, {"list", verb_list, false},    {"delete", verb_delete, true},
+    {"stat", verb_stat, true},        {"peek", verb_peek, true},     {"purge", verb_purge, true},
+    {"pause", verb_pause, true},      {"resume", verb_resume, true}, {"retry", verb_retry, true},
+    {"get", verb_get, true},          {"touch", verb_touch, true},   {"obituary", verb_obituary, false},
 };
 
 void trp_core_queue_verb(struct trp_core *c, struct trp_peer *p, const struct trp_envelope *e) {
@@ -395,5 +395,6 @@ void trp_core_queue_verb(struct trp_core *c, struct trp_peer *p, const struct tr
             verbs[i].run(&j);
         return;
     }
-    fail(&j, "UNSUPPORTED", "a queue knows declare, delete, list, stat, peek, purge, pause, resume, retry, get, touch and obituary");
+    fail(&j, "UNSUPPORTED",
+         "a queue knows declare, delete, list, stat, peek, purge, pause, resume, retry, get, touch and obituary");
 }

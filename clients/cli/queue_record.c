@@ -11,9 +11,9 @@
  * What a put said in headers (t-delay and the like) is written as the fields that import reads: id, priority, and the rest of
  * the delay and of the time to live in due_ms and expires_ms. */
 #include "clients/cli/queue.h"
-#include "transports/topic.h"
 #include "transports/envelope.h"
 #include "transports/json.h"
+#include "transports/topic.h"
 
 /* --- writing --- */
 
