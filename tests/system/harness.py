@@ -499,8 +499,8 @@ class Peer(Connection):
         self.case.assertEqual(e[0], op, f"envelope {e!r}")
         return e
 
-    def hello(self, name="test"):
-        self.send([HELLO, {"name": name, "version": 1}])
+    def hello(self, name="test", **info):
+        self.send([HELLO, {"name": name, "version": 1, **info}])
         return self.expect(WELCOME)[1]
 
     def subscribe(self, pattern, sid=1, **options):

@@ -9,7 +9,7 @@ import time
 
 import msgpack
 
-from harness import (OK, PUB, QUEUE, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Case, Program, environment, for_each, main, program, run, seconds, until)
+from harness import (OK, PUB, QUEUE, SUB, EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, Case, Peer, Program, environment, for_each, main, program, run, seconds, until)
 from queue_peer import QueuePeer
 
 EX_DATAERR, EX_IOERR = 65, 74
@@ -304,6 +304,23 @@ class Shell(QueueCase):
         p.reset()
         until(lambda: self.counts("mail")[0] == 1, 10, "it comes back")
         self.assertEqual(self.lines("peek", "mail")[0]["crashes"], 1)
+
+    def test_an_obituary_is_in_the_log(self):
+        token = os.urandom(16).hex()
+        self.queue("declare", "mail", "--durable", "--max-crashes=1")
+        self.queue("put", "mail", "x")
+        p = Peer(self, self.brokerd.url)
+        p.hello(obituary=token)
+        p.send([SUB, 99, 1, "_q.mail", {"credit": 1}])
+        until(lambda: self.counts("mail")[2] == 1, 10, "it has it in hand")
+        self.assertEqual(self.peer().verb("obituary", token, signal=11)[3], 0)  # kept: the end is still to come
+        p.reset()
+        until(lambda: self.counts("mail") == (0, 0, 0, 0), 10, "it is dead")
+        self.queue("put", "mail", "y")  # confirmed: the log has all that came before it
+        self.brokerd.kill()
+        self.start()
+        dead = self.lines("peek", "mail.dead")[0]
+        self.assertEqual((dead["payload"], dead["reason"], dead["died_crashes"], dead["died_signal"]), ("x", "crashed", 1, 11))
 
     def test_durable_queues_survive(self):
         self.queue("declare", "mail", "--durable")
