@@ -74,6 +74,7 @@ static void flight_put(struct troupe_client *c, struct trp_flight *f) {
 }
 
 troupe_status trp_flight_begin(struct troupe_client *c, struct trp_request **r) {
+    *r = NULL; /* gcc does not see that who is told anything but OK does not look */
     if (c->flying >= FLYING_MOST)
         return trp_client_say(c, TROUPE_FULL, "too many requests have not been collected");
     if (!trp_conn_is_up(c->conn)) {
