@@ -13,6 +13,7 @@
 #include <troupe/broker.h>
 
 #include "tests/support/actors.h"
+#include "tests/support/folder.h"
 
 static char url[96], dir[64];
 static troupe_broker *broker;
@@ -54,7 +55,7 @@ static void broker_again(void) {
 /* The system first: it must be opened before there are threads. In memory, where that can be: thousands of results are waited
  * for one by one, and how long a disk takes is not the matter here. */
 static void up(void) {
-    snprintf(dir, sizeof dir, "%s/troupe-test-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(dir, sizeof dir, "%s/troupe-test-XXXXXX", fast_folder());
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(url, sizeof url, "ipc://%s/sock", dir);
     system_up_with(&(troupe_system_opts){.threads = 1, .broker = url, .name = "test", .authkey_file = ""});

@@ -18,6 +18,7 @@
 
 #include "broker/journal.h"
 #include "broker/segment.h"
+#include "tests/support/folder.h"
 
 enum { LOG_RECORD_MOST = 8 + 300 };
 
@@ -109,7 +110,7 @@ static inline void log_make(struct log *l) {
 }
 
 static inline void log_make_hasty(struct log *l) {
-    log_make_in(l, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    log_make_in(l, fast_folder());
     l->opts.sys = log_sys_hasty();
 }
 
