@@ -122,6 +122,29 @@ void trp_wait_finish(struct trp_wait *wait, troupe_status st, struct trp_wakes *
         atomic_store_explicit(&wait->done, true, memory_order_release);
 }
 
+void trp_wait_file(struct trp_wait *wait) {
+    struct trp_wait *head = atomic_load_explicit(&wait->who->finished, memory_order_relaxed);
+    do {
+        wait->next = head;
+        /* Release pairs with the acquire in trp_actor_finished. */
+    } while (
+        !atomic_compare_exchange_weak_explicit(&wait->who->finished, &head, wait, memory_order_release, memory_order_relaxed));
+}
+
+struct trp_wait *trp_actor_finished(struct trp_actor *a) {
+    /* Relaxed: a hint; who has filed wakes us after it. Acquire pairs with the release in trp_wait_file. */
+    if (!atomic_load_explicit(&a->finished, memory_order_relaxed))
+        return NULL;
+    struct trp_wait *wait = atomic_exchange_explicit(&a->finished, NULL, memory_order_acquire), *first = NULL;
+    while (wait) {
+        struct trp_wait *older = wait->next;
+        wait->next = first;
+        first = wait;
+        wait = older;
+    }
+    return first;
+}
+
 void trp_wakes_run(struct trp_wakes *w) {
     for (unsigned i = 0; i < w->n; i++) {
         trp_actor_unpark(w->who[i]);

@@ -23,20 +23,10 @@ struct trp_errand {
 
 /* --- one --- */
 
-/* Any thread, under the lock of the list: the last touch before the runner sees it. */
-static void finished(struct trp_wait *wait) {
-    struct trp_wait *head = atomic_load_explicit(&wait->who->finished, memory_order_relaxed);
-    do {
-        wait->next = head;
-        /* Release pairs with the acquire in trp_errands_finish. */
-    } while (
-        !atomic_compare_exchange_weak_explicit(&wait->who->finished, &head, wait, memory_order_release, memory_order_relaxed));
-}
-
 static void wait_init(struct trp_wait *wait, struct trp_actor *who, enum trp_wait_role role) {
     wait->who = who;
     wait->role = role;
-    wait->finish = finished;
+    wait->finish = trp_wait_file;
 }
 
 /* Takes the reference `on`. */
@@ -133,16 +123,7 @@ static void wait_finished(struct trp_wait *wait) {
 }
 
 void trp_errands_finish(struct trp_errands *all) {
-    /* Relaxed: a hint; who has pushed wakes us after it. Acquire pairs with the release in finished(). */
-    if (!atomic_load_explicit(&all->runner->finished, memory_order_relaxed))
-        return;
-    struct trp_wait *wait = atomic_exchange_explicit(&all->runner->finished, NULL, memory_order_acquire), *first = NULL;
-    while (wait) {
-        struct trp_wait *older = wait->next;
-        wait->next = first;
-        first = wait;
-        wait = older;
-    }
+    struct trp_wait *first = trp_actor_finished(all->runner);
     while (first) {
         struct trp_wait *next = first->next;
         first->next = NULL;

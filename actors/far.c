@@ -28,8 +28,6 @@ struct trp_far {
     bool asks;
 };
 
-static void finished(struct trp_wait *wait);
-
 /* --- results --- */
 
 static void result(struct trp_proxy *p, struct trp_frame f, struct trp_slice body) {
@@ -63,7 +61,7 @@ static void result_exit(struct trp_proxy *p, uint64_t op, const troupe_exit *exi
 static void wait_init(struct trp_wait *wait, struct trp_actor *who, enum trp_wait_role role) {
     wait->who = who;
     wait->role = role;
-    wait->finish = finished;
+    wait->finish = trp_wait_file;
 }
 
 static struct trp_far *far_new(struct trp_proxy *p, uint64_t op, struct trp_actor *on) {
@@ -126,16 +124,6 @@ static void far_drop(struct trp_far *far) {
 
 /* --- what is finished --- */
 
-/* Any thread, under the lock of the list: the last touch before the steward sees it. */
-static void finished(struct trp_wait *wait) {
-    struct trp_wait *head = atomic_load_explicit(&wait->who->finished, memory_order_relaxed);
-    do {
-        wait->next = head;
-        /* Release pairs with the acquire in trp_far_finish. */
-    } while (
-        !atomic_compare_exchange_weak_explicit(&wait->who->finished, &head, wait, memory_order_release, memory_order_relaxed));
-}
-
 static void send_finished(struct trp_far *far) {
     troupe_status st = far->send.wait.st;
     if (far->asks && st == TROUPE_OK) {
@@ -186,16 +174,7 @@ static void wait_finished(struct trp_wait *wait) {
 }
 
 void trp_far_finish(struct trp_proxy *p) {
-    /* Relaxed: a hint; who has pushed wakes us after it. Acquire pairs with the release in finished(). */
-    if (!atomic_load_explicit(&p->actor->finished, memory_order_relaxed))
-        return;
-    struct trp_wait *wait = atomic_exchange_explicit(&p->actor->finished, NULL, memory_order_acquire), *first = NULL;
-    while (wait) {
-        struct trp_wait *older = wait->next;
-        wait->next = first;
-        first = wait;
-        wait = older;
-    }
+    struct trp_wait *first = trp_actor_finished(p->actor);
     while (first) {
         struct trp_wait *next = first->next;
         first->next = NULL;

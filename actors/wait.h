@@ -90,6 +90,10 @@ struct trp_wakes {
 
 /* Completes an operation that has been taken off its list: `w` has room for one. Under the list's lock. */
 void trp_wait_finish(struct trp_wait *wait, troupe_status st, struct trp_wakes *w);
+/* A `finish` for who goes on meanwhile: files it with those of its waiter that are done, which is the last touch. */
+void trp_wait_file(struct trp_wait *wait);
+/* Takes those that are filed, oldest first, linked by `next`; NULL: none. Who files wakes the actor after it. */
+struct trp_wait *trp_actor_finished(struct trp_actor *a);
 /* Wakes them and drops the references. No lock held. */
 void trp_wakes_run(struct trp_wakes *w);
 
