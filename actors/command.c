@@ -15,9 +15,14 @@ static bool opts_are_valid(const troupe_command_opts *o) {
     return (unsigned)o->output <= TROUPE_WHOLE && (unsigned)o->errors <= TROUPE_ERRORS_SEND && o->timeout_ms >= 0;
 }
 
-static troupe_status plan_pack(struct trp_buf *out, const troupe_self *self, const troupe_command_opts *o,
+troupe_status trp_command_pack(struct trp_buf *out, const troupe_self *self, const troupe_command_opts *o,
                                const char *const *argv, bool asked) {
     struct trp_command_plan plan;
+    size_t at = out->n;
+    if (!argv || !argv[0] || !opts_are_valid(o))
+        return TROUPE_INVALID;
+    if (self->reach == &trp_local_reach && self->actor->sys->nursery.fd < 0)
+        return TROUPE_UNSUPPORTED;
     memset(&plan, 0, sizeof plan);
     plan.output = o->output;
     plan.errors = o->errors;
@@ -30,8 +35,8 @@ static troupe_status plan_pack(struct trp_buf *out, const troupe_self *self, con
     if (st == TROUPE_OK)
         st = trp_program_pack(out, o->dir, argv, o->env, o->clear_env);
     if (st == TROUPE_OK) {
-        plan.size = out->n - sizeof plan;
-        memcpy(out->p, &plan, sizeof plan);
+        plan.size = out->n - at - sizeof plan;
+        memcpy(out->p + at, &plan, sizeof plan);
     }
     return st;
 }
@@ -39,10 +44,11 @@ static troupe_status plan_pack(struct trp_buf *out, const troupe_self *self, con
 static troupe_status command_spawn(troupe_self *self, const troupe_command_opts *o, const char *const *argv, bool asked,
                                    troupe_ref *out) {
     struct trp_buf plan = {0};
-    if (!argv || !argv[0] || !opts_are_valid(o))
-        return TROUPE_INVALID;
-    if (self->reach == &trp_local_reach && self->actor->sys->nursery.fd < 0)
-        return TROUPE_UNSUPPORTED;
+    troupe_status st = trp_command_pack(&plan, self, o, argv, asked);
+    if (st != TROUPE_OK) {
+        trp_buf_fini(&plan);
+        return st;
+    }
     const char *slash = strrchr(argv[0], '/');
     troupe_spawn_opts spawn = {.kind = TROUPE_COROUTINE,
                                .name = o->name ? o->name
@@ -53,9 +59,7 @@ static troupe_status command_spawn(troupe_self *self, const troupe_command_opts 
                                .restart = o->restart,
                                .backoff_min_ms = o->backoff_min_ms,
                                .backoff_max_ms = o->backoff_max_ms};
-    troupe_status st = plan_pack(&plan, self, o, argv, asked);
-    if (st == TROUPE_OK)
-        st = troupe_spawn(self, &spawn, trp_command_body, plan.p, plan.n, out);
+    st = troupe_spawn(self, &spawn, trp_command_body, plan.p, plan.n, out);
     trp_buf_fini(&plan);
     return st;
 }

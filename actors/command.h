@@ -79,6 +79,12 @@ bool trp_command_is_delivered(const struct trp_command *c);
 /* The questions that nobody will answer any more, the message in line: given up. */
 void trp_command_abandon(struct trp_command *c);
 
+/* --- command.c --- */
+
+/* Appends the argument of the body. INVALID, UNSUPPORTED, NO_MEMORY. */
+TROUPE_NODISCARD troupe_status trp_command_pack(struct trp_buf *out, const troupe_self *self, const troupe_command_opts *opts,
+                                                const char *const *argv, bool asked);
+
 /* --- command_run.c --- */
 
 void trp_command_body(troupe_self *self, void *plan);

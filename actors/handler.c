@@ -17,6 +17,7 @@
 #include <stddef.h>
 
 #include "actors/coroutine.h"
+#include "actors/handler.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
@@ -281,6 +282,16 @@ static troupe_status birth_new(troupe_self *self, const troupe_spawn_opts *opts,
     }
     *out = b;
     return TROUPE_OK;
+}
+
+troupe_status trp_handler_pack(struct trp_buf *out, const troupe_handler *handler, struct trp_slice state) {
+    struct given given;
+    if (!handler->on_message)
+        return TROUPE_INVALID;
+    memset(&given, 0, sizeof given);
+    given.calls = *handler;
+    troupe_status st = trp_buf_put(out, &given, sizeof given);
+    return st == TROUPE_OK ? trp_buf_put(out, state.p, state.n) : st;
 }
 
 troupe_status troupe_spawn_handler(troupe_self *self, const troupe_spawn_opts *opts, const troupe_handler *handler,

@@ -7,6 +7,9 @@
 
 #include <stdio.h>
 
+#include "actors/command.h"
+#include "actors/handler.h"
+
 enum { RESTARTS = 3, PERIOD_MS = 5000, SHUTDOWN_MS = 5000 };
 
 static bool opts_are_valid(const troupe_supervisor_opts *o) {
@@ -32,25 +35,58 @@ static int64_t shutdown_of(const troupe_child *child) {
     return child->supervisor ? TROUPE_FOREVER : SHUTDOWN_MS;
 }
 
-troupe_status trp_plan_write_child(struct trp_buf *out, const troupe_child *child, unsigned number) {
-    struct trp_plan_child c = {.shutdown_ms = shutdown_of(child), .supervisor = child->supervisor != NULL};
+/* What a child runs: a body and its argument, which may have to be made first. */
+struct role {
+    troupe_body *body;
+    struct trp_slice arg;
+    struct trp_buf made;
+};
+
+static troupe_status role_make(struct role *r, const troupe_self *self, const troupe_child *child) {
+    static const troupe_command_opts defaults;
     struct trp_slice arg = {child->arg, child->arg_size};
-    struct trp_buf below = {0};
-    troupe_body *body = child->body;
+    if (child->handler) {
+        r->body = trp_handler_body;
+        return trp_handler_pack(&r->made, child->handler, arg);
+    }
+    if (child->argv) {
+        r->body = trp_command_body;
+        return trp_command_pack(&r->made, self, child->command ? child->command : &defaults, child->argv, false);
+    }
+    r->body = trp_supervisor_main;
+    return trp_plan_write(&r->made, self, child->supervisor);
+}
+
+static bool child_is_valid(const troupe_child *c) {
+    int roles = (c->body != NULL) + (c->handler != NULL) + (c->argv != NULL) + (c->supervisor != NULL);
+    bool has_arg = c->arg_size > 0, may_have_arg = c->body || c->handler;
+    return roles == 1 && (!has_arg || (may_have_arg && c->arg)) && (!c->command || c->argv) &&
+           (!c->argv || c->opts.kind == TROUPE_COROUTINE);
+}
+
+static troupe_status role_of(struct role *r, const troupe_self *self, const troupe_child *child) {
+    *r = (struct role){.body = child->body, .arg = {child->arg, child->arg_size}};
+    if (!child_is_valid(child))
+        return TROUPE_INVALID;
+    if (child->body)
+        return TROUPE_OK;
+    troupe_status st = role_make(r, self, child);
+    r->arg = (struct trp_slice){r->made.p, r->made.n};
+    return st;
+}
+
+troupe_status trp_plan_write_child(struct trp_buf *out, const troupe_self *self, const troupe_child *child, unsigned number) {
+    struct trp_plan_child c = {.shutdown_ms = shutdown_of(child), .supervisor = child->supervisor != NULL};
+    struct role role;
     troupe_spawn_opts opts = child->opts;
     char name[32];
     snprintf(name, sizeof name, "child-%u", number);
     if (!opts.name || !*opts.name)
         opts.name = name;
-    troupe_status st = TROUPE_OK;
-    if (child->supervisor) {
-        st = body || arg.n ? TROUPE_INVALID : trp_plan_write(&below, child->supervisor);
-        arg = (struct trp_slice){below.p, below.n};
-        body = trp_supervisor_main;
-    }
+    troupe_status st = role_of(&role, self, child);
     if (st == TROUPE_OK)
-        st = put_child(out, &c, &opts, body, arg);
-    trp_buf_fini(&below);
+        st = put_child(out, &c, &opts, role.body, role.arg);
+    trp_buf_fini(&role.made);
     return st;
 }
 
@@ -70,7 +106,7 @@ static bool names_differ(struct trp_slice children, uint32_t count) {
     return true;
 }
 
-troupe_status trp_plan_write(struct trp_buf *out, const troupe_supervisor_opts *o) {
+troupe_status trp_plan_write(struct trp_buf *out, const troupe_self *self, const troupe_supervisor_opts *o) {
     if (!opts_are_valid(o))
         return TROUPE_INVALID;
     struct trp_plan plan = {.strategy = o->strategy,
@@ -80,7 +116,7 @@ troupe_status trp_plan_write(struct trp_buf *out, const troupe_supervisor_opts *
     troupe_status st = trp_buf_put(out, &plan, sizeof plan);
     size_t at = out->n;
     for (uint32_t i = 0; st == TROUPE_OK && i < plan.count; i++)
-        st = trp_plan_write_child(out, &o->children[i], i + 1);
+        st = trp_plan_write_child(out, self, &o->children[i], i + 1);
     if (st == TROUPE_OK && !names_differ((struct trp_slice){out->p + at, out->n - at}, plan.count))
         st = TROUPE_EXISTS;
     return st;

@@ -28,10 +28,12 @@ struct trp_plan_child {
     bool supervisor;
 };
 
-/* A whole one. EXISTS: two children have one name; INVALID; NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_plan_write(struct trp_buf *out, const troupe_supervisor_opts *opts);
+/* A whole one, of the actor that is to be told what its programs say. EXISTS: two children have one name; INVALID; UNSUPPORTED:
+ * programs; NO_MEMORY. */
+TROUPE_NODISCARD troupe_status trp_plan_write(struct trp_buf *out, const troupe_self *self, const troupe_supervisor_opts *opts);
 /* One child; `number` makes its name if it has none. As above. */
-TROUPE_NODISCARD troupe_status trp_plan_write_child(struct trp_buf *out, const troupe_child *child, unsigned number);
+TROUPE_NODISCARD troupe_status trp_plan_write_child(struct trp_buf *out, const troupe_self *self, const troupe_child *child,
+                                                    unsigned number);
 
 /* Reads what is next, and leaves the rest in `in`. `arg` borrows from it. False: it makes no sense. */
 TROUPE_NODISCARD bool trp_plan_read(struct trp_slice *in, struct trp_plan *out);

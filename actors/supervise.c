@@ -37,7 +37,7 @@ troupe_status troupe_supervise(troupe_self *self, const troupe_spawn_opts *spawn
     struct trp_buf plan = {0};
     struct trp_done done;
     troupe_ref ref;
-    troupe_status st = trp_plan_write(&plan, opts);
+    troupe_status st = trp_plan_write(&plan, self, opts);
     if (st == TROUPE_OK)
         st = troupe_spawn(self, spawn, trp_supervisor_main, plan.p, plan.n, &ref);
     trp_buf_fini(&plan);
@@ -57,7 +57,7 @@ troupe_status troupe_supervisor_add(troupe_self *self, troupe_ref supervisor, co
         return TROUPE_INVALID; /* only a list as a whole makes names */
     troupe_status st = trp_buf_put(&order, &o, sizeof o);
     if (st == TROUPE_OK)
-        st = trp_plan_write_child(&order, child, 0);
+        st = trp_plan_write_child(&order, self, child, 0);
     if (st == TROUPE_OK)
         st = ask(self, supervisor, (struct trp_slice){order.p, order.n}, &done, NULL);
     trp_buf_fini(&order);

@@ -418,7 +418,7 @@ START_TEST(no_memory_for_a_plan) {
     for (long n = 1;; n++) {
         struct trp_buf plan = {0};
         faults_fail_at(n);
-        troupe_status st = trp_plan_write(&plan, &opts);
+        troupe_status st = trp_plan_write(&plan, me, &opts);
         trp_buf_fini(&plan);
         faults_off();
         ck_assert_int_eq(faults.live, 0);

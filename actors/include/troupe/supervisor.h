@@ -2,13 +2,15 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * A supervisor is an actor that starts others, its children, and starts them again when they die. Its children may be
- * of any kind, and may be supervisors: a tree, in which a fault is mended as near to it as it can be.
+ * of any kind, bodies, handlers (<troupe/handler.h>), programs (<troupe/command.h>) or supervisors: a tree, in which a fault is mended as near to it as it can be.
  *
  *     troupe_child children[] = {
  *         {.opts = {.name = "store", .restart = TROUPE_PERMANENT, .registered = true}, .body = store},
  *         {.opts = {.name = "parser", .restart = TROUPE_PERMANENT, .kind = TROUPE_PROCESS}, .body = parser},
+ *         {.opts = {.name = "counter", .restart = TROUPE_TRANSIENT}, .handler = &counting, .arg = &zero, .arg_size = sizeof zero},
+ *         {.opts = {.name = "sorter", .restart = TROUPE_PERMANENT}, .argv = (const char *const[]){"sort", NULL}},
  *     };
- *     troupe_supervisor_opts opts = {.strategy = TROUPE_REST_FOR_ONE, .children = children, .count = 2};
+ *     troupe_supervisor_opts opts = {.strategy = TROUPE_REST_FOR_ONE, .children = children, .count = 4};
  *     if (troupe_supervise(self, NULL, &opts, &ref) != TROUPE_OK)
  *         ...
  *
@@ -24,7 +26,8 @@
 #ifndef TROUPE_SUPERVISOR_H
 #define TROUPE_SUPERVISOR_H
 
-#include <troupe/actor.h>
+#include <troupe/command.h>
+#include <troupe/handler.h>
 
 typedef enum troupe_strategy {
     TROUPE_ONE_FOR_ONE,  /* who has died is started again */
@@ -34,13 +37,18 @@ typedef enum troupe_strategy {
 
 struct troupe_supervisor_opts;
 
+/* One of body, handler, argv and supervisor says what it is. */
 typedef struct troupe_child {
     troupe_spawn_opts opts; /* .name: its name among the children, NULL: "child-N"; .restart: whether it is started again (PERMANENT: always; TRANSIENT: unless it
                                ended normally; TEMPORARY: never) and .backoff_*: when; .link means nothing: it is linked with the supervisor */
     troupe_body *body;
-    const void *arg; /* arg_size bytes, copied: each life begins with them */
+    const troupe_handler *handler;
+    const void *arg; /* of a body, or a handler's state: arg_size bytes, copied; each life begins with them */
     size_t arg_size;
-    const struct troupe_supervisor_opts *supervisor; /* instead of body and arg: it is a supervisor */
+    const char *const *argv;            /* a program, as troupe_command_spawn */
+    const troupe_command_opts *command; /* its options; NULL: all defaults. .to 0: who calls supervise, or add. Its .name, .mailbox*, .restart and .backoff_* are
+                                           not looked at: those of opts are, and opts.kind is TROUPE_COROUTINE */
+    const struct troupe_supervisor_opts *supervisor;
     int64_t shutdown_ms; /* so long it may take to end when it is asked to; then it is killed. 0: 5,000, a supervisor: TROUPE_FOREVER */
 } troupe_child;
 
@@ -58,7 +66,7 @@ typedef struct troupe_supervisor_opts {
 
 /* Starts a supervisor (spawn NULL: a coroutine) and its children; opts is copied. out may be NULL. OK: all of them run. DIED: one could not be started, and
  * so the supervisor has ended. EXISTS: two children have one name. CLOSED: the system is closing, or this actor was killed. Faults: INVALID, NO_MEMORY, and
- * those of troupe_spawn. Context: self; parks. */
+ * those of troupe_spawn and troupe_command_spawn. Context: self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_supervise(troupe_self *self, const troupe_spawn_opts *spawn, const troupe_supervisor_opts *opts,
                                                            troupe_ref *out);
 
