@@ -5,6 +5,12 @@
 #include "actors/plan.h"
 #include "actors/supervisor.h"
 
+/* Of an answer that is not the answer of a supervisor: it may be one that had no memory for it. */
+static troupe_status error_of(const troupe_msg *answer) {
+    const char *error = troupe_msg_error(answer);
+    return error && strcmp(error, troupe_status_name(TROUPE_NO_MEMORY)) == 0 ? TROUPE_NO_MEMORY : TROUPE_INVALID;
+}
+
 /* Asks; the answer's head goes to `done`, and the answer to *rest, if that is wanted. */
 static troupe_status ask(troupe_self *self, troupe_ref supervisor, struct trp_slice order, struct trp_done *done,
                          troupe_msg **rest) {
@@ -13,10 +19,10 @@ static troupe_status ask(troupe_self *self, troupe_ref supervisor, struct trp_sl
     if (st != TROUPE_OK)
         return st;
     troupe_value v = troupe_msg_value(answer);
-    *done = (struct trp_done){.status = TROUPE_INVALID};
+    *done = (struct trp_done){0};
     if (v.kind == TROUPE_BYTES && v.size >= sizeof *done && !troupe_msg_error(answer))
         memcpy(done, v.data, sizeof *done);
-    st = done->magic == TRP_ORDER_MAGIC ? (troupe_status)done->status : TROUPE_INVALID;
+    st = done->magic == TRP_ORDER_MAGIC ? (troupe_status)done->status : error_of(answer);
     if (st == TROUPE_OK && rest)
         *rest = answer;
     else

@@ -393,8 +393,9 @@ static void answer(struct supervisor *s, troupe_msg *m, const struct trp_order *
         memcpy(out.p, &done, sizeof done);
         said = (struct trp_slice){out.p, out.n};
     }
-    /* NOT_FOUND: whoever asked waits no more; no memory: freeing the question tells it so. */
-    (void)(troupe_reply(s->self, m, troupe_bytes(said.p, said.n)) == TROUPE_OK);
+    /* NOT_FOUND: whoever asked waits no more. Is there no memory for so few words either, freeing the question tells it so. */
+    if (troupe_reply(s->self, m, troupe_bytes(said.p, said.n)) == TROUPE_NO_MEMORY)
+        (void)!troupe_reply_error(s->self, m, troupe_status_name(TROUPE_NO_MEMORY), "");
     trp_buf_fini(&out);
 }
 
