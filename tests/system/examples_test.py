@@ -184,6 +184,13 @@ A is done
 B has waited long enough
 """,
     },
+    "seeded-test": {
+        "out": """\
+8 hours have passed, 8 times all was well
+~careless: seed [0-9]+ loses a deposit, each time
+careful: no seed of 100 loses a deposit
+""",
+    },
     "thread-local": {
         "out": """\
 Hello, Alice (in Thread-A)
