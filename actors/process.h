@@ -23,7 +23,7 @@ struct trp_proxy {
     bool kill_sent;           /* (r) */
     int fd;                   /* (r) the channel's end before it is attached; -1 */
     struct trp_shared shared; /* (r) the same */
-    _Atomic pid_t pid;              /* (s) 0: not known yet */
+    _Atomic pid_t pid;        /* (s) 0: not known yet */
     troupe_exit exit;         /* (s) how this life ended, when it is `over` */
     troupe_exit given;        /* (u) by the body, before it ended normally; text "": nothing said */
     atomic_bool over;         /* (a) the end of this life has been reported */
@@ -60,8 +60,33 @@ struct trp_proxy {
     struct trp_timer tick; /* (s) runs while `streams`, to see whether it does */
 };
 
+/* --- process_mail.c: messages to the body; no lock held unless said --- */
+
+/* Moves messages from the mailbox into the channel as far as the window is open. Whoever runs the actor. */
+void trp_proxy_deliver(struct trp_proxy *p);
+/* What the body has received does not count any more. `wants`: when it receives more than it has, it shall tell. True: there is
+ * room that was not there before. */
+bool trp_proxy_settle(struct trp_proxy *p, bool wants);
+/* The body may have made room for those who wait. */
+void trp_proxy_settle_line(struct trp_proxy *p);
 /* Under `down`: what has been put into the channel leaves, and its rest when there is room. */
 void trp_proxy_flush(struct trp_proxy *p);
+/* A question that is at the body, taken from it; NULL: it is not there. Given. */
+struct troupe_msg *trp_proxy_question(struct trp_proxy *p, uint64_t from, uint64_t number);
+/* The body is gone: what it had received dies with it, what it had not goes back. Whoever runs the actor. */
+void trp_proxy_return_lent(struct trp_proxy *p);
+/* For a sender that finds its mailbox full: what its body has received by now does not count any more. Any thread. */
+void trp_process_settle(struct trp_actor *a);
+
+/* --- process_hear.c: what the body says --- */
+
+extern const struct trp_channel_handler trp_proxy_handler;
+
+/* Reads all that the body has to say; the steward. */
+void trp_proxy_listen(struct trp_proxy *p);
+/* While a thread reads a stream, the steward looks now and then whether it still does. */
+void trp_proxy_tick(struct trp_proxy *p);
+void trp_proxy_on_tick(struct trp_timer *t);
 
 /* --- overdue.c: the deadline of a message; the steward --- */
 
@@ -76,10 +101,6 @@ struct trp_channel *trp_process_hear(struct trp_proxy *p);
 TROUPE_NODISCARD bool trp_process_doze(struct trp_proxy *p, struct trp_channel *ch);
 /* Reads what is there, and leaves the rest to the steward. Takes the reference. */
 void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch);
-
-/* For a sender that finds its mailbox full: what its body has received by now does not count any more. Any thread, no lock
- * held. */
-void trp_process_settle(struct trp_actor *a);
 
 /* --- far.c: the body's calls; under `up` --- */
 

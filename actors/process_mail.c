@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Messages to the body of a process actor: from its mailbox into the channel, on the thread of whoever has sent them.
+ *
+ * A message leaves when the body has room for it (the window) and is kept here, lent, until the body notes that it has
+ * received it: it counts against the mailbox as long, and goes back to its front if the process dies before. With
+ * TROUPE_DROP_OLDEST it is given away: the oldest of all is dropped over there. */
+#include "actors/process.h"
+
+#include "actors/system.h"
+#include "transports/assert.h"
+#include "transports/log.h"
+
+enum { PENDING_MOST = 256 * 1024 };
+
+/* It broke the rules of the channel, or we have no memory for it: it is ended, and that is what will be reported. */
+static void put_down(struct trp_proxy *p, const char *why) {
+    trp_log(TROUPE_LOG_ERROR, "actor.channel", "%s (pid %d): %s", p->actor->birth->name, (int)p->pid, why);
+    trp_nursery_kill(&p->actor->sys->nursery, trp_actor_id(p->actor), p->life);
+}
+
+/* --- messages to the body; under `down` --- */
+
+static size_t window(const struct trp_proxy *p) {
+    size_t most = p->actor->birth->mailbox;
+    return most < TRP_WINDOW ? most : TRP_WINDOW;
+}
+
+static bool drops(const struct trp_proxy *p) {
+    return p->actor->birth->overflow == TROUPE_DROP_OLDEST;
+}
+
+static bool window_open(const struct trp_proxy *p) {
+    if (trp_channel_pending(p->channel) > PENDING_MOST)
+        return false;
+    return drops(p) || p->count == 0 || (p->count < window(p) && p->bytes < TRP_WINDOW_BYTES);
+}
+
+static void hand_add(struct trp_proxy *p, struct troupe_msg *m) {
+    m->next = p->hand;
+    m->link = &p->hand;
+    if (m->next)
+        m->next->link = &m->next;
+    p->hand = m;
+}
+
+static void hand_remove(struct troupe_msg *m) {
+    *m->link = m->next;
+    if (m->next)
+        m->next->link = m->link;
+    m->next = NULL;
+    m->link = NULL;
+}
+
+static void move_note(struct trp_proxy *p, struct troupe_msg *note) {
+    troupe_down down;
+    trp_note_read(note, &down);
+    struct trp_frame f = {.type = TRP_FRAME_NOTE, .ref = note->from, .number = note->kind};
+    if (trp_channel_put(p->channel, f, (struct trp_slice){(const uint8_t *)&down, sizeof down}) != TROUPE_OK)
+        put_down(p, "no memory for a note to it");
+    trp_msg_drop(note);
+}
+
+/* They need no window: there are no more of them than monitors and links. */
+static void move_notes(struct trp_proxy *p) {
+    struct troupe_msg *note;
+    while (trp_mailbox_looks(&p->actor->mailbox, TRP_LOOK_NOTES) && (note = trp_actor_take_note(p->actor)))
+        move_note(p, note);
+}
+
+static void lent_add(struct trp_proxy *p, struct troupe_msg *m) {
+    m->next = NULL;
+    *p->tail = m;
+    p->tail = &m->next;
+    p->count++;
+    p->bytes += m->size;
+}
+
+static struct troupe_msg *lent_take(struct trp_proxy *p) {
+    struct troupe_msg *m = p->lent;
+    p->lent = m->next;
+    if (!p->lent)
+        p->tail = &p->lent;
+    p->count--;
+    p->bytes -= m->size;
+    m->next = NULL;
+    return m;
+}
+
+/* Given away: a question is in its hand, the rest is forgotten. */
+static void give(struct trp_proxy *p, struct troupe_msg *m) {
+    if (m->ask)
+        hand_add(p, m);
+    else
+        trp_msg_drop(m);
+}
+
+static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
+    if (trp_is_note(m)) {
+        move_note(p, m);
+        return;
+    }
+    struct trp_frame f = {.type = TRP_FRAME_MSG, .ref = m->from, .number = m->ask, .op = m->topic.n};
+    struct trp_slice body = m->payload;
+    if (m->topic.n > 0) /* a published one has nothing between them but the zero byte */
+        body = (struct trp_slice){m->topic.p, (size_t)(m->payload.p + m->payload.n - m->topic.p)};
+    if (trp_channel_put(p->channel, f, body) != TROUPE_OK)
+        put_down(p, "no memory for a message to it");
+    if (drops(p))
+        give(p, m);
+    else
+        lent_add(p, m);
+}
+
+static troupe_status next_message(struct trp_proxy *p, struct troupe_msg **out) {
+    return drops(p) ? trp_actor_take(p->actor, true, out) : trp_actor_lend(p->actor, out);
+}
+
+/* False: the window is closed. */
+static bool move_messages(struct trp_proxy *p) {
+    struct troupe_msg *m;
+    troupe_status st = TROUPE_OK;
+    move_notes(p);
+    while (window_open(p) && (st = next_message(p, &m)) == TROUPE_OK)
+        move_message(p, m);
+    move_notes(p); /* those that had to wait for messages */
+    if (st == TROUPE_CLOSED && !p->close_sent)
+        /* No memory: it will not know, and has to be killed when the patience of whoever closes it ends. */
+        p->close_sent =
+            trp_channel_put(p->channel, (struct trp_frame){.type = TRP_FRAME_CLOSE}, (struct trp_slice){0}) == TROUPE_OK;
+    return st != TROUPE_OK;
+}
+
+/* --- what the body has received --- */
+
+struct settled {
+    size_t count, bytes;
+};
+
+/* Under `down`. False: it claims what can't be. */
+static bool take_back(struct trp_proxy *p, struct settled *s) {
+    /* Acquire: a message that has been received is not looked at over there any more. */
+    uint64_t taken = atomic_load_explicit(&trp_channel_words(p->channel)->taken, memory_order_acquire);
+    if (taken - p->taken > p->count)
+        return false;
+    for (; p->taken < taken; p->taken++) {
+        struct troupe_msg *m = lent_take(p);
+        s->count++;
+        s->bytes += m->size;
+        give(p, m);
+    }
+    return true;
+}
+
+/* Under `down`. The body shall tell when it has received more: sequentially consistent, before the look at what it has taken;
+ * over there it is the other way round. */
+static void set_want(struct trp_proxy *p) {
+    p->wants = true;
+    atomic_store(&trp_channel_words(p->channel)->want, p->taken + 1 + window(p) / 2);
+    /* Relaxed: a hint. */
+    atomic_store_explicit(&p->blocked, true, memory_order_relaxed);
+}
+
+/* Under `down`. False: it claims what can't be. */
+static bool settle_down(struct trp_proxy *p, bool wants, struct settled *s) {
+    size_t before;
+    if (!p->channel || drops(p))
+        return true;
+    if (!wants && atomic_load(&trp_channel_words(p->channel)->want) == 0) {
+        p->wants = false;
+        atomic_store_explicit(&p->blocked, trp_channel_pending(p->channel) > 0, memory_order_relaxed);
+    }
+    do {
+        before = s->count;
+        if (wants)
+            set_want(p);
+        if (!take_back(p, s))
+            return false;
+    } while (wants && s->count > before);
+    return true;
+}
+
+/* `wants`: when it receives more than it has, it shall tell. True: there is room. */
+bool trp_proxy_settle(struct trp_proxy *p, bool wants) {
+    struct settled s = {0};
+    pthread_mutex_lock(&p->down);
+    bool sane = settle_down(p, wants, &s);
+    pthread_mutex_unlock(&p->down);
+    if (!sane)
+        put_down(p, "it has received more than it was sent");
+    if (s.count == 0)
+        return false;
+    sane = trp_actor_settle(p->actor, s.count, s.bytes);
+    trp_assert(sane);
+    trp_actor_unpark(p->actor); /* who stood in line has come in, and there is room for it over there */
+    return true;
+}
+
+void trp_process_settle(struct trp_actor *a) {
+    if (a->backend == &trp_process_backend)
+        (void)trp_proxy_settle(a->run, true);
+}
+
+/* To look at what it has received costs a miss of the cache: only when it may matter. */
+static bool settling_pays(struct trp_proxy *p) {
+    return p->count >= (window(p) + 1) / 2 || p->bytes >= TRP_WINDOW_BYTES / 2;
+}
+
+void trp_proxy_flush(struct trp_proxy *p) {
+    trp_channel_flush(p->channel);
+    if (trp_channel_pending(p->channel) > 0)
+        atomic_store_explicit(&p->blocked, true, memory_order_relaxed);
+}
+
+/* False: the window is closed. */
+static bool deliver_once(struct trp_proxy *p) {
+    pthread_mutex_lock(&p->down);
+    bool open = move_messages(p), pays = settling_pays(p);
+    trp_proxy_flush(p);
+    pthread_mutex_unlock(&p->down);
+    if (open && pays)
+        (void)trp_proxy_settle(p, false);
+    return open;
+}
+
+void trp_proxy_deliver(struct trp_proxy *p) {
+    while (!deliver_once(p) && trp_proxy_settle(p, true))
+        ;
+}
+
+/* The body may have made room for those who wait. */
+void trp_proxy_settle_line(struct trp_proxy *p) {
+    (void)trp_proxy_settle(p, false);
+    if (trp_actor_has_line(p->actor))
+        (void)trp_proxy_settle(p, true);
+}
+
+/* --- questions at the body, and the end --- */
+
+/* Off the hand. NULL: the question is not at the body. Mostly there are few; the oldest is the last. */
+struct troupe_msg *trp_proxy_question(struct trp_proxy *p, uint64_t from, uint64_t number) {
+    struct troupe_msg *m;
+    pthread_mutex_lock(&p->down);
+    for (m = p->hand; m; m = m->next) {
+        if (m->from == from && m->ask == number) {
+            hand_remove(m);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&p->down);
+    return m;
+}
+
+/* What it had received dies with it, what it had not goes back. */
+void trp_proxy_return_lent(struct trp_proxy *p) {
+    (void)trp_proxy_settle(p, false);
+    trp_actor_return(p->actor, p->lent, p->tail, p->count, p->bytes);
+    p->lent = NULL;
+    p->tail = &p->lent;
+    p->count = p->bytes = 0;
+    while (p->hand) {
+        struct troupe_msg *m = p->hand;
+        hand_remove(m);
+        (void)trp_messages_bury(m, TROUPE_DIED);
+    }
+}
