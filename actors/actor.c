@@ -6,6 +6,7 @@
 #include "actors/actor.h"
 
 #include "actors/backend.h"
+#include "actors/letters.h"
 #include "actors/object.h"
 #include "actors/process.h"
 #include "actors/registry.h"
@@ -168,11 +169,6 @@ static troupe_status ear(const struct trp_actor *a) {
     return TROUPE_NOT_FOUND;
 }
 
-static void bury_dropped(struct trp_actor *a, struct troupe_msg *dropped) {
-    if (dropped)
-        trp_system_dead_letters(a->sys, a, trp_messages_bury(dropped, TROUPE_FULL));
-}
-
 bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
     uint64_t wake;
     m->to = id;
@@ -199,7 +195,7 @@ static troupe_status send_once(struct trp_actor *to, struct trp_send *s, bool ma
         s->msg = NULL;
     pthread_mutex_unlock(&to->lock);
     mail_wakes(to, wake);
-    bury_dropped(to, dropped);
+    trp_letters_bury(to->sys, to, dropped, TROUPE_FULL);
     return st;
 }
 
@@ -232,7 +228,28 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
         st = trp_mailbox_put(&to->mailbox, m, &dropped, &wake);
     pthread_mutex_unlock(&to->lock);
     mail_wakes(to, wake);
-    bury_dropped(to, st == TROUPE_OK ? dropped : m);
+    if (st == TROUPE_OK) {
+        trp_letters_bury(to->sys, to, dropped, TROUPE_FULL);
+    } else {
+        m->next = NULL; /* who has tried in vain to push it has written there */
+        trp_letters_bury(to->sys, to, m, st);
+    }
+}
+
+bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
+    struct trp_mailbox *mb = &to->mailbox;
+    struct troupe_msg *dropped = NULL;
+    uint64_t wake = 0;
+    m->to = trp_actor_id(to);
+    pthread_mutex_lock(&to->lock);
+    bool room = trp_mailbox_count(mb) == 0 || (trp_mailbox_count(mb) < to->birth->mailbox &&
+                                               trp_mailbox_bytes(mb) + m->size <= to->birth->mailbox_bytes);
+    /* With room nothing has to go. */
+    bool in = room && ear(to) == TROUPE_OK && trp_mailbox_put(mb, m, &dropped, &wake) == TROUPE_OK;
+    pthread_mutex_unlock(&to->lock);
+    trp_assert(!dropped);
+    mail_wakes(to, wake);
+    return in;
 }
 
 /* Room has been made: those in line come in, in their order. False: there may be more of them. Under the lock. */
@@ -264,10 +281,6 @@ static void admit_line(struct trp_actor *a) {
 /* Sent to another that had this memory before, by somebody who held no reference. */
 static bool is_stray(const struct trp_actor *a, const struct troupe_msg *m) {
     return m->to != trp_actor_id(a) && !trp_is_note(m);
-}
-
-static void bury_stray(struct trp_actor *a, struct troupe_msg *m) {
-    trp_system_dead_letters(a->sys, a, trp_messages_bury(m, TROUPE_DIED));
 }
 
 static troupe_status silence(struct trp_actor *a, bool want) {
@@ -323,7 +336,7 @@ static troupe_status take(struct trp_actor *a, bool want, bool lend, struct trou
         if (st == TROUPE_AGAIN)
             continue;
         if (st == TROUPE_OK && is_stray(a, m)) {
-            bury_stray(a, m);
+            trp_letters_bury(a->sys, a, m, TROUPE_DIED);
             continue;
         }
         if (st == TROUPE_OK)
@@ -640,6 +653,7 @@ bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *dela
     pthread_mutex_unlock(&a->lock);
     if (again) {
         trp_topics_forget(a);
+        (void)(trp_letters_listen(a, false) == TROUPE_OK);
         *delay_ms = next_backoff(a);
         trp_system_restarting(a->sys, a, exit, *delay_ms);
     }
@@ -680,7 +694,7 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
     /* From here on nobody binds himself to it, and nobody waits for its end who does not yet. */
     bool bound = a->bonds != NULL, joined = a->joins.first != NULL;
     expel_all_unlock(a, TROUPE_NOT_FOUND);
-    trp_system_dead_letters(a->sys, a, trp_messages_bury(mail, TROUPE_DIED));
+    trp_letters_bury(a->sys, a, mail, TROUPE_DIED);
     if (bound) {
         trp_names_end(&a->sys->names, a);
         trp_bonds_end(a, exit);

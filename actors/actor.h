@@ -109,6 +109,8 @@ TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_s
 /* A message of a subscription. Taken always: what there is no room or no ear for is dropped, and handed back to the broker if
  * it counts it. */
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited);
+/* A message that may be lost: only if there is room that nothing has to be dropped for. True: taken. */
+TROUPE_NODISCARD bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m);
 /* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: none, and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
 /* The receiver is about to wait for something else than mail: room that it has made is given away first. */

@@ -88,9 +88,9 @@ static void deliver(struct trp_alarms *as, struct trp_alarm *al) {
     if (st == TROUPE_FULL && to->backend != &trp_object_backend) {
         trp_actor_deliver(to, s.msg, true);
     } else if (st != TROUPE_OK) {
-        /* Relaxed: a statistic. */
-        atomic_fetch_add_explicit(&as->sys->dead_letters, 1, memory_order_relaxed);
-        trp_msg_drop(s.msg);
+        s.msg->to = al->to;
+        s.msg->next = NULL;
+        trp_letters_bury(as->sys, to, s.msg, st);
     }
     if (to)
         trp_actor_unref(to);

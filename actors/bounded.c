@@ -170,17 +170,18 @@ static troupe_status bounded_take(struct trp_object *o, struct troupe_msg *m) {
 }
 
 static void drop_items(struct bounded *b) {
-    while (b->head)
-        trp_msg_drop(unlink_first(b));
+    b->o.dead = b->head;
+    b->o.why = TROUPE_DIED;
+    b->head = NULL;
+    b->tail = &b->head;
+    b->count = b->bytes = 0;
 }
 
 static void bounded_close(struct trp_object *o) {
     struct bounded *b = (struct bounded *)o;
     trp_asked_all_no(&b->pushes, TROUPE_CLOSED);
-    if (o->killed) {
-        o->dropped = b->count;
+    if (o->killed)
         drop_items(b);
-    }
     over_if_drained(b);
 }
 

@@ -234,7 +234,6 @@ static troupe_status arrive(struct trp_proxy *p, struct trp_actor *to, struct tr
     return TROUPE_OK;
 }
 
-/* What it was told is not true any more, if the receiver has ended since: a dead letter. */
 /* Whoever has a thread of his own may listen to the body himself. */
 static void introduce(struct trp_proxy *p, struct trp_actor *to) {
     /* Relaxed: a hint. */
@@ -242,15 +241,18 @@ static void introduce(struct trp_proxy *p, struct trp_actor *to) {
         atomic_store_explicit(&to->worker->nap.peer, trp_actor_id(p->actor), memory_order_relaxed);
 }
 
+/* What the body was told is not true any more, if the receiver has ended since: a dead letter. */
 static void call_send_ahead(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
     struct trp_actor *to = whom(p, f);
-    struct trp_send send = {.msg = to ? message(p, body) : NULL};
-    troupe_status st = send.msg ? arrive(p, to, &send) : TROUPE_NOT_FOUND;
-    if (st != TROUPE_OK)
-        trp_system_dead_letters(p->actor->sys, p->actor, 1);
-    else
+    struct trp_send send = {.msg = message(p, body)};
+    troupe_status st = to && send.msg ? arrive(p, to, &send) : TROUPE_NOT_FOUND;
+    if (st == TROUPE_OK) {
         introduce(p, to);
-    trp_msg_drop(send.msg);
+    } else if (send.msg) {
+        send.msg->to = f->ref;
+        send.msg->next = NULL;
+        trp_letters_bury(p->actor->sys, to, send.msg, st);
+    }
     if (to)
         trp_actor_unref(to);
     /* Relaxed: a number, behind which nothing is to be seen. */

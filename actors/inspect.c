@@ -113,7 +113,7 @@ static void collect(struct trp_actor *a, void *ctx) {
 
 troupe_status troupe_system_snapshot(troupe_system *sys, troupe_snapshot **out) {
     struct collection c = {.st = TROUPE_OK};
-    troupe_snapshot head = {.dead_letters = atomic_load_explicit(&sys->dead_letters, memory_order_relaxed)}, *s;
+    troupe_snapshot head = {.dead_letters = atomic_load_explicit(&sys->letters.count, memory_order_relaxed)}, *s;
     c.st = trp_buf_put(&c.buf, &head, sizeof head);
     trp_registry_each(&sys->registry, collect, &c);
     if (c.st != TROUPE_OK) {

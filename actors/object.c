@@ -101,10 +101,10 @@ static bool ends_now(struct trp_object *o) {
 }
 
 /* Under the lock. */
-static size_t take_dropped(struct trp_object *o) {
-    size_t n = o->dropped;
-    o->dropped = 0;
-    return n;
+static struct troupe_msg *take_dead(struct trp_object *o) {
+    struct troupe_msg *all = o->dead;
+    o->dead = NULL;
+    return all;
 }
 
 static void end(struct trp_object *o) {
@@ -127,9 +127,10 @@ static void object_resume(struct trp_actor *a) {
     if (o->ops->wake && !o->ended)
         o->ops->wake(o);
     bool last = ends_now(o);
-    size_t dropped = take_dropped(o);
+    struct troupe_msg *dead = take_dead(o);
+    troupe_status why = o->why;
     pthread_mutex_unlock(&o->lock);
-    trp_system_dead_letters(o->actor->sys, o->actor, dropped);
+    trp_letters_bury(o->actor->sys, o->actor, dead, why);
     if (last)
         end(o);
 }
@@ -148,9 +149,10 @@ troupe_status trp_object_take(struct trp_actor *to, struct trp_send *s) {
     if (st == TROUPE_OK)
         s->msg = NULL;
     bool last = ends_now(o);
-    size_t dropped = take_dropped(o);
+    struct troupe_msg *dead = take_dead(o);
+    troupe_status why = o->why;
     pthread_mutex_unlock(&o->lock);
-    trp_system_dead_letters(o->actor->sys, o->actor, dropped);
+    trp_letters_bury(o->actor->sys, o->actor, dead, why);
     if (last)
         end(o);
     return st;

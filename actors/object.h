@@ -46,7 +46,8 @@ struct trp_object {
     bool closed, killed; /* (m) */
     bool over;           /* (m) set by the noun when it is closed and nothing is left to do */
     bool ended;          /* (m) */
-    size_t dropped;      /* (m) since the lock was taken: messages that nobody will see */
+    struct troupe_msg *dead; /* (m) since the lock was taken: messages that nobody will see, a list */
+    troupe_status why;       /* (m) of them */
 };
 
 enum trp_noun { TRP_NOUN_QUEUE, TRP_NOUN_EVENT, TRP_NOUN_POOL, TRP_NOUN_TOPICS, TRP_NOUNS };

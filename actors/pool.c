@@ -81,8 +81,13 @@ static void bury_backlog(struct pool *p, troupe_status st) {
     while (p->head) {
         struct troupe_msg *m = p->head;
         unlink_first(p);
-        p->o.dropped += m->owner == NULL;
-        (void)trp_messages_bury(m, st);
+        if (m->owner) {
+            (void)trp_messages_bury(m, st);
+        } else {
+            m->next = p->o.dead;
+            p->o.dead = m;
+            p->o.why = TROUPE_DIED;
+        }
     }
 }
 

@@ -37,7 +37,7 @@ struct relay {
     struct trp_request r; /* first */
     struct relay *next, **link;
     struct standin *s;
-    struct troupe_msg *question; /* NULL: a plain one */
+    struct troupe_msg *m; /* a question, or a plain one: kept until it is known to have arrived */
 };
 
 /* --- the watch --- */
@@ -125,9 +125,9 @@ static void relay_free(struct relay *y) {
 }
 
 static void answer(struct relay *y, troupe_status st, struct troupe_msg *m) {
-    (void)!trp_question_answer(y->question, st, &m);
+    (void)!trp_question_answer(y->m, st, &m);
     trp_msg_drop(m);
-    (void)trp_messages_bury(y->question, TROUPE_CLOSED); /* answered, so this is only the freeing */
+    (void)trp_messages_bury(y->m, TROUPE_CLOSED); /* answered, so this is only the freeing */
 }
 
 /* [0, value] or [1, code, text]. NULL: it is neither. */
@@ -163,11 +163,13 @@ static void relay_done(struct trp_request *r, troupe_status st, struct troupe_ms
     const char *error = m ? troupe_msg_error(m) : NULL;
     if (error)
         st = trp_node_status(error);
-    if (y->question) {
+    if (y->m->ask) {
         struct troupe_msg *yes = st == TROUPE_OK ? answer_read(s, m) : NULL;
         answer(y, st == TROUPE_OK && !yes ? TROUPE_PROTOCOL : asked(st), yes);
     } else if (st != TROUPE_OK) {
-        trp_system_dead_letters(s->self->actor->sys, s->self->actor, 1);
+        trp_letters_bury(s->self->actor->sys, s->self->actor, y->m, asked(st));
+    } else {
+        trp_msg_drop(y->m);
     }
     trp_msg_drop(m);
     relay_free(y);
@@ -210,15 +212,16 @@ static void pass_on(struct standin *s, struct troupe_msg *m) {
     struct relay *y = relay_new(s);
     troupe_status st = y ? relay_send(s, y, m) : TROUPE_NO_MEMORY;
     trp_self_take_out_of_hand(m);
-    if (st == TROUPE_OK && m->ask) {
-        y->question = m;
+    if (st == TROUPE_OK) {
+        y->m = m;
         return;
     }
-    if (st != TROUPE_OK && y)
+    if (y)
         relay_free(y);
-    if (st != TROUPE_OK && !m->ask)
-        trp_system_dead_letters(s->self->actor->sys, s->self->actor, 1);
-    (void)trp_messages_bury(m, st == TROUPE_OK ? TROUPE_CLOSED : asked(st));
+    if (m->ask)
+        (void)trp_messages_bury(m, asked(st));
+    else
+        trp_letters_bury(s->self->actor->sys, s->self->actor, m, asked(st));
 }
 
 /* What is under way is not waited for: its askers are told. */
@@ -226,8 +229,7 @@ static void relays_end(struct standin *s) {
     while (s->relays) {
         struct relay *y = s->relays;
         trp_conn_cancel(s->self->worker->bus.conn, &y->r);
-        if (y->question)
-            (void)trp_messages_bury(y->question, TROUPE_DIED);
+        (void)trp_messages_bury(y->m, TROUPE_DIED);
         relay_free(y);
     }
 }

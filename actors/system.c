@@ -174,14 +174,6 @@ void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit
         trp_actor_unpark(sys->opener);
 }
 
-void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n) {
-    if (n == 0)
-        return;
-    atomic_fetch_add_explicit(&sys->dead_letters, n, memory_order_relaxed); /* statistics, both */
-    atomic_fetch_add_explicit(&a->dropped, n, memory_order_relaxed);
-    trp_log(TROUPE_LOG_DEBUG, "actor.dead_letters", "%s: %zu messages dropped", a->birth->name, n);
-}
-
 /* --- spawning --- */
 
 enum { STAGE_STACK = 256 * 1024 }; /* for bodies that count on that of a thread */

@@ -12,6 +12,7 @@
 #include "actors/alarm.h"
 #include "actors/crew.h"
 #include "actors/ends.h"
+#include "actors/letters.h"
 #include "actors/names.h"
 #include "actors/node.h"
 #include "actors/nursery.h"
@@ -64,7 +65,7 @@ struct troupe_system {
     atomic_bool closing;               /* (a) */
     atomic_bool crashed;               /* (a) somebody has ended by a crash, for good */
     _Atomic uint64_t topics;           /* (a) the object of the local topics, once somebody here has asked for it; 0 */
-    atomic_size_t dead_letters;        /* (a) */
+    struct trp_letters letters;        /* (a) */
 };
 
 /* Opens a test's system; takes the stage, also on failure. */
@@ -89,7 +90,5 @@ void trp_system_kill_all(troupe_system *sys);
 /* News of an actor. Any thread, no lock held. */
 void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit, int64_t delay_ms);
 void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit);
-/* n messages for it have been dropped (0: none, and nothing happens). */
-void trp_system_dead_letters(troupe_system *sys, struct trp_actor *a, size_t n);
 
 #endif

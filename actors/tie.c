@@ -48,6 +48,8 @@ troupe_status trp_tie(struct trp_actor *who, enum trp_tie what, uint64_t id, con
         return trp_bond_trap(who, id != 0);
     case TRP_TIE_SHUT:
         return with(who->sys, id, what, NULL);
+    case TRP_TIE_LETTERS:
+        return trp_letters_listen(who, id != 0);
     case TRP_TIE_TOPICS:
         return trp_topics_find(who->sys, out);
     case TRP_TIE_REGISTER:
@@ -90,6 +92,10 @@ troupe_status troupe_unlink(troupe_self *self, troupe_ref ref) {
 
 troupe_status troupe_trap_exits(troupe_self *self, bool on) {
     return call(self, TRP_TIE_TRAP, on, NULL, NULL);
+}
+
+troupe_status troupe_dead_letters(troupe_self *self, bool on) {
+    return call(self, TRP_TIE_LETTERS, on, NULL, NULL);
 }
 
 troupe_status troupe_register(troupe_self *self, const char *name, troupe_ref ref) {

@@ -21,6 +21,7 @@ enum trp_tie {
     TRP_TIE_UNREGISTER, /* name */
     TRP_TIE_WHEREIS,    /* name; out: who */
     TRP_TIE_SHUT,       /* id: whom its supervisor asks to end */
+    TRP_TIE_LETTERS,    /* id: 1 on, 0 off */
     TRP_TIE_TOPICS,     /* out: the object of the local topics */
 };
 

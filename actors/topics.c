@@ -164,11 +164,24 @@ static bool matches(struct trp_slice pattern, struct trp_slice topic) {
 
 /* --- publishing --- */
 
-/* False: it has no room, or is closing, or it has ended. m is taken if it is given: a question goes to one alone. */
-static bool deliver(struct topics *t, const struct sub *sub, const struct said *s, struct troupe_msg *from, bool question) {
+/* Nobody will see it. Without memory it is not even told. */
+static void lose(struct topics *t, const struct sub *sub, const struct said *s, const struct troupe_msg *from) {
+    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.topic = s->topic, .payload = s->value});
+    if (!m)
+        return;
+    m->from = from->from;
+    m->to = sub->who;
+    m->next = t->o.dead;
+    t->o.dead = m;
+    t->o.why = TROUPE_FULL;
+}
+
+/* Not OK: it has no room, or is closing, or (NOT_FOUND) has ended. m is taken if it is given: a question goes to one alone. */
+static troupe_status deliver(struct topics *t, const struct sub *sub, const struct said *s, struct troupe_msg *from,
+                             bool question) {
     struct trp_actor *a = trp_registry_get(&t->o.actor->sys->registry, sub->who);
     struct troupe_msg *m = a ? trp_msg_from_wire(&(struct trp_message){.topic = s->topic, .payload = s->value}) : NULL;
-    bool done = false;
+    troupe_status st = a ? TROUPE_NO_MEMORY : TROUPE_NOT_FOUND;
     if (m) {
         struct trp_send send = {.msg = m};
         m->from = from->from;
@@ -176,16 +189,18 @@ static bool deliver(struct topics *t, const struct sub *sub, const struct said *
             m->ask = from->ask;
             m->owner = from->owner;
         }
-        done = trp_actor_send(a, &send, false) == TROUPE_OK;
+        st = trp_actor_send(a, &send, false);
         trp_msg_drop(send.msg);
     }
     if (a)
         trp_actor_unref(a);
-    return done;
+    return st;
 }
 
-/* One member of the group, whose turn it is, and who takes it. */
-static bool deliver_to_group(struct topics *t, struct sub *first, const struct said *s, struct troupe_msg *m, bool question) {
+/* One member of the group, whose turn it is, and who takes it. NOT_FOUND: all have ended. */
+static troupe_status deliver_to_group(struct topics *t, struct sub *first, const struct said *s, struct troupe_msg *m,
+                                      bool question) {
+    troupe_status st = TROUPE_NOT_FOUND;
     for (;;) {
         struct sub *next = NULL;
         for (struct sub *sub = first; sub; sub = sub->next) {
@@ -194,10 +209,13 @@ static bool deliver_to_group(struct topics *t, struct sub *first, const struct s
                 next = sub;
         }
         if (!next)
-            return false;
+            return st;
         next->turn = t->publications;
-        if (deliver(t, next, s, m, question))
-            return true;
+        troupe_status tried = deliver(t, next, s, m, question);
+        if (tried == TROUPE_OK)
+            return tried;
+        if (tried != TROUPE_NOT_FOUND)
+            st = tried;
     }
 }
 
@@ -211,18 +229,17 @@ static bool is_led(const struct topics *t, const struct sub *sub, const struct s
 }
 
 static void publish(struct topics *t, const struct said *s, struct troupe_msg *m) {
-    size_t lost = 0;
+    bool missed = false;
     t->publications++;
     for (struct sub *sub = t->first; sub; sub = sub->next) {
-        if (!matches(sub->pattern, s->topic))
+        if (!matches(sub->pattern, s->topic) || (sub->group.n && is_led(t, sub, s)))
             continue;
-        if (sub->group.n == 0)
-            lost += !deliver(t, sub, s, m, false);
-        else if (!is_led(t, sub, s))
-            lost += !deliver_to_group(t, sub, s, m, false);
+        troupe_status st = sub->group.n ? deliver_to_group(t, sub, s, m, false) : deliver(t, sub, s, m, false);
+        missed = missed || st != TROUPE_OK;
+        if (st != TROUPE_OK && st != TROUPE_NOT_FOUND)
+            lose(t, sub, s, m);
     }
-    t->o.dropped += lost;
-    if (lost > 0)
+    if (missed)
         drop_where(t, has_ended, NULL);
 }
 
@@ -232,7 +249,7 @@ static troupe_status request(struct topics *t, const struct said *s, struct trou
     for (struct sub *sub = t->first; sub; sub = sub->next) {
         if (!matches(sub->pattern, s->topic))
             continue;
-        if (sub->group.n ? deliver_to_group(t, sub, s, m, true) : deliver(t, sub, s, m, true)) {
+        if ((sub->group.n ? deliver_to_group(t, sub, s, m, true) : deliver(t, sub, s, m, true)) == TROUPE_OK) {
             m->owner = NULL; /* the other one's now */
             m->ask = 0;
             return TROUPE_OK;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <troupe/broker.h>
+#include <troupe/dead_letter.h>
 #include <troupe/monitor.h>
 #include <troupe/names.h>
 #include <troupe/node.h>
@@ -327,6 +328,33 @@ START_TEST(a_question_under_way_when_the_node_is_lost) {
 }
 END_TEST
 
+/* Where nothing is received, a window full is on its way, and the rest waits here. */
+START_TEST(what_waits_for_a_lost_node_is_a_dead_letter) {
+    enum { SENT = 600, WINDOW = 256 };
+    up(_i);
+    troupe_ref to = find(me, "waits@b");
+    troupe_msg *m;
+    troupe_dead_letter d;
+    int64_t n = -1;
+    ck_assert_int_eq(troupe_dead_letters(me, true), TROUPE_OK);
+    for (int i = 0; i < SENT; i++)
+        ck_assert_int_eq(troupe_send(me, to, troupe_int(i)), TROUPE_OK);
+    kill(there, SIGKILL);
+    for (int i = 0; i < SENT - WINDOW || n < SENT - 1; i++) {
+        ck_assert_int_eq(troupe_receive(me, PATIENCE_MS, &m), TROUPE_OK);
+        ck_assert(troupe_msg_dead_letter(m, &d));
+        ck_assert_uint_eq(d.to.id, to.id);
+        ck_assert_uint_eq(d.from.id, troupe_self_ref(me).id);
+        ck_assert_int_eq(d.why, TROUPE_DIED);
+        n = d.value.i > n ? d.value.i : n;
+        troupe_msg_free(&m);
+    }
+    ck_assert_int_eq(n, SENT - 1);
+    ends(to, TROUPE_END_NODE);
+    down();
+}
+END_TEST
+
 START_TEST(close_and_kill_reach_it) {
     up(_i);
     troupe_ref to = find(me, "echo@b"), other = find(me, "counts@b");
@@ -416,6 +444,7 @@ int main(void) {
                                   a_crash_over_there_is_told,
                                   a_node_that_is_killed_is_lost,
                                   a_question_under_way_when_the_node_is_lost,
+                                  what_waits_for_a_lost_node_is_a_dead_letter,
                                   close_and_kill_reach_it};
     const TTest *const once[] = {names_and_addresses, a_system_that_closes_takes_nobody_along, links_hold_across_nodes};
     TCase *c = tcase_create("every kind");
