@@ -34,8 +34,8 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     a->roams = false;
     a->birth = birth;
     a->run = NULL;
-    a->life = TRP_STARTING;
-    a->lives = 0;
+    a->life = TRP_RUNNING;
+    atomic_init(&a->lives, 0);
     a->again = false;
     atomic_init(&a->dropped, 0);
     a->backoff_ms = 0;
@@ -49,7 +49,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow, exact);
     trp_waits_init(&a->asks);
     trp_waits_init(&a->joins);
-    a->bonds = NULL;
+    atomic_init(&a->bonds, NULL);
 }
 
 struct trp_actor *trp_actor_ref(struct trp_actor *a) {
@@ -67,7 +67,6 @@ static void actor_free(struct trp_actor *a) {
     trp_birth_free(a->birth);
     a->birth = NULL;
     trp_bonds_free(a->bonds);
-    a->bonds = NULL;
     trp_registry_put(&a->sys->registry, a);
 }
 
@@ -598,18 +597,30 @@ bool trp_actor_is_closing(struct trp_actor *a) {
     return closing;
 }
 
-bool trp_actor_enter(struct trp_actor *a) {
+/* Closed before its first life: it lives for what is queued. */
+static bool enter_first(const struct trp_actor *a) {
+    return !trp_actor_killed(a);
+}
+
+static bool enter_again(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
-    /* Closed before its first life: it lives for what is queued. */
-    bool enter = !trp_actor_killed(a) && (a->life == TRP_STARTING || a->lives == 0 || a->again);
+    bool enter = !trp_actor_killed(a) && (a->life == TRP_STARTING || a->again);
     a->again = false;
     if (enter && a->life == TRP_STARTING)
         life_set(a, TRP_RUNNING);
-    a->lives += enter;
     pthread_mutex_unlock(&a->lock);
-    if (enter)
-        a->born = trp_now();
     return enter;
+}
+
+bool trp_actor_enter(struct trp_actor *a) {
+    unsigned lives = trp_actor_lives(a);
+    bool enter = lives == 0 ? enter_first(a) : enter_again(a);
+    if (!enter)
+        return false;
+    atomic_store_explicit(&a->lives, lives + 1, memory_order_release);
+    if (a->birth->restart != TROUPE_TEMPORARY)
+        a->born = trp_now();
+    return true;
 }
 
 static bool wants_restart(const struct trp_birth *b, const troupe_exit *exit) {
@@ -683,8 +694,14 @@ static void tell_all_joins(struct trp_actor *a, const troupe_exit *exit) {
 }
 
 void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
-    troupe_exit told = *said, *exit = &told;
-    trp_bonds_judge(a, exit);
+    troupe_exit told;
+    const troupe_exit *exit = said;
+    /* A hint: who binds himself to it from here on finds that it has ended as it says; who has killed it may have done so before it was seen. */
+    if (trp_actor_bound(a) || said->how == TROUPE_END_KILLED) {
+        told = *said;
+        trp_bonds_judge(a, &told);
+        exit = &told;
+    }
     /* First, so that a join that finds it ended finds how. */
     trp_ends_add(&a->sys->ends, trp_actor_id(a), exit);
     pthread_mutex_lock(&a->lock);

@@ -13,7 +13,8 @@
  *     CLOSING    ENDED                        CLOSED      CLOSED
  *     ENDED      -                            NOT_FOUND   -
  *
- * STARTING is also the time between a crash and the restart; RUNNING may end or restart.
+ * STARTING is the time between a crash and the restart; RUNNING, from the birth on, may end or restart. An actor that waits for its
+ * first turn is RUNNING and has not lived yet (lives): so its first life begins without the lock.
  *
  * Waking: an actor that waits gives up its thread until somebody says that something has happened to it. Which thing
  * is not said: the actor looks again. One word per actor, three values:
@@ -29,6 +30,7 @@
 #define TRP_ACTOR_H
 
 #include <pthread.h>
+#include <string.h>
 
 #include "actors/birth.h"
 #include "actors/bond.h"
@@ -49,7 +51,7 @@ struct trp_actor {
     atomic_bool killed;                /* (a) set once, under lock */
     bool roams;                        /* (o) it may run on any worker of its crew */
     bool again;                        /* (o) used up: its next life begins even if it is closing */
-    unsigned lives;                    /* begun so far: written under lock by whoever runs it */
+    atomic_uint lives;                 /* (a) begun so far: written by whoever runs it */
     atomic_uint dropped;               /* (a) messages to it that nobody will see */
     struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
     const struct trp_backend *_Atomic backend; /* (c) */
@@ -64,10 +66,10 @@ struct trp_actor {
     struct trp_waits asks;             /* (m) struct trp_ask: its own questions */
     struct trp_waits joins;            /* (m) struct trp_join: who waits for its end */
     struct trp_wait *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
-    struct trp_bonds *bonds;           /* (m) monitors, links, names; NULL: none so far. Stays, once it is there */
+    struct trp_bonds *_Atomic bonds;   /* (m) monitors, links, names; NULL: none so far. Stays, once it is there; (a) is it? */
 
     int64_t backoff_ms; /* (o) before the latest restart */
-    int64_t born;       /* (o) when this life began */
+    int64_t born;       /* (o) when this life began, of what may be restarted */
 };
 
 /* --- identity --- */
@@ -75,6 +77,16 @@ struct trp_actor {
 static inline uint64_t trp_actor_id(const struct trp_actor *a) {
     /* Relaxed: whoever holds a reference knows an id that can't change. */
     return atomic_load_explicit(&a->id, memory_order_relaxed);
+}
+/* Lives begun so far. */
+static inline unsigned trp_actor_lives(const struct trp_actor *a) {
+    /* Acquire pairs with the release in trp_actor_enter: what its runner made for it is there. */
+    return atomic_load_explicit(&a->lives, memory_order_acquire);
+}
+/* Has it had anything to do with others' ends, or with a name? A hint, but to who runs it of what it did itself. */
+static inline bool trp_actor_bound(const struct trp_actor *a) {
+    /* Relaxed: what is there is read under the lock. */
+    return atomic_load_explicit(&a->bonds, memory_order_relaxed) != NULL;
 }
 static inline bool trp_actor_killed(const struct trp_actor *a) {
     /* Relaxed: a hint to stop; what must be seen with it is under the lock. */
@@ -185,6 +197,11 @@ troupe_exit trp_exit_given(int code, const char *text);       /* by its body */
 troupe_exit trp_exit_linked(const troupe_exit *first);        /* to one that has ended so */
 troupe_exit trp_exit_shutdown(void);                          /* by its supervisor */
 troupe_exit trp_exit_noproc(void);                            /* before anybody could have seen it */
+/* As trp_exit_normal says it, and no words besides. */
+static inline bool trp_exit_is_plain(const troupe_exit *exit) {
+    static const char plain[] = "normal";
+    return exit->how == TROUPE_END_NORMAL && exit->code == 0 && memcmp(exit->text, plain, sizeof plain) == 0;
+}
 /* Did it end by a fault, its own or that of one it is linked to? Neither as it should, nor by somebody's will. */
 bool trp_exit_is_crash(const troupe_exit *exit);
 

@@ -8,10 +8,13 @@
 #include <stdalign.h>
 
 #include "actors/object.h"
+#include "actors/sanitizer.h"
+#include "actors/worker.h"
 #include "transports/alloc.h"
 
 enum { MAILBOX = 1024, BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 10000, ALIGN = alignof(max_align_t) };
-static const size_t mailbox_bytes = (size_t)64 << 20;
+enum { USUAL = 256, NEAR_MOST = 32 };
+#define MAILBOX_BYTES ((size_t)64 << 20)
 
 static size_t aligned(size_t n) {
     return (n + ALIGN - 1) / ALIGN * ALIGN;
@@ -32,6 +35,15 @@ static int64_t at_least(int64_t ms, int64_t floor) {
     return ms > floor ? ms : floor;
 }
 
+/* What it is without options. */
+static const struct trp_birth plain = {
+    .refs = 1,
+    .mailbox = MAILBOX,
+    .mailbox_bytes = MAILBOX_BYTES,
+    .backoff_min_ms = BACKOFF_MIN_MS,
+    .backoff_max_ms = BACKOFF_MAX_MS,
+};
+
 static void fill(struct trp_birth *b, const troupe_spawn_opts *o) {
     b->kind = o->kind;
     b->restart = o->restart;
@@ -39,7 +51,7 @@ static void fill(struct trp_birth *b, const troupe_spawn_opts *o) {
     b->link = o->link;
     b->registered = o->registered;
     b->mailbox = o->mailbox ? o->mailbox : MAILBOX;
-    b->mailbox_bytes = o->mailbox_bytes ? o->mailbox_bytes : mailbox_bytes;
+    b->mailbox_bytes = o->mailbox_bytes ? o->mailbox_bytes : MAILBOX_BYTES;
     b->stack = o->stack;
     b->backoff_min_ms = o->backoff_min_ms ? o->backoff_min_ms : BACKOFF_MIN_MS;
     b->backoff_max_ms = at_least(o->backoff_max_ms ? o->backoff_max_ms : BACKOFF_MAX_MS, b->backoff_min_ms);
@@ -51,20 +63,62 @@ static void fill(struct trp_birth *b, const troupe_spawn_opts *o) {
         memcpy(b->name, o->name, strnlen(o->name, TRP_NAME_MAX));
 }
 
+/* --- blocks --- */
+
+/* Where an actor spawns others and they end, the same few blocks are used again. Not under AddressSanitizer, which is to see
+ * what is used after its end. */
+static struct trp_births_near *near_here(void) {
+    struct trp_runner *here = TRP_ASAN ? NULL : trp_runner_here();
+    return here ? &here->births : NULL;
+}
+
+static struct trp_birth *block_get(size_t size) {
+    struct trp_births_near *near = near_here();
+    if (size > USUAL || !near || !near->spare)
+        return trp_malloc(size > USUAL ? size : USUAL);
+    struct trp_birth *b = near->spare;
+    near->spare = b->luggage;
+    near->spares--;
+    return b;
+}
+
+static void block_put(struct trp_birth *b) {
+    struct trp_births_near *near = near_here();
+    if (b->size > USUAL || !near || near->spares >= NEAR_MOST) {
+        trp_free(b);
+        return;
+    }
+    b->luggage = near->spare;
+    near->spare = b;
+    near->spares++;
+}
+
+void trp_births_near_fini(struct trp_births_near *near) {
+    while (near->spare) {
+        struct trp_birth *b = near->spare;
+        near->spare = b->luggage;
+        trp_free(b);
+    }
+    near->spares = 0;
+}
+
+/* --- birth --- */
+
 troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
                             size_t arg_size) {
-    static const troupe_spawn_opts defaults;
-    if (!opts)
-        opts = &defaults;
-    if (!opts_are_valid(opts, body) || !body || (arg_size && !arg) || arg_size > SIZE_MAX / 4)
+    if ((opts && !opts_are_valid(opts, body)) || !body || (arg_size && !arg) || arg_size > SIZE_MAX / 4)
         return TROUPE_INVALID;
-    bool spare = arg_size && opts->restart != TROUPE_TEMPORARY;
-    size_t head = aligned(sizeof(struct trp_birth)), room = aligned(arg_size);
-    struct trp_birth *b = trp_malloc(head + room * (spare ? 2 : 1));
+    bool spare = arg_size && opts && opts->restart != TROUPE_TEMPORARY;
+    size_t head = aligned(sizeof(struct trp_birth)), room = aligned(arg_size), size = head + room * (spare ? 2 : 1);
+    struct trp_birth *b = block_get(size);
     if (!b)
         return TROUPE_NO_MEMORY;
-    *b = (struct trp_birth){.refs = 1, .body = body, .arg_size = arg_size};
-    fill(b, opts);
+    memcpy(b, &plain, sizeof plain);
+    if (opts)
+        fill(b, opts);
+    b->body = body;
+    b->size = size;
+    b->arg_size = arg_size;
     if (arg_size) {
         b->arg = (uint8_t *)b + head;
         b->spare = spare ? b->arg + room : NULL;
@@ -93,13 +147,18 @@ bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts) {
            b->kind != TROUPE_PROCESS;
 }
 
-void trp_birth_free(struct trp_birth *b) {
-    /* Release what this thread did with it, acquire what the others did. */
-    if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) > 1)
-        return;
-    if (b && b->luggage)
+static void destroy(struct trp_birth *b) {
+    if (b->luggage)
         b->luggage_free(b->luggage);
-    trp_free(b);
+    block_put(b);
+}
+
+void trp_birth_free(struct trp_birth *b) {
+    /* The only reference is the caller's: nobody can take another meanwhile. Acquire what the others did; release what this
+     * thread did with it, acquire what the others did. */
+    if (b && (atomic_load_explicit(&b->refs, memory_order_acquire) == 1 ||
+              atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1))
+        destroy(b);
 }
 
 void *trp_birth_arg(struct trp_birth *b) {

@@ -17,11 +17,11 @@ struct trp_birth {
     troupe_kind kind : 8;
     troupe_restart restart : 8;
     troupe_overflow overflow : 8;
-    bool link;         /* with the parent */
-    bool registered;   /* by its name */
-    bool supervised;   /* a supervisor will close it: the end of the system leaves that to it */
-    uint32_t restarts; /* of actors before it in the same place */
-    uint64_t parent;   /* who has it spawned; read at its spawn alone */
+    bool link;                     /* with the parent */
+    bool registered;               /* by its name */
+    bool supervised;               /* a supervisor will close it: the end of the system leaves that to it */
+    uint32_t restarts;             /* of actors before it in the same place */
+    uint64_t parent;               /* who has it spawned; read at its spawn alone */
     size_t mailbox, mailbox_bytes; /* at least 1 */
     size_t stack;                  /* 0: the kind's own */
     int64_t backoff_min_ms, backoff_max_ms;
@@ -30,12 +30,19 @@ struct trp_birth {
     troupe_limits limits;
     bool clean_env;
     troupe_body *body;
+    size_t size; /* of the block that it and the argument lie in */
     size_t arg_size;
     uint8_t *arg;   /* as it was given; NULL when arg_size is 0 */
     uint8_t *spare; /* what a body that may be restarted is given instead; NULL: it gets arg itself */
-    void *luggage; /* what the body takes along (and sets to NULL when it begins); NULL: nothing. Never a process's */
+    void *luggage;  /* what the body takes along (and sets to NULL when it begins); NULL: nothing. Never a process's */
     void (*luggage_free)(void *luggage); /* for what nobody has taken */
     char name[TRP_NAME_MAX + 1];
+};
+
+/* Blocks for births that one thread keeps at hand: zero it. */
+struct trp_births_near {
+    struct trp_birth *spare; /* linked by `luggage` */
+    unsigned spares;
 };
 
 /* A copy of all of it. opts NULL: all defaults. INVALID; NO_MEMORY. */
@@ -43,7 +50,9 @@ TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troup
                                              const void *arg, size_t arg_size);
 struct trp_birth *trp_birth_ref(struct trp_birth *b);
 void trp_birth_free(struct trp_birth *b);
-/* Would these options (NULL: all defaults) make the same, but for body and argument? One with a name of its own, or that is registered, is like no other. */
+void trp_births_near_fini(struct trp_births_near *near);
+/* Would these options (NULL: all defaults) make the same, but for body and argument? One with a name of its own, or that is
+ * registered, is like no other. */
 bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts);
 
 /* The argument for a new life: fresh, whatever the life before has done to its copy. */

@@ -262,7 +262,7 @@ static troupe_exit live(struct trp_command *c, troupe_msg *question) {
 }
 
 void trp_command_body(troupe_self *self, void *plan) {
-    struct trp_command c = {.self = self, .plan = plan, .life = self->actor->lives};
+    struct trp_command c = {.self = self, .plan = plan, .life = trp_actor_lives(self->actor)};
     troupe_msg *question = NULL;
     c.text[TRP_COMMAND_OUT].topic = "stdout";
     c.text[TRP_COMMAND_ERR].topic = "stderr";

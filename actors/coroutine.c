@@ -77,8 +77,8 @@ enum trp_ran trp_coroutine_enter(struct trp_coroutine *co) {
 
 static void coroutine_main(void *arg) {
     struct trp_coroutine *co = arg;
-    troupe_exit exit = trp_self_live(&co->self);
-    trp_actor_end(co->self.actor, &exit);
+    const troupe_exit *exit = trp_self_live(&co->self);
+    trp_actor_end(co->self.actor, exit);
     trp_coroutine_give_back(co, TRP_RAN_GONE, true);
 }
 

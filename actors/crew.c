@@ -231,6 +231,7 @@ static void runners_join(struct trp_crew *crew) {
         pthread_join(r->thread, NULL);
         trp_coroutine_free(r->carrier, &crew->sys->stacks);
         trp_stacks_near_fini(&r->stacks, &crew->sys->stacks);
+        trp_births_near_fini(&r->births);
         trp_free(r);
     }
 }

@@ -1,62 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * A ring of ends, oldest overwritten, with a hash table of chains through the ring: both of fixed size, so that the
+ * A share is a ring of ends, oldest overwritten, with a hash table of chains through the ring: both of fixed size, so that the
  * end of an actor never allocates. The memory is touched as it is used. */
 #include "actors/ends.h"
 
+#include "actors/actor.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
 troupe_status trp_ends_init(struct trp_ends *e) {
-    *e = (struct trp_ends){.ring = trp_calloc(TRP_ENDS, sizeof *e->ring), .buckets = trp_calloc(TRP_ENDS, sizeof *e->buckets)};
-    pthread_mutex_init(&e->lock, NULL);
-    if (e->ring && e->buckets)
-        return TROUPE_OK;
-    trp_ends_fini(e);
-    return TROUPE_NO_MEMORY;
+    e->share = trp_calloc(TRP_ENDS_SHARES, sizeof *e->share);
+    return e->share ? TROUPE_OK : TROUPE_NO_MEMORY;
 }
 
 void trp_ends_fini(struct trp_ends *e) {
-    pthread_mutex_destroy(&e->lock);
-    trp_free(e->ring);
-    trp_free(e->buckets);
-    *e = (struct trp_ends){0};
+    trp_free(e->share);
+    e->share = NULL;
+}
+
+/* The calling thread's: threads take turns in choosing one, and stay with it. */
+static struct trp_ends_share *share_here(struct trp_ends *e) {
+    static atomic_uint threads;
+    static _Thread_local unsigned own; /* + 1; 0: not chosen */
+    if (!own)
+        own = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % TRP_ENDS_SHARES + 1;
+    return &e->share[own - 1];
 }
 
 /* Slots are dense, generations are not: both go in. */
-static uint32_t *bucket(struct trp_ends *e, uint64_t id) {
-    return &e->buckets[(id ^ id >> 32) % TRP_ENDS];
+static uint32_t *bucket(struct trp_ends_share *s, uint64_t id) {
+    return &s->buckets[(id ^ id >> 32) % TRP_ENDS];
 }
 
-static void forget(struct trp_ends *e, uint32_t index) {
-    struct trp_end *old = &e->ring[index];
+static void forget(struct trp_ends_share *s, uint32_t index) {
+    struct trp_end *old = &s->ring[index];
     if (!old->id)
         return;
-    uint32_t *at = bucket(e, old->id);
+    uint32_t *at = bucket(s, old->id);
     while (*at != index + 1) {
         trp_assert(*at);
-        at = &e->ring[*at - 1].next;
+        at = &s->ring[*at - 1].next;
     }
     *at = old->next;
 }
 
 void trp_ends_add(struct trp_ends *e, uint64_t id, const troupe_exit *exit) {
-    pthread_mutex_lock(&e->lock);
-    uint32_t index = e->count++ % TRP_ENDS, *at = bucket(e, id);
-    forget(e, index);
-    e->ring[index] = (struct trp_end){.id = id, .next = *at, .exit = *exit};
+    struct trp_ends_share *s = share_here(e);
+    bool plain = trp_exit_is_plain(exit);
+    trp_spinlock_lock(&s->lock);
+    unsigned count = atomic_load_explicit(&s->count, memory_order_relaxed);
+    uint32_t index = count % TRP_ENDS, *at = bucket(s, id);
+    forget(s, index);
+    s->ring[index] = (struct trp_end){.id = id, .next = *at, .plain = plain};
+    if (!plain)
+        s->words[index] = *exit;
     *at = index + 1;
-    pthread_mutex_unlock(&e->lock);
+    atomic_store_explicit(&s->count, count + 1, memory_order_relaxed);
+    trp_spinlock_unlock(&s->lock);
+}
+
+/* Under its lock. */
+static bool look_up(struct trp_ends_share *s, uint64_t id, troupe_exit *out) {
+    uint32_t at = *bucket(s, id);
+    while (at && s->ring[at - 1].id != id)
+        at = s->ring[at - 1].next;
+    if (at)
+        *out = s->ring[at - 1].plain ? trp_exit_normal() : s->words[at - 1];
+    return at != 0;
 }
 
 bool trp_ends_find(struct trp_ends *e, uint64_t id, troupe_exit *out) {
-    pthread_mutex_lock(&e->lock);
-    uint32_t at = *bucket(e, id);
-    while (at && e->ring[at - 1].id != id)
-        at = e->ring[at - 1].next;
-    if (at)
-        *out = e->ring[at - 1].exit;
-    pthread_mutex_unlock(&e->lock);
-    return at != 0;
+    bool found = false;
+    for (unsigned i = 0; i < TRP_ENDS_SHARES && !found; i++) {
+        struct trp_ends_share *s = &e->share[i];
+        /* Relaxed: whoever asks has learnt of the end, so of the first add to that share as well. */
+        if (!atomic_load_explicit(&s->count, memory_order_relaxed))
+            continue;
+        trp_spinlock_lock(&s->lock);
+        found = look_up(s, id, out);
+        trp_spinlock_unlock(&s->lock);
+    }
+    return found;
 }

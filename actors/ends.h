@@ -1,26 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * How actors have ended: the last TRP_ENDS of them, found by number, so that who joins late still learns it. */
+ * How actors have ended: at least the last TRP_ENDS of them, found by number, so that who joins late still learns it.
+ *
+ * Threads remember in shares, so that workers do not wait for each other at each end; who looks looks into all of them. Nearly
+ * all ends are plain ones, and those take a quarter of a cache line: only of the others the words are kept. */
 #ifndef TRP_ENDS_H
 #define TRP_ENDS_H
 
-#include <pthread.h>
 #include <troupe/actor.h>
 
-enum { TRP_ENDS = 4096 };
+#include "actors/spinlock.h"
+
+enum { TRP_ENDS = 4096, TRP_ENDS_SHARES = 8 };
 
 struct trp_end {
     uint64_t id;   /* 0: empty */
     uint32_t next; /* of its bucket; index + 1 */
-    troupe_exit exit;
+    bool plain;    /* trp_exit_is_plain: there are no words */
+};
+
+/* (l) under lock, (a) also read without it */
+struct trp_ends_share {
+    struct trp_spinlock lock;
+    atomic_uint count;             /* (a) ever; the next place is count % TRP_ENDS */
+    struct trp_end ring[TRP_ENDS]; /* (l) */
+    uint32_t buckets[TRP_ENDS];    /* (l) TRP_ENDS chains; index + 1, 0: empty */
+    troupe_exit words[TRP_ENDS];   /* (l) how that of the ring has ended, if it isn't plain */
 };
 
 struct trp_ends {
-    pthread_mutex_t lock;
-    uint32_t count;       /* (m) ever; the next place is count % TRP_ENDS */
-    struct trp_end *ring; /* (m) */
-    uint32_t *buckets;    /* (m) TRP_ENDS chains; index + 1, 0: empty */
+    struct trp_ends_share *share; /* TRP_ENDS_SHARES of them */
 };
 
 TROUPE_NODISCARD troupe_status trp_ends_init(struct trp_ends *e);

@@ -80,7 +80,7 @@ static bool begin(troupe_self *self, struct handled *h) {
     struct trp_actor *a = self->actor;
     if (!trp_actor_enter(a))
         return false;
-    if (a->lives > 1) /* who is restarted shares its birth with nobody */
+    if (trp_actor_lives(a) > 1) /* who is restarted shares its birth with nobody */
         memcpy(h->state, given_of(a)->state, state_size(a));
     h->begun = true;
     self->given = trp_exit_normal();

@@ -22,7 +22,7 @@ const char *troupe_actor_state_name(troupe_actor_state state) {
 
 /* Under its lock; it has not ended. */
 static troupe_actor_state state_of(struct trp_actor *a) {
-    if (a->life == TRP_STARTING)
+    if (a->life == TRP_STARTING || (a->life == TRP_RUNNING && trp_actor_lives(a) == 0))
         return TROUPE_ACTOR_STARTING;
     if (a->life == TRP_CLOSING)
         return TROUPE_ACTOR_CLOSING;
@@ -47,13 +47,14 @@ static bool look(struct trp_actor *a, troupe_actor_info *out, struct trp_measure
     const struct trp_backend *backend = a->backend;
     pthread_mutex_lock(&a->lock);
     bool alive = a->life != TRP_ENDED;
+    unsigned lives = trp_actor_lives(a);
     if (alive) {
         out->state = state_of(a);
-        out->restarts = a->birth->restarts + (a->lives ? a->lives - 1 : 0);
+        out->restarts = a->birth->restarts + (lives ? lives - 1 : 0);
         look_at_mail(a, out);
     }
     /* Before the first life there may be nothing yet. */
-    if (alive && a->lives > 0 && backend->measure)
+    if (alive && lives > 0 && backend->measure)
         backend->measure(a, m);
     pthread_mutex_unlock(&a->lock);
     return alive;

@@ -18,8 +18,10 @@ struct trp_own {
 /* NULL: there is none (and with `make`: no memory). */
 static struct trp_own **list_of(troupe_self *self, bool make) {
     struct trp_actor *a = self->actor;
+    if (!make && !trp_actor_bound(a))
+        return NULL;
     pthread_mutex_lock(&a->lock);
-    struct trp_own **list = make || a->bonds ? trp_bonds_own(a) : NULL;
+    struct trp_own **list = trp_bonds_own(a);
     pthread_mutex_unlock(&a->lock);
     return list;
 }

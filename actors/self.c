@@ -373,22 +373,27 @@ void trp_self_wait_for_restart(troupe_self *self, int64_t ms) {
         ;
 }
 
-troupe_exit trp_self_live(troupe_self *self) {
+const troupe_exit *trp_self_live(troupe_self *self) {
     struct trp_actor *a = self->actor;
-    troupe_exit exit = trp_exit_killed(); /* before it began */
     int64_t ms;
+    bool begun = false;
     while (trp_actor_enter(a)) {
-        self->given = trp_exit_normal();
+        if (begun)
+            self->given = trp_exit_normal();
+        begun = true;
         self->received = 0;
         self->used_up = false;
         a->birth->body(self, trp_birth_arg(a->birth));
         trp_self_leave(self);
-        exit = trp_actor_killed(a) ? trp_exit_killed() : self->given;
-        if (self->used_up && exit.how == TROUPE_END_NORMAL && trp_actor_recycle(a))
+        if (trp_actor_killed(a))
+            self->given = trp_exit_killed();
+        if (self->used_up && self->given.how == TROUPE_END_NORMAL && trp_actor_recycle(a))
             continue;
-        if (!trp_actor_leave(a, &exit, &ms))
-            break;
+        if (!trp_actor_leave(a, &self->given, &ms))
+            return &self->given;
         trp_self_wait_for_restart(self, ms);
     }
-    return exit;
+    if (!begun)
+        self->given = trp_exit_killed();
+    return &self->given;
 }

@@ -70,8 +70,8 @@ struct troupe_self {
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach);
 
 /* Runs the actor's lives, one after the other: what a thread or a coroutine does from its start to its end. How the last one
- * ended. */
-troupe_exit trp_self_live(troupe_self *self);
+ * ended: there. */
+const troupe_exit *trp_self_live(troupe_self *self);
 /* Between two lives: until the back-off is over, unless it is closed or killed before. */
 void trp_self_wait_for_restart(troupe_self *self, int64_t ms);
 /* After a body: gives up what it still holds. */

@@ -122,6 +122,7 @@ void trp_stage_free(struct trp_stage *s, struct trp_stacks *stacks) {
     if (s->runner.carrier)
         trp_coroutine_free(s->runner.carrier, stacks);
     trp_stacks_near_fini(&s->runner.stacks, stacks);
+    trp_births_near_fini(&s->runner.births);
     trp_runner_begin(NULL);
     trp_clock_enter(NULL);
     trp_free(s);

@@ -193,19 +193,11 @@ static const struct trp_backend *backend_of(const troupe_system *sys, const stru
     return &trp_process_backend;
 }
 
-/* "actor-N"; by hand, since a spawn would spend a fifth of its time in printf. */
 static void name_it(troupe_system *sys, struct trp_birth *b) {
-    static const char stem[] = "actor-";
-    char digits[16], *d = digits + sizeof digits;
-    if (b->name[0])
-        return;
-    unsigned n = atomic_fetch_add_explicit(&sys->named, 1, memory_order_relaxed) + 1;
-    *--d = 0;
-    do
-        *--d = (char)('0' + n % 10);
-    while (n /= 10);
-    memcpy(b->name, stem, sizeof stem - 1);
-    memcpy(b->name + sizeof stem - 1, d, (size_t)(digits + sizeof digits - d));
+    struct trp_runner *here = trp_runner_here();
+    _Static_assert(sizeof b->name >= TRP_LABEL_SIZE, "it fits");
+    if (!b->name[0])
+        trp_label_next(here ? &here->labels : NULL, &sys->named, b->name);
 }
 
 static troupe_status actor_new(troupe_system *sys, struct trp_birth *birth, struct trp_actor **out) {

@@ -44,11 +44,11 @@ static void *thread_main(void *arg) {
     trp_overflow_begin(a->birth->name);
     measure_me(&w->figures);
     trp_self_init(&self, a, &trp_thread_backend, &trp_local_reach);
-    troupe_exit exit = trp_self_live(&self);
+    const troupe_exit *exit = trp_self_live(&self);
     trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
     trp_overflow_end();
     trp_worker_enter(NULL);
-    trp_actor_end(a, &exit);
+    trp_actor_end(a, exit);
     trp_system_thread_over(sys, t);
     return NULL;
 }

@@ -368,6 +368,7 @@ void trp_worker_join(struct trp_worker *w) {
         return;
     trp_worker_stop(w);
     pthread_join(w->runner->thread, NULL);
+    trp_births_near_fini(&w->runner->births);
     trp_free(w->runner);
     w->runner = NULL;
 }

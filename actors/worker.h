@@ -21,6 +21,7 @@
 #include "actors/actor.h"
 #include "actors/bus.h"
 #include "actors/fiber.h"
+#include "actors/label.h"
 #include "actors/nap.h"
 #include "actors/measure.h"
 #include "actors/poller.h"
@@ -70,6 +71,8 @@ struct trp_runner {
     struct trp_coroutine *carrier; /* (o) a stack for whichever handler actor comes next (handler.c); NULL */
     struct trp_stacks_near stacks; /* (o) */
     struct trp_slots_near slots;   /* (o) */
+    struct trp_labels labels;      /* (o) */
+    struct trp_births_near births; /* (o) */
     struct trp_runner *next;    /* (m) all of a crew */
     struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */
     pthread_t thread;           /* (c) once started */

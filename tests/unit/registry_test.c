@@ -139,6 +139,55 @@ START_TEST(the_last_ends_are_remembered) {
 }
 END_TEST
 
+/* Other threads remember apart, and everybody finds all of it. */
+static void *ends_plainly(void *arg) {
+    troupe_exit exit = trp_exit_normal();
+    for (uint64_t id = 1; id <= TRP_ENDS; id++)
+        trp_ends_add(&sys->ends, (uint64_t)(uintptr_t)arg << 32 | id, &exit);
+    return NULL;
+}
+
+START_TEST(ends_of_many_threads) {
+    enum { THREADS = 2 * TRP_ENDS_SHARES };
+    for (uintptr_t t = 1; t <= THREADS; t++) {
+        pthread_t thread;
+        troupe_exit got;
+        ck_assert_int_eq(pthread_create(&thread, NULL, ends_plainly, (void *)t), 0);
+        pthread_join(thread, NULL);
+        for (uint64_t id = 1; id <= TRP_ENDS; id++) {
+            memset(&got, 0xa5, sizeof got);
+            ck_assert(trp_ends_find(&sys->ends, (uint64_t)t << 32 | id, &got));
+            ck_assert(trp_exit_is_plain(&got));
+        }
+    }
+    troupe_exit said = {.how = TROUPE_END_NORMAL, .text = "done"}, got;
+    trp_ends_add(&sys->ends, 7, &said);
+    ck_assert(trp_ends_find(&sys->ends, 7, &got));
+    ck_assert_str_eq(got.text, "done");
+}
+END_TEST
+
+START_TEST(names_for_those_without) {
+    enum { GIVEN = 2000, MOST = GIVEN + 200 };
+    static bool seen[MOST + 1];
+    atomic_uint count = 0;
+    struct trp_labels near[2] = {0};
+    for (unsigned i = 0; i < GIVEN; i++) {
+        char name[TRP_LABEL_SIZE];
+        unsigned n;
+        int end;
+        /* Two that take batches, one of them now and then, and one that takes single numbers. */
+        trp_label_next(i % 100 == 50 ? NULL : &near[i % 3 == 0], &count, name);
+        ck_assert_int_eq(sscanf(name, "actor-%u%n", &n, &end), 1);
+        ck_assert_uint_eq(strlen(name), (size_t)end);
+        ck_assert_uint_le(n, MOST);
+        ck_assert(!seen[n] && n > 0);
+        seen[n] = true;
+    }
+    ck_assert_uint_gt(atomic_load(&count), 999); /* four digits have been counted to */
+}
+END_TEST
+
 START_TEST(ends_in_words) {
     ck_assert_str_eq(trp_exit_status(0).text, "normal");
     ck_assert_str_eq(trp_exit_status(3 << 8).text, "exit status 3");
@@ -175,9 +224,15 @@ START_TEST(a_birth_is_a_copy) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {
-        a_number_names_one_actor_for_ever, numbers_that_are_none, many_at_once,     looking_up_while_slots_change_hands,
-        the_last_ends_are_remembered,      ends_in_words,         a_birth_is_a_copy};
+    const TTest *const tests[] = {a_number_names_one_actor_for_ever,
+                                  numbers_that_are_none,
+                                  many_at_once,
+                                  looking_up_while_slots_change_hands,
+                                  the_last_ends_are_remembered,
+                                  ends_of_many_threads,
+                                  names_for_those_without,
+                                  ends_in_words,
+                                  a_birth_is_a_copy};
     Suite *s = suite_create("registry");
     TCase *c = run_case(s, "registry", tests, sizeof tests / sizeof *tests);
     tcase_add_checked_fixture(c, up, down);
