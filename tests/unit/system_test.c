@@ -28,7 +28,7 @@ START_TEST(no_memory_to_open_a_system) {
 }
 END_TEST
 
-/* The faults are one thread's: nothing else allocates while they are on, since actors that could are not there yet. */
+/* The steward may allocate meanwhile, for a process that has been spawned. */
 START_TEST(no_memory_to_spawn) {
     char arg[100] = "";
     troupe_ref ref;
@@ -37,7 +37,7 @@ START_TEST(no_memory_to_spawn) {
         return; /* the threads that are started meanwhile free through the same seam */
     for (;; n++) {
         system_up();
-        faults_fail_at(n);
+        faults_fail_here_at(n);
         troupe_status st = troupe_spawn(me, &(troupe_spawn_opts){.kind = (troupe_kind)_i}, returns, arg, sizeof arg, &ref);
         faults_off();
         if (st == TROUPE_OK)
