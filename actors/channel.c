@@ -4,7 +4,8 @@
  * A frame goes whole into the ring if there is room, and is handled there, where it lies. What finds no room, or is
  * larger than any room, waits in a buffer of the writer and follows in pieces; the reader puts pieces together in a
  * buffer of its own. Its memory grows with the bytes that have come, never with a claimed length. Each read leaves the
- * ring empty, so that "there is something in it" means that there is something new. */
+ * ring empty, so that "there is something in it" means that there is something new. Large bodies have a way of their own
+ * (parcel.h), their frames go like all others. */
 #include "actors/channel.h"
 
 #include <errno.h>
@@ -27,6 +28,8 @@ struct trp_channel {
     struct trp_buf waiting;                    /* (w) from `sent` on */
     size_t sent;                               /* (w) */
     bool unsaid;                               /* (w) there is something in the ring that the other may not know of */
+    struct trp_parcels parcels;
+    struct trp_parcel parcel;                  /* (r) the body of the frame that is being handled */
     struct trp_ring in;                        /* (r) */
     struct trp_buf gathered;                   /* (r) the beginning of a frame */
     bool dead;                                 /* (r) it made no sense */
@@ -58,6 +61,7 @@ troupe_status trp_channel_new(struct trp_channel **out, struct trp_loop *loop, i
     ch->user = user;
     trp_shared_ring(&shared, trp_side_other(side), &ch->out);
     trp_shared_ring(&shared, side, &ch->in);
+    trp_parcels_init(&ch->parcels, fd, &shared, side);
     atomic_init(&ch->refs, 1);
     ch->poll.data = ch;
     uv_poll_start(&ch->poll, UV_READABLE, on_event);
@@ -75,6 +79,7 @@ void trp_channel_unref(struct trp_channel *ch) {
     /* Release what was done with it, acquire what the others did. */
     if (atomic_fetch_sub_explicit(&ch->refs, 1, memory_order_acq_rel) != 1)
         return;
+    trp_parcels_fini(&ch->parcels);
     trp_shared_unmap(&ch->shared);
     trp_buf_fini(&ch->waiting);
     trp_buf_fini(&ch->gathered);
@@ -126,6 +131,29 @@ static void channel_break(struct trp_channel *ch) {
     ch->handler->broken(ch->user);
 }
 
+static void handle(struct trp_channel *ch, const struct trp_frame *f, struct trp_slice body) {
+    if (!ch->handler->frame(ch->user, f, body))
+        channel_break(ch);
+}
+
+/* Whoever slept in the loop may have been woken by what was read with the descriptor. */
+static void handle_parcel(struct trp_channel *ch, struct trp_frame f) {
+    bool rung, ok = trp_parcels_open(&ch->parcels, &ch->parcel, &rung);
+    if (rung)
+        ch->handler->rung(ch->user);
+    if (ok) {
+        f.size = (uint32_t)ch->parcel.body.n;
+        handle(ch, &f, ch->parcel.body);
+    } else {
+        channel_break(ch);
+    }
+    trp_parcel_close(&ch->parcel);
+}
+
+struct troupe_msg *trp_channel_message(struct trp_channel *ch, struct trp_slice topic, struct trp_slice payload) {
+    return trp_parcel_message(&ch->parcel, topic, payload);
+}
+
 /* One frame at p. 0: it is not whole. */
 static size_t frame_at(struct trp_channel *ch, const uint8_t *p, size_t n) {
     struct trp_frame f;
@@ -135,9 +163,11 @@ static size_t frame_at(struct trp_channel *ch, const uint8_t *p, size_t n) {
     if (n - sizeof f < f.size)
         return 0;
     f.error[sizeof f.error - 1] = 0;
-    if (!ch->handler->frame(ch->user, &f, (struct trp_slice){p + sizeof f, f.size}))
-        channel_break(ch);
-    return sizeof f + f.size;
+    if (f.parcel)
+        handle_parcel(ch, f);
+    else
+        handle(ch, &f, (struct trp_slice){p + sizeof f, f.size});
+    return f.parcel ? sizeof f : sizeof f + f.size;
 }
 
 /* How much of it was whole frames. */
@@ -199,27 +229,42 @@ size_t trp_channel_pending(const struct trp_channel *ch) {
     return ch->waiting.n - ch->sent;
 }
 
-static troupe_status put_behind(struct trp_channel *ch, const struct trp_frame *f, struct trp_slice body) {
-    troupe_status st = trp_buf_room(&ch->waiting, sizeof *f + body.n);
-    if (st == TROUPE_OK && (st = trp_buf_put(&ch->waiting, f, sizeof *f)) == TROUPE_OK)
+static troupe_status put_behind(struct trp_channel *ch, const struct trp_frame *f, struct trp_slice head,
+                                struct trp_slice body) {
+    troupe_status st = trp_buf_room(&ch->waiting, sizeof *f + head.n + body.n);
+    if (st == TROUPE_OK && (st = trp_buf_put(&ch->waiting, f, sizeof *f)) == TROUPE_OK &&
+        (st = trp_buf_put(&ch->waiting, head.p, head.n)) == TROUPE_OK)
         st = trp_buf_put(&ch->waiting, body.p, body.n);
     return st;
 }
 
-troupe_status trp_channel_put(struct trp_channel *ch, struct trp_frame f, struct trp_slice body) {
-    size_t n = sizeof f + body.n;
-    if (body.n > UINT32_MAX - sizeof f)
-        return TROUPE_TOO_BIG;
-    f.size = (uint32_t)body.n;
-    if (trp_channel_pending(ch) > 0 || trp_ring_room(&ch->out, n) < n)
-        return put_behind(ch, &f, body);
+static void put_here(struct trp_channel *ch, const struct trp_frame *f, struct trp_slice head, struct trp_slice body) {
     uint8_t *at = trp_ring_place(&ch->out);
-    memcpy(at, &f, sizeof f);
+    memcpy(at, f, sizeof *f);
+    if (head.n)
+        memcpy(at + sizeof *f, head.p, head.n);
     if (body.n)
-        memcpy(at + sizeof f, body.p, body.n);
-    trp_ring_publish(&ch->out, n);
+        memcpy(at + sizeof *f + head.n, body.p, body.n);
+    trp_ring_publish(&ch->out, sizeof *f + head.n + body.n);
     ch->unsaid = true;
+}
+
+troupe_status trp_channel_put_parts(struct trp_channel *ch, struct trp_frame f, struct trp_slice head, struct trp_slice body) {
+    if (head.n > UINT32_MAX - sizeof f || body.n > UINT32_MAX - sizeof f - head.n)
+        return TROUPE_TOO_BIG;
+    f.parcel = trp_parcels_send(&ch->parcels, head, body);
+    if (f.parcel)
+        head = body = (struct trp_slice){0};
+    size_t n = sizeof f + head.n + body.n;
+    f.size = (uint32_t)(n - sizeof f);
+    if (trp_channel_pending(ch) > 0 || trp_ring_room(&ch->out, n) < n)
+        return put_behind(ch, &f, head, body);
+    put_here(ch, &f, head, body);
     return TROUPE_OK;
+}
+
+troupe_status trp_channel_put(struct trp_channel *ch, struct trp_frame f, struct trp_slice body) {
+    return trp_channel_put_parts(ch, f, (struct trp_slice){0}, body);
 }
 
 /* What is left goes to the front now and then, so that the buffer does not grow under a steady stream. */
@@ -322,12 +367,11 @@ void trp_channel_rouse(const struct trp_channel *ch) {
 
 /* --- the loop --- */
 
-/* Bytes on the socket mean that it has been woken, and nothing else. */
+/* Bytes on the socket mean that it has been woken, and may bring descriptors. */
 static void on_event(uv_poll_t *poll, int status, int events) {
     struct trp_channel *ch = poll->data;
-    char wakes[64];
     (void)events;
-    ssize_t n = status < 0 ? 0 : recv(ch->fd, wakes, sizeof wakes, MSG_DONTWAIT);
+    ssize_t n = status < 0 ? 0 : trp_parcels_listen(&ch->parcels);
     if (n > 0) {
         ch->handler->rung(ch->user);
     } else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {

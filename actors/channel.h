@@ -22,7 +22,7 @@
 
 #include <troupe/actor.h>
 
-#include "actors/shared.h"
+#include "actors/parcel.h"
 #include "transports/loop.h"
 
 enum trp_frame_type {
@@ -47,7 +47,8 @@ enum trp_frame_type {
 
 struct trp_frame {
     uint32_t size; /* of the body behind; set by trp_channel_put */
-    uint16_t type;
+    uint8_t type;
+    uint8_t parcel; /* the body comes as a file (parcel.h); the channel's own */
     int16_t status;
     uint64_t op, ref, number;
     char error[32]; /* "" or a code, ended by a zero byte */
@@ -81,8 +82,11 @@ struct trp_shared_words *trp_channel_words(const struct trp_channel *ch);
 
 /* --- writing: one thread at a time --- */
 
-/* Into the ring, or behind what waits for room there. NO_MEMORY, TOO_BIG (4 GiB). */
+/* Into the ring, or behind what waits for room there; a large body as a file. NO_MEMORY, TOO_BIG (4 GiB). */
 TROUPE_NODISCARD troupe_status trp_channel_put(struct trp_channel *ch, struct trp_frame f, struct trp_slice body);
+/* The same with a body in two parts. */
+TROUPE_NODISCARD troupe_status trp_channel_put_parts(struct trp_channel *ch, struct trp_frame f, struct trp_slice head,
+                                                     struct trp_slice body);
 /* Moves what waits as far as there is room, and wakes the other end if it sleeps and there is something new for it. */
 void trp_channel_flush(struct trp_channel *ch);
 /* Until all is in the ring. For the body, whose other end always reads. */
@@ -96,6 +100,8 @@ size_t trp_channel_pending(const struct trp_channel *ch);
 
 /* Handles the frames that are there, as much as a ring holds at most. */
 void trp_channel_read(struct trp_channel *ch);
+/* For the handler's `frame`: a message of its body's parts, which takes a large body as it lies, at most once. NULL: no memory. */
+struct troupe_msg *trp_channel_message(struct trp_channel *ch, struct trp_slice topic, struct trp_slice payload);
 /* Would trp_channel_read find something? A hint, and cheap. */
 bool trp_channel_has(struct trp_channel *ch);
 

@@ -106,7 +106,7 @@ static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
         return false;
     if (f->op > 0)
         payload = (struct trp_slice){payload.p + f->op + 1, payload.n - f->op - 1};
-    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.topic = topic, .payload = payload});
+    struct troupe_msg *m = trp_channel_message(child.channel, topic, payload);
     if (!m)
         out_of_memory();
     m->from = f->ref;
@@ -132,7 +132,7 @@ static bool on_note(const struct trp_frame *f, struct trp_slice body) {
 }
 
 static struct troupe_msg *answer_of(const struct trp_frame *f, struct trp_slice payload) {
-    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = payload});
+    struct troupe_msg *m = trp_channel_message(child.channel, (struct trp_slice){0}, payload);
     if (m) {
         m->from = f->ref;
         memcpy(m->error, f->error, sizeof m->error);
@@ -231,9 +231,10 @@ static troupe_status call(troupe_self *self, struct trp_frame f, struct trp_slic
 }
 
 /* May it leave without waiting for its result? Whether the receiver takes mail is known here, and that it makes senders wait
- * instead of refusing. How many are under way is bounded, and the one after one that found no room waits until it has some. */
-static bool may_send_ahead(troupe_ref to) {
-    unsigned most = trp_standing_ahead(&child.standing, to.id);
+ * instead of refusing. How many are under way is bounded (one of the large ones, which do not fill the ring), and the one after
+ * one that found no room waits until it has some. */
+static bool may_send_ahead(troupe_ref to, size_t size) {
+    unsigned most = size < TRP_PARCEL_TO_SYSTEM ? trp_standing_ahead(&child.standing, to.id) : 1;
     /* Relaxed: a number and a hint, behind which nothing is to be seen. */
     if (child.ahead - atomic_load_explicit(&child.words->accepted, memory_order_relaxed) >= most)
         return false;
@@ -246,7 +247,7 @@ static bool may_send_ahead(troupe_ref to) {
 static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {
     struct trp_frame f = {.type = wait ? TRP_FRAME_SEND : TRP_FRAME_TRY_SEND, .ref = to.id};
     troupe_status st = trp_standing_status(&child.standing, to.id);
-    if (st == TROUPE_OK && wait && may_send_ahead(to)) {
+    if (st == TROUPE_OK && wait && may_send_ahead(to, (*m)->payload.n)) {
         child.ahead++;
         say(f, (*m)->payload);
     } else if (st == TROUPE_OK) {

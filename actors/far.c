@@ -197,7 +197,7 @@ static struct trp_actor *whom(struct trp_proxy *p, const struct trp_frame *f) {
 }
 
 static struct troupe_msg *message(struct trp_proxy *p, struct trp_slice payload) {
-    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = payload});
+    struct troupe_msg *m = trp_channel_message(p->channel, (struct trp_slice){0}, payload);
     if (m)
         m->from = trp_actor_id(p->actor);
     return m;

@@ -18,7 +18,7 @@ static bool replied(struct trp_proxy *p, const struct trp_frame *f, struct trp_s
         return true; /* dropped on the way by the mailbox over there, or answered twice by a body that is confused */
     troupe_status st = (troupe_status)f->status;
     if (st == TROUPE_OK) {
-        answer = trp_msg_from_wire(&(struct trp_message){.payload = body});
+        answer = trp_channel_message(p->channel, (struct trp_slice){0}, body);
         st = answer ? TROUPE_OK : TROUPE_NO_MEMORY;
     }
     if (answer) {

@@ -102,10 +102,8 @@ static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
         return;
     }
     struct trp_frame f = {.type = TRP_FRAME_MSG, .ref = m->from, .number = m->ask, .op = m->topic.n};
-    struct trp_slice body = m->payload;
-    if (m->topic.n > 0) /* a published one has nothing between them but the zero byte */
-        body = (struct trp_slice){m->topic.p, (size_t)(m->payload.p + m->payload.n - m->topic.p)};
-    if (trp_channel_put(p->channel, f, body) != TROUPE_OK)
+    struct trp_slice topic = {m->topic.p, m->topic.n ? m->topic.n + 1 : 0}; /* with the zero byte */
+    if (trp_channel_put_parts(p->channel, f, topic, m->payload) != TROUPE_OK)
         put_down(p, "no memory for a message to it");
     if (drops(p))
         give(p, m);

@@ -44,6 +44,9 @@ struct trp_shared_words {
     struct {
         alignas(TRP_LINE) _Atomic uint32_t how; /* enum trp_sleep; set by the side, taken by who wakes it */
     } sleep[2];
+    struct trp_parcel_words {
+        _Atomic uint32_t sent, opened; /* large bodies: how many descriptors have left, or are about to; how many are taken */
+    } parcels[2];                      /* by whom they go to */
     /* The body's notes. */
     alignas(TRP_LINE) _Atomic uint64_t taken; /* messages of the system that it has received, in this life */
     _Atomic uint64_t handled;                 /* messages received, the broker's too */

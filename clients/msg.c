@@ -10,6 +10,7 @@
 #include "clients/msg.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "clients/conn.h"
 #include "transports/json.h"
@@ -25,12 +26,8 @@ static struct trp_slice keep(uint8_t **at, struct trp_slice from) {
     return kept;
 }
 
-/* Everything but the topic and the bytes. */
-static struct troupe_msg *msg_new(size_t size) {
-    struct troupe_msg *m = size < SIZE_MAX / 2 ? trp_block_get(sizeof *m + size) : NULL;
-    if (!m)
-        return NULL;
-    /* Field by field, and only the first byte of the error: less to write than all of it. */
+/* Everything but the topic and the bytes. Field by field, and only the first byte of the error: less to write than all of it. */
+static inline void msg_init(struct troupe_msg *m, size_t size) {
     m->next = NULL;
     m->from = m->to = m->ask = 0;
     m->owner = NULL;
@@ -38,10 +35,16 @@ static struct troupe_msg *msg_new(size_t size) {
     m->size = size;
     m->link = NULL;
     m->kind = 0;
-    m->answered = m->beyond = false;
+    m->answered = m->beyond = m->mapped = false;
     m->origin = (struct trp_origin){0};
     m->sub = 0;
     m->error[0] = 0;
+}
+
+static struct troupe_msg *msg_new(size_t size) {
+    struct troupe_msg *m = size < SIZE_MAX / 2 ? trp_block_get(sizeof *m + size) : NULL;
+    if (m)
+        msg_init(m, size);
     return m;
 }
 
@@ -118,8 +121,17 @@ troupe_status trp_msg_from_value(struct troupe_msg **out, troupe_value v, struct
     return TROUPE_OK;
 }
 
+void trp_msg_mapped(struct troupe_msg *m, size_t size, struct trp_slice topic, struct trp_slice payload) {
+    msg_init(m, size);
+    m->mapped = true;
+    m->topic = topic.n ? topic : (struct trp_slice){(const uint8_t *)"", 0};
+    m->payload = payload;
+}
+
 void trp_msg_drop(struct troupe_msg *m) {
-    if (m)
+    if (m && m->mapped)
+        munmap(m, sizeof *m + m->size);
+    else if (m)
         trp_block_put(m, sizeof *m + m->size);
 }
 

@@ -38,6 +38,7 @@ struct troupe_msg {
     uint32_t kind;            /* 0; the actor runtime's own kinds (DOWN, answers...) */
     bool answered;
     bool beyond; /* the actor runtime's: it came in beyond the mailbox's bounds and does not count */
+    bool mapped; /* it is a mapping of its own, from its beginning to its last byte */
     struct trp_origin origin;
     uint64_t sub;           /* the subscription it came by; 0: none */
     struct trp_slice topic; /* zero-terminated in place */
@@ -56,6 +57,9 @@ struct troupe_msg *trp_msg_from_wire(const struct trp_message *m);
 struct troupe_msg *trp_msg_from_queue(const struct trp_message *m, struct trp_slice info);
 /* From a value; topic "". Faults as trp_pack_value. */
 TROUPE_NODISCARD troupe_status trp_msg_from_value(struct troupe_msg **out, troupe_value v, struct trp_slice headers);
+/* Made where it lies, at the beginning of a private mapping: `size` bytes are behind it, of which both slices are parts (but an
+ * empty topic). To be unmapped when it is freed. */
+void trp_msg_mapped(struct troupe_msg *m, size_t size, struct trp_slice topic, struct trp_slice payload);
 /* Frees without acknowledging. */
 void trp_msg_drop(struct troupe_msg *m);
 

@@ -3,10 +3,10 @@
  *
  * Messages between two processes of one host, one workload a run, one line of JSON:
  *
- *     process_bench pp|to|from|pp2|stream2 [N]
+ *     process_bench pp|to|from|pp2|stream2 [N [BYTES]]
  *
  *     pp       an integer to a process actor and back, N round trips, from the thread that opened the system
- *     to       N messages of 128 bytes, numbered, to a process actor, which checks the numbers and answers once
+ *     to       N messages of BYTES (128), numbered, to a process actor, which checks the numbers and answers once
  *     from     the same from a process actor
  *     pp2      pp between two process actors
  *     stream2  `to` between two process actors
@@ -22,11 +22,12 @@
 
 #include <troupe/actor.h>
 
-enum { PAYLOAD = 128 };
+enum { PAYLOAD = 128, PAYLOAD_MOST = 64 << 20 };
 
 struct job {
     troupe_ref home, peer;
     int64_t warm, count;
+    size_t payload;
     bool leads; /* of two process actors, the one that is measured */
 };
 
@@ -121,25 +122,38 @@ static void sends_back(troupe_self *self, void *arg) {
 
 /* --- one way --- */
 
-static void pour(troupe_self *self, troupe_ref to, int64_t from, int64_t count) {
-    uint8_t bytes[PAYLOAD] = {0};
+static void pour(troupe_self *self, troupe_ref to, size_t payload, int64_t from, int64_t count) {
+    static uint8_t bytes[PAYLOAD_MOST];
     for (int64_t i = from; i < from + count; i++) {
         memcpy(bytes, &i, sizeof i);
-        must("send", troupe_send(self, to, troupe_bytes(bytes, sizeof bytes)));
+        must("send", troupe_send(self, to, troupe_bytes(bytes, payload)));
     }
 }
 
-static void drink(troupe_self *self, int64_t from, int64_t count) {
+/* Looks at all of it, as who needs a message does. */
+static void check_zero(const uint8_t *p, size_t n) {
+    uint64_t word, all = 0;
+    for (size_t i = 0; i + sizeof word <= n; i += sizeof word) {
+        memcpy(&word, p + i, sizeof word);
+        all |= word;
+    }
+    if (all)
+        give_up("a byte", TROUPE_PROTOCOL);
+}
+
+static void drink(troupe_self *self, size_t payload, int64_t from, int64_t count) {
     for (int64_t i = from; i < from + count; i++) {
         troupe_msg *m;
         int64_t n;
         must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
         troupe_value v = troupe_msg_value(m);
-        if (v.kind != TROUPE_BYTES || v.size != PAYLOAD)
+        if (v.kind != TROUPE_BYTES || v.size != payload)
             give_up("a message", TROUPE_PROTOCOL);
         memcpy(&n, v.data, sizeof n);
         if (n != i)
             give_up("the order", TROUPE_PROTOCOL);
+        if (payload > PAYLOAD)
+            check_zero((const uint8_t *)v.data + sizeof n, payload - sizeof n);
         troupe_msg_free(&m);
     }
 }
@@ -147,28 +161,28 @@ static void drink(troupe_self *self, int64_t from, int64_t count) {
 /* Warmed up, it says so and goes on; and says at the end what it has cost. */
 static void drinks(troupe_self *self, void *arg) {
     const struct job *j = arg;
-    drink(self, 0, j->warm);
+    drink(self, j->payload, 0, j->warm);
     send_spent(self, j->peer, spent());
     struct spent from = spent();
-    drink(self, j->warm, j->count);
+    drink(self, j->payload, j->warm, j->count);
     send_spent(self, j->peer, since(from));
 }
 
-static struct spent pour_all(troupe_self *self, troupe_ref to, int64_t warm, int64_t count, struct spent *other) {
-    pour(self, to, 0, warm);
+static struct spent pour_all(troupe_self *self, const struct job *j, troupe_ref to, struct spent *other) {
+    pour(self, to, j->payload, 0, j->warm);
     (void)take_spent(self);
     struct spent from = spent();
-    pour(self, to, warm, count);
+    pour(self, to, j->payload, j->warm, j->count);
     *other = take_spent(self);
     return since(from);
 }
 
 static void pours(troupe_self *self, void *arg) {
     const struct job *j = arg;
-    pour(self, j->home, 0, j->warm);
+    pour(self, j->home, j->payload, 0, j->warm);
     (void)take_int(self);
     struct spent from = spent();
-    pour(self, j->home, j->warm, j->count);
+    pour(self, j->home, j->payload, j->warm, j->count);
     send_spent(self, j->home, since(from));
 }
 
@@ -176,8 +190,7 @@ static void pours(troupe_self *self, void *arg) {
 
 static void leads(troupe_self *self, void *arg) {
     const struct job *j = arg;
-    struct spent other = {0},
-                 mine = j->leads ? serve(self, j->peer, j->warm, j->count) : pour_all(self, j->peer, j->warm, j->count, &other);
+    struct spent other = {0}, mine = j->leads ? serve(self, j->peer, j->warm, j->count) : pour_all(self, j, j->peer, &other);
     if (j->leads)
         other = take_spent(self);
     mine.cpu += other.cpu;
@@ -215,10 +228,10 @@ static struct spent add(struct spent a, struct spent b) {
 
 static struct spent run_from(struct job j) {
     troupe_ref peer = spawn(pours, j);
-    drink(me, 0, j.warm);
+    drink(me, j.payload, 0, j.warm);
     must("send", troupe_send(me, peer, troupe_int(1)));
     struct spent from = spent();
-    drink(me, j.warm, j.count);
+    drink(me, j.payload, j.warm, j.count);
     struct spent mine = since(from);
     return add(mine, take_spent(me));
 }
@@ -238,7 +251,7 @@ static struct spent run(const char *what, struct job j) {
     }
     if (strcmp(what, "to") == 0) {
         j.peer = j.home;
-        struct spent mine = pour_all(me, spawn(drinks, j), j.warm, j.count, &other);
+        struct spent mine = pour_all(me, &j, spawn(drinks, j), &other);
         return add(mine, other);
     }
     if (strcmp(what, "from") == 0)
@@ -255,6 +268,9 @@ int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "pp";
     bool to_and_fro = strncmp(what, "pp", 2) == 0;
     struct job j = {.count = argc > 2 ? strtoll(argv[2], NULL, 10) : to_and_fro ? 100000 : 2000000};
+    j.payload = argc > 3 ? (size_t)strtoull(argv[3], NULL, 10) : PAYLOAD;
+    if (j.payload < sizeof(int64_t) || j.payload > PAYLOAD_MOST)
+        give_up("BYTES", TROUPE_INVALID);
     j.warm = j.count / 100 + 1;
     must("open", troupe_system_open(&sys, &(troupe_system_opts){.threads = 1}));
     me = troupe_system_self(sys);
