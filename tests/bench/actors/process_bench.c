@@ -190,6 +190,7 @@ static void pours(troupe_self *self, void *arg) {
 
 static void leads(troupe_self *self, void *arg) {
     const struct job *j = arg;
+    (void)take_int(self);
     struct spent other = {0}, mine = j->leads ? serve(self, j->peer, j->warm, j->count) : pour_all(self, j, j->peer, &other);
     if (j->leads)
         other = take_spent(self);
@@ -198,16 +199,22 @@ static void leads(troupe_self *self, void *arg) {
     send_spent(self, j->home, mine);
 }
 
-/* It learns from its leader who that is. */
+/* Each learns first who leads; then the leader may begin. */
+static troupe_ref learn_leader(troupe_self *self, const struct job *j) {
+    troupe_ref leader = {(uint64_t)take_int(self)};
+    must("send", troupe_send(self, j->home, troupe_int(1)));
+    return leader;
+}
+
 static void follows_drinking(troupe_self *self, void *arg) {
     struct job j = *(const struct job *)arg;
-    j.peer.id = (uint64_t)take_int(self);
+    j.peer = learn_leader(self, &j);
     drinks(self, &j);
 }
 
 static void follows_sending_back(troupe_self *self, void *arg) {
     struct job j = *(const struct job *)arg;
-    j.home.id = (uint64_t)take_int(self);
+    j.home = learn_leader(self, &j);
     sends_back(self, &j);
 }
 
@@ -240,6 +247,8 @@ static struct spent run_pair(struct job j, troupe_body *follows) {
     j.peer = spawn(follows, j);
     troupe_ref leader = spawn(leads, j);
     must("send", troupe_send(me, j.peer, troupe_int((int64_t)leader.id)));
+    (void)take_int(me);
+    must("send", troupe_send(me, leader, troupe_int(1)));
     return take_spent(me);
 }
 
