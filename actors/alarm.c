@@ -245,9 +245,10 @@ troupe_status troupe_send_after(troupe_self *self, int64_t ms, troupe_ref to, tr
     uint64_t id;
     if (ms < 0)
         return TROUPE_INVALID;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
-    troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
+    st = trp_msg_from_value(&m, v, (struct trp_slice){0});
     if (st != TROUPE_OK)
         return st;
     trp_self_spend(self);
@@ -260,7 +261,6 @@ troupe_status troupe_send_after(troupe_self *self, int64_t ms, troupe_ref to, tr
 }
 
 troupe_status troupe_cancel(troupe_self *self, troupe_timer timer) {
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
-    return self->reach->cancel(self, timer.id);
+    troupe_status st = trp_self_may(self);
+    return st == TROUPE_OK ? self->reach->cancel(self, timer.id) : st;
 }

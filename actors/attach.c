@@ -5,6 +5,7 @@
  * among the system's threads until its last touch of the system, as theirs do until they are joined. */
 #include "actors/attach.h"
 
+#include "actors/copy.h"
 #include "actors/cores.h"
 #include "actors/self.h"
 #include "actors/system.h"
@@ -93,10 +94,10 @@ static troupe_status enter(troupe_system *sys, troupe_ref ref, troupe_self *self
 
 troupe_status troupe_attach(troupe_system *sys, const char *name, troupe_self **out) {
     troupe_ref ref;
+    if (sys->stage || sys->forks != trp_copy_now())
+        return TROUPE_UNSUPPORTED;
     if (trp_worker_here())
         return TROUPE_INVALID;
-    if (sys->stage)
-        return TROUPE_UNSUPPORTED;
     troupe_self *self = trp_calloc(1, sizeof *self);
     if (!self)
         return TROUPE_NO_MEMORY;
@@ -118,6 +119,8 @@ void troupe_detach(troupe_self **attached) {
     if (!self)
         return;
     *attached = NULL;
+    if (trp_self_is_copy(self))
+        return; /* the original's */
     struct trp_actor *a = self->actor;
     trp_self_leave(self);
     trp_bus_close(&a->worker->bus, TRP_BUS_FLUSH_MS);

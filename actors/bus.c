@@ -175,6 +175,8 @@ void trp_bus_push(troupe_self *self) {
 
 void trp_bus_freed(struct troupe_msg *m, bool nack) {
     struct trp_worker *w = trp_worker_here();
+    if (w && w->sys->forks != trp_copy_now())
+        return; /* the original has it, too */
     trp_conn_settle(m, nack);
     if (w && w->alone)
         trp_loop_flush(&w->loop);
@@ -219,6 +221,8 @@ static troupe_status sub_made(troupe_self *self, struct trp_bus_sub *sub, troupe
 troupe_status troupe_subscribe(troupe_self *self, const char *pattern, const troupe_sub_opts *opts) {
     if (!pattern)
         return TROUPE_INVALID;
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if (trp_topic_is_local(pattern))
         return trp_topics_subscribe(self, pattern, opts && opts->group ? opts->group : "");
     troupe_status st = bus_open(self);
@@ -263,6 +267,8 @@ void trp_bus_sub_end(struct trp_bus *bus, struct trp_bus_sub *sub) {
 }
 
 troupe_status troupe_unsubscribe(troupe_self *self, const char *pattern) {
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if (trp_topic_is_local(pattern))
         return trp_topics_unsubscribe(self, pattern);
     struct trp_bus_sub *sub = sub_find(self, pattern, false);
@@ -301,12 +307,13 @@ troupe_status trp_bus_reply(troupe_self *self, troupe_msg *m, const char *code, 
 troupe_status troupe_publish(troupe_self *self, const char *topic, troupe_value v, int64_t timeout_ms) {
     if (!topic)
         return TROUPE_INVALID;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     if (trp_topic_is_local(topic))
         return trp_topics_publish(self, topic, v);
     trp_self_spend(self);
-    troupe_status st = trp_bus_up(self, trp_deadline(timeout_ms));
+    st = trp_bus_up(self, trp_deadline(timeout_ms));
     if (st == TROUPE_OK)
         st = trp_conn_publish(self->worker->bus.conn, trp_slice_str(topic), (struct trp_slice){0}, (struct trp_slice){0}, v);
     if (st != TROUPE_OK)
@@ -345,11 +352,12 @@ troupe_status troupe_request(troupe_self *self, const char *topic, troupe_value 
     int64_t deadline = trp_deadline(timeout_ms);
     if (!topic)
         return TROUPE_INVALID;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     if (trp_topic_is_local(topic))
         return trp_topics_request(self, topic, v, timeout_ms, answer);
-    troupe_status st = trp_bus_up(self, deadline);
+    st = trp_bus_up(self, deadline);
     if (st == TROUPE_OK)
         st = trp_conn_request(self->worker->bus.conn, trp_slice_str(topic), (struct trp_slice){0}, v, &call.r);
     if (st == TROUPE_OK)

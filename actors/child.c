@@ -297,6 +297,8 @@ static troupe_status child_reply(troupe_self *self, struct troupe_msg *m, struct
 }
 
 static void child_settle(struct troupe_msg *m) {
+    if (trp_self_is_copy(&child.self))
+        return;
     if (m->answered)
         return;
     struct troupe_msg *answer = trp_unanswered();
@@ -496,6 +498,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     int memory = trp_shared_receive(channel);
     must(memory < 0 ? TROUPE_SYSTEM : trp_shared_map(&shared, memory));
     close(memory);
+    child.sys.forks = trp_copy_now();
     child.sys.broker = sys->broker;
     child.sys.authkey = sys->authkey;
     child.sys.name = sys->name;
@@ -527,6 +530,10 @@ static void say_given(void) {
 }
 
 _Noreturn static void child_exit(void) {
+    if (trp_self_is_copy(&child.self)) { /* the body has forked, and both have returned from it */
+        fflush(NULL);
+        _exit(0);
+    }
     note_doing(TRP_DOING_OTHER);
     if (child.self.used_up)
         atomic_store(&child.words->mark, TRP_MARK_RECYCLE);

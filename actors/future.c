@@ -63,9 +63,10 @@ static void log_unread(const troupe_future *f) {
 
 troupe_status troupe_ask_async(troupe_self *self, troupe_ref to, troupe_value v, troupe_future **out) {
     struct troupe_msg *m;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
-    troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
+    st = trp_msg_from_value(&m, v, (struct trp_slice){0});
     if (st != TROUPE_OK)
         return st;
     trp_self_spend(self);
@@ -86,6 +87,8 @@ troupe_status troupe_ask_async(troupe_self *self, troupe_ref to, troupe_value v,
 }
 
 bool troupe_future_ready(troupe_self *self, troupe_future *f) {
+    if (trp_self_is_copy(self))
+        return false;
     bool ready = done(f);
     if (!ready) {
         troupe_yield(self);
@@ -132,6 +135,8 @@ static enum ready first_ready(troupe_future *const *f, size_t n, size_t *which) 
 troupe_status troupe_future_any(troupe_self *self, troupe_future *const *f, size_t n, int64_t timeout_ms, size_t *which) {
     int64_t deadline = trp_deadline(timeout_ms);
     troupe_status st = TROUPE_OK;
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     for (;;) {
         trp_futures_run(self);
         switch (first_ready(f, n, which)) {
@@ -150,6 +155,8 @@ troupe_status troupe_future_any(troupe_self *self, troupe_future *const *f, size
 
 troupe_status troupe_future_all(troupe_self *self, troupe_future *const *f, size_t n, int64_t timeout_ms) {
     int64_t deadline = trp_deadline(timeout_ms);
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     for (size_t i = 0; i < n; i++) {
         troupe_status st = TROUPE_OK;
         trp_futures_run(self);
@@ -183,7 +190,7 @@ static troupe_future *next_then(troupe_self *self) {
 void trp_futures_run(troupe_self *self) {
     troupe_future *f;
     /* From the start each time: the function may have done anything to the list. */
-    while (self->thens > 0 && (f = next_then(self))) {
+    while (self->thens > 0 && !trp_self_is_copy(self) && (f = next_then(self))) {
         troupe_future_fn *fn = f->fn;
         void *arg = f->arg;
         troupe_status st = f->ask.wait.st;
@@ -196,6 +203,8 @@ void troupe_future_free(troupe_future **future) {
     if (!f)
         return;
     *future = NULL;
+    if (trp_self_is_copy(f->self))
+        return; /* the original's */
     if (!done(f) && f->self->reach->withdraw(f->self, &f->ask))
         f->ask.wait.st = TROUPE_OK;
     else

@@ -300,6 +300,8 @@ troupe_status troupe_spawn_handler(troupe_self *self, const troupe_spawn_opts *o
     troupe_ref ref;
     if (!handler || !handler->on_message || (size && !state) || size > SIZE_MAX / 8)
         return TROUPE_INVALID;
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     troupe_status st = birth_new(self, opts, handler, sizeof(struct given) + size, &birth);
     if (st != TROUPE_OK)
         return st;

@@ -114,6 +114,8 @@ static void collect(struct trp_actor *a, void *ctx) {
 
 troupe_status troupe_system_snapshot(troupe_system *sys, troupe_snapshot **out) {
     struct collection c = {.st = TROUPE_OK};
+    if (sys->forks != trp_copy_now())
+        return TROUPE_UNSUPPORTED;
     troupe_snapshot head = {.dead_letters = atomic_load_explicit(&sys->letters.count, memory_order_relaxed)}, *s;
     c.st = trp_buf_put(&c.buf, &head, sizeof head);
     trp_registry_each(&sys->registry, collect, &c);

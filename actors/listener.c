@@ -20,6 +20,7 @@ enum { BACKLOG = 4096, RETRY_MS = 50 };
 struct troupe_listener {
     struct trp_watch watch;
     int fd;
+    unsigned forks; /* when it was opened: see copy.h */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* ipc: to be removed; "": nothing is */
     dev_t dev;                                              /* and only if it still is this one */
     ino_t ino;
@@ -89,15 +90,17 @@ static troupe_status listen_at(troupe_listener *l, const struct trp_address *a) 
 
 troupe_status troupe_listener_open(troupe_self *self, const char *url, troupe_listener **out) {
     struct trp_addresses all;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
-    troupe_status st = trp_addresses_of(self, url, true, TRP_NEVER, &all);
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
+    st = trp_addresses_of(self, url, true, TRP_NEVER, &all);
     if (st != TROUPE_OK)
         return st;
     troupe_listener *l = trp_calloc(1, sizeof *l);
     if (!l)
         return TROUPE_NO_MEMORY;
     l->fd = -1;
+    l->forks = trp_copy_now();
     for (unsigned i = 0; i < all.count && l->fd < 0; i++)
         st = listen_at(l, &all.at[i]);
     if (st == TROUPE_OK)
@@ -119,7 +122,7 @@ void troupe_listener_close(troupe_listener **listener) {
         return;
     trp_watch_close(&l->watch);
     close(l->fd);
-    if (l->path[0] && stat(l->path, &s) == 0 && s.st_dev == l->dev && s.st_ino == l->ino)
+    if (l->path[0] && l->forks == trp_copy_now() && stat(l->path, &s) == 0 && s.st_dev == l->dev && s.st_ino == l->ino)
         (void)unlink(l->path);
     trp_free(l);
 }
@@ -175,8 +178,11 @@ static troupe_status accept_waiting(troupe_self *self, troupe_listener *l, int64
 
 troupe_status troupe_listener_accept(troupe_self *self, troupe_listener *l, int64_t timeout_ms, troupe_stream **out) {
     int fd, on = 1;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     trp_self_spend(self);
-    troupe_status st = accept_waiting(self, l, trp_deadline(timeout_ms), &fd);
+    st = accept_waiting(self, l, trp_deadline(timeout_ms), &fd);
     if (st != TROUPE_OK)
         return st;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* refused by a unix socket */

@@ -99,7 +99,7 @@ troupe_status troupe_node_join(troupe_self *self, const char *name, int64_t time
     unsigned no = 0;
     if (!name_is_valid(name))
         return TROUPE_INVALID;
-    if (self->reach != &trp_local_reach)
+    if (self->reach != &trp_local_reach || trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     if (!atomic_compare_exchange_strong(&sys->joined, &no, 1))
         return TROUPE_EXISTS;
@@ -115,7 +115,7 @@ const char *troupe_node_name(troupe_self *self) {
 
 troupe_status troupe_address(troupe_self *self, troupe_ref ref, char out[TROUPE_ADDRESS_MAX + 1]) {
     const char *node = troupe_node_name(self);
-    if (!node)
+    if (!node || trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     snprintf(out, TROUPE_ADDRESS_MAX + 1, "#%llu@%s", (unsigned long long)ref.id, node);
     return TROUPE_OK;
@@ -209,6 +209,8 @@ troupe_status troupe_lookup(troupe_self *self, const char *address, int64_t time
     int64_t deadline = trp_deadline(timeout_ms);
     if (!address_read(&a, address))
         return TROUPE_INVALID;
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     const char *here = troupe_node_name(self);
     if (here && strcmp(a.node, here) == 0)
         return find_here(self, a.name, out);

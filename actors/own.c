@@ -54,6 +54,8 @@ static troupe_status add(struct trp_own **list, const void *key, void *value, tr
 }
 
 troupe_status troupe_own_set(troupe_self *self, const void *key, void *value, troupe_own_free *release) {
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     struct trp_own **list = list_of(self, value != NULL), **old = list ? place_of(list, key) : NULL;
     if (value)
         return list ? add(list, key, value, release) : TROUPE_NO_MEMORY;
@@ -63,6 +65,8 @@ troupe_status troupe_own_set(troupe_self *self, const void *key, void *value, tr
 }
 
 void *troupe_own_get(troupe_self *self, const void *key) {
+    if (trp_self_is_copy(self))
+        return NULL;
     struct trp_own **list = list_of(self, false), **at = list ? place_of(list, key) : NULL;
     return at && *at ? (*at)->value : NULL;
 }

@@ -49,6 +49,7 @@ troupe_status trp_poller_new(struct trp_poller **out, struct trp_loop *loop) {
     }
     pthread_mutex_init(&p->lock, NULL);
     atomic_init(&p->refs, 1);
+    p->forks = trp_copy_now();
     uv_poll_start(&p->poll, UV_READABLE, on_ready);
     *out = p;
     return TROUPE_OK;
@@ -133,8 +134,8 @@ troupe_status trp_watch_open(struct trp_watch *w, int fd, struct trp_worker *wor
 
 void trp_watch_close(struct trp_watch *w) {
     struct trp_poller *p = w->poller;
-    if (!p)
-        return;
+    if (!p || p->forks != trp_copy_now())
+        return; /* of a copy: the set is shared with the original */
     pthread_mutex_lock(&p->lock);
     trp_assert(!w->who);
     (void)epoll_ctl(p->fd, EPOLL_CTL_DEL, w->fd, NULL);

@@ -35,6 +35,7 @@ struct trp_poller {
     uv_poll_t poll; /* (o) first: closing it gives back the worker's reference */
     pthread_mutex_t lock;
     int fd;           /* (c) epoll */
+    unsigned forks;   /* (c) when it was made: see copy.h */
     atomic_uint refs; /* (a) the worker's and the watches' */
 };
 

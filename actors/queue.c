@@ -107,15 +107,18 @@ troupe_status troupe_consume(troupe_self *self, const char *queue, uint32_t cred
     struct trp_bus_sub *sub;
     if (!name_valid(queue) || credit == 0 || credit > CREDIT_MOST)
         return TROUPE_INVALID;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     if (!trp_queueing_of(self))
         return TROUPE_NO_MEMORY;
-    troupe_status st = trp_bus_consume(self, queue, credit, &sub);
+    st = trp_bus_consume(self, queue, credit, &sub);
     return st == TROUPE_OK ? receipt_wait(self, sub) : st;
 }
 
 troupe_status troupe_consume_stop(troupe_self *self, const char *queue) {
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     struct trp_bus_sub *sub = queue ? trp_bus_find(self, queue) : NULL;
     if (!sub)
         return TROUPE_NOT_FOUND;
@@ -208,9 +211,11 @@ static troupe_status get(troupe_self *self, const char *queue, int64_t deadline,
 
 troupe_status troupe_get(troupe_self *self, const char *queue, int64_t timeout_ms, troupe_msg **out) {
     int64_t deadline = trp_deadline(timeout_ms);
-    troupe_status st;
     if (!name_valid(queue))
         return TROUPE_INVALID;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     trp_self_spend(self);
     do {
         if (trp_actor_killed(self->actor) || trp_actor_is_closing(self->actor))
@@ -228,6 +233,8 @@ troupe_status troupe_get(troupe_self *self, const char *queue, int64_t timeout_m
 /* May it be settled? OK: then it is out of the body's hand. DISCONNECTED: it was another session's; it has been freed. */
 static troupe_status settle_begin(troupe_self *self, struct troupe_msg **m, bool group_too) {
     const struct trp_conn *conn = self->worker->bus.conn;
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if ((*m)->info.n == 0 && !(group_too && (*m)->origin.conn))
         return TROUPE_NOT_FOUND;
     if (!trp_queueing_of(self))
@@ -291,11 +298,12 @@ troupe_status troupe_bury(troupe_self *self, troupe_msg **m, const char *reason)
 
 troupe_status troupe_touch(troupe_self *self, troupe_msg *m) {
     struct trp_bus_call call = trp_bus_call(self);
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     if (m->info.n == 0 || !m->origin.conn)
         return TROUPE_NOT_FOUND;
-    troupe_status st = trp_conn_touch(self->worker->bus.conn, m, &call.r);
+    st = trp_conn_touch(self->worker->bus.conn, m, &call.r);
     if (st != TROUPE_OK)
         return st;
     st = trp_bus_call_wait(self, &call, trp_deadline(RECEIPT_MS));

@@ -103,8 +103,9 @@ static troupe_status put_say(troupe_self *self, const char *queue, troupe_value 
 static troupe_status put_check(troupe_self *self, const char *queue) {
     if (!queue)
         return TROUPE_INVALID;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     if (!trp_queueing_of(self))
         return TROUPE_NO_MEMORY;
     trp_self_spend(self);
@@ -253,6 +254,8 @@ troupe_status troupe_ack_with(troupe_self *self, troupe_msg **m, const char *que
 
 troupe_status troupe_put_wait(troupe_self *self, int64_t timeout_ms) {
     struct trp_queueing *q = self->queueing;
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if (!q)
         return TROUPE_OK;
     if (self->worker->bus.conn)

@@ -42,11 +42,6 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
 
 /* --- waiting --- */
 
-/* In a child that the program has forked: nothing may be touched. */
-static bool is_copy(const troupe_self *self) {
-    return self->forks != trp_copy_now();
-}
-
 static troupe_status wait(troupe_self *self, int64_t deadline, bool (*park)(troupe_self *, int64_t)) {
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
@@ -58,7 +53,7 @@ static troupe_status wait(troupe_self *self, int64_t deadline, bool (*park)(trou
 }
 
 troupe_status trp_self_wait(troupe_self *self, int64_t deadline) {
-    if (is_copy(self))
+    if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     trp_actor_settle_down(self->actor);
     return wait(self, deadline, self->backend->park);
@@ -84,6 +79,8 @@ void trp_self_spend(troupe_self *self) {
 }
 
 void troupe_yield(troupe_self *self) {
+    if (trp_self_is_copy(self))
+        return;
     self->spent = 0;
     self->backend->yield(self);
 }
@@ -109,9 +106,11 @@ void trp_self_take_out_of_hand(struct troupe_msg *m) {
 }
 
 static void question_freed(struct troupe_msg *m, bool nack) {
+    const struct trp_actor *asker = m->owner;
     (void)nack;
     trp_self_take_out_of_hand(m);
-    trp_local_reach.settle(m);
+    if (asker->sys->forks == trp_copy_now())
+        trp_local_reach.settle(m);
 }
 
 static void far_question_freed(struct troupe_msg *m, bool nack) {
@@ -196,7 +195,7 @@ static bool is_used_up(troupe_self *self) {
 }
 
 troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
-    if (is_copy(self))
+    if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     trp_self_spend(self);
     struct troupe_msg *m;
@@ -219,7 +218,7 @@ troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg *
 
 static troupe_status send_value(troupe_self *self, troupe_ref to, troupe_value v, bool wait) {
     struct troupe_msg *m;
-    if (is_copy(self))
+    if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
@@ -250,7 +249,7 @@ troupe_ref troupe_msg_sender(const troupe_msg *m) {
 
 troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64_t timeout_ms, troupe_msg **answer) {
     struct troupe_msg *m;
-    if (is_copy(self))
+    if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
@@ -288,6 +287,8 @@ static troupe_status answer_actor(troupe_self *self, troupe_msg *m, const char *
 }
 
 static troupe_status answer(troupe_self *self, troupe_msg *m, const char *code, troupe_value v) {
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     trp_self_spend(self);
     if (m->ask)
         return answer_actor(self, m, code, v);
@@ -313,7 +314,7 @@ troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, tro
                            size_t arg_size, troupe_ref *out) {
     struct trp_birth *birth;
     troupe_ref ref;
-    if (is_copy(self))
+    if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     troupe_status st = trp_birth_new(&birth, opts, body, arg, arg_size);
     if (st != TROUPE_OK)
@@ -327,16 +328,16 @@ troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, tro
 }
 
 troupe_status troupe_close(troupe_self *self, troupe_ref ref) {
-    return is_copy(self) ? TROUPE_UNSUPPORTED : self->reach->close(self, ref);
+    return trp_self_is_copy(self) ? TROUPE_UNSUPPORTED : self->reach->close(self, ref);
 }
 
 troupe_status troupe_kill(troupe_self *self, troupe_ref ref) {
-    return is_copy(self) ? TROUPE_UNSUPPORTED : self->reach->kill(self, ref);
+    return trp_self_is_copy(self) ? TROUPE_UNSUPPORTED : self->reach->kill(self, ref);
 }
 
 troupe_status troupe_join(troupe_self *self, troupe_ref ref, int64_t timeout_ms, troupe_exit *out) {
     troupe_exit exit;
-    if (is_copy(self))
+    if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;

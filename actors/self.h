@@ -9,7 +9,9 @@
 #ifndef TRP_SELF_H
 #define TRP_SELF_H
 
+#include "actors/actor.h"
 #include "actors/backend.h"
+#include "actors/copy.h"
 #include "actors/future.h"
 #include "actors/tie.h"
 #include "actors/worker.h"
@@ -68,6 +70,18 @@ struct troupe_self {
 };
 
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach);
+
+/* In a child that the program has forked: nothing that it shares with the original may be touched. */
+static inline bool trp_self_is_copy(const troupe_self *self) {
+    return self->forks != trp_copy_now();
+}
+
+/* What every call sees to first. UNSUPPORTED: it is a copy; CLOSED: it was killed. */
+TROUPE_NODISCARD static inline troupe_status trp_self_may(const troupe_self *self) {
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
+    return trp_actor_killed(self->actor) ? TROUPE_CLOSED : TROUPE_OK;
+}
 
 /* Runs the actor's lives, one after the other: what a thread or a coroutine does from its start to its end. How the last one
  * ended: there. */

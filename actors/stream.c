@@ -24,6 +24,7 @@ troupe_status trp_stream_new(int fd, bool socket, troupe_stream **out) {
         return TROUPE_NO_MEMORY;
     s->fd = fd;
     s->socket = socket;
+    s->forks = trp_copy_now();
     *out = s;
     return TROUPE_OK;
 }
@@ -105,10 +106,11 @@ static troupe_status connect_to(troupe_self *self, const struct trp_address *a, 
 troupe_status troupe_stream_connect(troupe_self *self, const char *url, int64_t timeout_ms, troupe_stream **out) {
     struct trp_addresses all;
     int64_t deadline = trp_deadline(timeout_ms);
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     trp_self_spend(self);
-    troupe_status st = trp_addresses_of(self, url, false, deadline, &all);
+    st = trp_addresses_of(self, url, false, deadline, &all);
     for (unsigned i = 0; st == TROUPE_OK && i < all.count; i++) {
         st = connect_to(self, &all.at[i], deadline, out);
         if (st == TROUPE_OK || st == TROUPE_CLOSED || st == TROUPE_TIMEOUT)
@@ -146,7 +148,9 @@ troupe_status trp_stream_write_some(troupe_stream *s, const uint8_t *p, size_t n
 troupe_status troupe_stream_write(troupe_self *self, troupe_stream *s, const void *p, size_t n, int64_t timeout_ms) {
     size_t done = 0;
     int64_t deadline = 0;
-    troupe_status st = TROUPE_OK;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     trp_self_spend(self);
     while (done < n && (st == TROUPE_OK || st == TROUPE_AGAIN)) {
         if (trp_actor_killed(self->actor))
@@ -163,6 +167,8 @@ troupe_status troupe_stream_write(troupe_self *self, troupe_stream *s, const voi
 }
 
 troupe_status troupe_stream_finish(troupe_stream *s) {
+    if (s->forks != trp_copy_now())
+        return TROUPE_UNSUPPORTED; /* its other end would hear it of the original */
     if (s->socket && shutdown(s->fd, SHUT_WR) == 0)
         return TROUPE_OK;
     if (s->socket)
@@ -221,7 +227,7 @@ static troupe_status birth_with(const troupe_spawn_opts *opts, troupe_stream_bod
 static troupe_status may_have_stream(const troupe_self *self, const troupe_spawn_opts *opts) {
     if (opts && (opts->kind == TROUPE_PROCESS || opts->restart != TROUPE_TEMPORARY))
         return TROUPE_INVALID;
-    return self->reach == &trp_local_reach ? TROUPE_OK : TROUPE_UNSUPPORTED;
+    return self->reach == &trp_local_reach && !trp_self_is_copy(self) ? TROUPE_OK : TROUPE_UNSUPPORTED;
 }
 
 troupe_status troupe_stream_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_stream_body *body, troupe_stream **s,

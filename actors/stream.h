@@ -15,6 +15,7 @@ struct troupe_stream {
     struct trp_watch watch;
     int fd; /* -1: a pipe that has been finished */
     bool socket;
+    unsigned forks;    /* when it was made: see copy.h */
     struct trp_buf in; /* behind `taken`: read and not handed out */
     size_t taken;      /* of in */
     size_t scanned;    /* of in: no line end before that */

@@ -62,6 +62,8 @@ static void settle(troupe_stream *s) {
 troupe_status troupe_stream_read(troupe_self *self, troupe_stream *s, void *buf, size_t size, int64_t timeout_ms, size_t *n) {
     if (size == 0)
         return TROUPE_INVALID;
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     trp_self_spend(self);
     size_t kept = s->in.n - s->taken;
     if (kept == 0)
@@ -120,6 +122,8 @@ static troupe_status fill(troupe_self *self, troupe_stream *s, int64_t deadline)
 troupe_status troupe_stream_read_line(troupe_self *self, troupe_stream *s, size_t max, int64_t timeout_ms, const char **line,
                                       size_t *n) {
     int64_t deadline = trp_deadline(timeout_ms);
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     trp_self_spend(self);
     settle(s);
     troupe_status st = find_line(s, max, line, n);

@@ -64,9 +64,10 @@ troupe_status trp_tie(struct trp_actor *who, enum trp_tie what, uint64_t id, con
 
 static troupe_status call(troupe_self *self, enum trp_tie what, uint64_t id, const char *name, uint64_t *out) {
     uint64_t unused;
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     trp_self_spend(self);
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
     return self->reach->tie(self, what, id, name, out ? out : &unused);
 }
 

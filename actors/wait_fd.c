@@ -48,8 +48,11 @@ troupe_status troupe_wait_fd(troupe_self *self, int fd, unsigned events, int64_t
     if (!events || events & ~(unsigned)(TROUPE_READABLE | TROUPE_WRITABLE))
         return TROUPE_INVALID;
     int64_t deadline = trp_deadline(timeout_ms);
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
     trp_self_spend(self);
-    troupe_status st = trp_actor_killed(self->actor) ? TROUPE_CLOSED : look(fd, events, &now);
+    st = look(fd, events, &now);
     while (st == TROUPE_OK && !now) {
         /* What was said may be over by now (somebody else has read it): look again. */
         st = timeout_ms == 0 ? TROUPE_TIMEOUT : wait_registered(self, fd, events, deadline);

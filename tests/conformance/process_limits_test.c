@@ -332,53 +332,6 @@ START_TEST(a_crowd_killed_at_random) {
 }
 END_TEST
 
-/* --- forking by oneself --- */
-
-static int copy_is_refused(void) {
-    troupe_ref to = troupe_self_ref(me), ref;
-    troupe_msg *m;
-    int bad = 0;
-    bad += troupe_send(me, to, troupe_int(1)) != TROUPE_UNSUPPORTED;
-    bad += troupe_receive(me, 10, &m) != TROUPE_UNSUPPORTED;
-    bad += troupe_ask(me, to, troupe_int(1), 10, &m) != TROUPE_UNSUPPORTED;
-    bad += troupe_spawn(me, NULL, serves, NULL, 0, &ref) != TROUPE_UNSUPPORTED;
-    bad += troupe_close(me, to) != TROUPE_UNSUPPORTED;
-    bad += troupe_kill(me, to) != TROUPE_UNSUPPORTED;
-    bad += troupe_sleep(me, 10) != TROUPE_UNSUPPORTED;
-    bad += troupe_system_run(sys, 10) != TROUPE_UNSUPPORTED;
-    troupe_system_close(&sys);
-    bad += sys != NULL;
-    return bad;
-}
-
-/* One of its own works there, all the same. */
-static int own_system_works(void) {
-    if (troupe_system_open(&sys, &(troupe_system_opts){.threads = 1}) != TROUPE_OK)
-        return 100;
-    me = troupe_system_self(sys);
-    troupe_ref to = troupe_self_ref(me), ref = spawn_serving((troupe_spawn_opts){0});
-    (void)to;
-    (void)hear();
-    answers(ref, 1000);
-    troupe_system_close(&sys);
-    return 0;
-}
-
-START_TEST(a_forked_copy_is_refused) {
-    troupe_ref ref = spawn_serving((troupe_spawn_opts){0});
-    int status;
-    (void)hear();
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(copy_is_refused() +
-              (TRP_TSAN ? 0 : own_system_works())); /* TSan: no threads after a fork of a threaded program */
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_int_eq(status, 0);
-    answers(ref, 1000); /* nothing has happened to the original */
-    stop(ref);
-}
-END_TEST
-
 int main(void) {
     Suite *s = suite_create("process_limits");
     TCase *c = tcase_create("limits");
@@ -391,7 +344,6 @@ int main(void) {
     tcase_add_loop_test(c, recycled_after_so_many_messages, TROUPE_COROUTINE, TROUPE_PROCESS + 1);
     tcase_add_test(c, no_question_is_lost_by_recycling);
     tcase_add_test(c, a_crowd_killed_at_random);
-    tcase_add_test(c, a_forked_copy_is_refused);
     tcase_set_timeout(c, 120);
     suite_add_tcase(s, c);
     return run_suite(s);

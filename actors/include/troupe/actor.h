@@ -41,8 +41,9 @@
  *
  * Beside this page: <troupe/timer.h> (messages sent later), <troupe/test.h> (systems whose time and order a test chooses).
  *
- * A child that the program itself has forked while a system was open has a copy that it cannot use: all calls there but
- * troupe_system_close, which then does nothing, say UNSUPPORTED. It may open a system of its own.
+ * A child that the program itself has forked while a system was open has a copy that it cannot use: all calls there say
+ * UNSUPPORTED, and those that have no status (which free or close something, and troupe_yield) do nothing that the original could notice. It may
+ * open a system of its own.
  *
  * `Context: self` below means: only from the body whose self it is (or the thread, for the system's own self). */
 #ifndef TROUPE_ACTOR_H
