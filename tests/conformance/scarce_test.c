@@ -6,9 +6,7 @@
  * is there goes on, and when the system has been closed nothing is left. A system for tests has one thread and one order, so
  * that the n-th allocation is the same each time; each play is on a thread of its own, whose lists of blocks are empty.
  *
- * What such a system has not is tried elsewhere: opening one, threads and processes (unit/actor_memory_test, unit/system_test),
- * threads of the program (bounded_test), streams (stream_test), commands (command_test), the broker (unit/client_test,
- * conn_test). */
+ * What such a system has not is tried by scarce_outside_test (broker, nodes, streams, programs, threads, processes). */
 #include <pthread.h>
 #include <troupe/bounded.h>
 #include <troupe/event.h>
