@@ -9,6 +9,7 @@
  * What such a system has not is tried by scarce_outside_test (broker, nodes, streams, programs, threads, processes). */
 #include <pthread.h>
 #include <troupe/bounded.h>
+#include <troupe/dead_letter.h>
 #include <troupe/event.h>
 #include <troupe/handler.h>
 #include <troupe/inspect.h>
@@ -249,19 +250,20 @@ static void dies(troupe_self *self, void *arg) {
 /* A child that dies is started again, which may take a second try when there is no memory. */
 static troupe_status supervisors(void) {
     static const troupe_child leaf = {
-        .opts = {.name = "leaf", .restart = TROUPE_PERMANENT}, .body = echoes, .arg = large, .arg_size = 3000};
+        .opts = {.name = "leaf", .restart = TROUPE_PERMANENT}, .body = echoes, .arg = large, .arg_size = sizeof large};
     const troupe_supervisor_opts below = {.children = &leaf, .count = 1};
-    const troupe_child top[2] = {{.opts = {.name = "below"}, .supervisor = &below},
+    const troupe_child top[3] = {{.opts = {.name = "below"}, .supervisor = &below},
+                                 {.opts = {.name = "handler"}, .handler = &echoing, .arg = large, .arg_size = sizeof large},
                                  {.opts = {.name = "mortal", .restart = TROUPE_TEMPORARY}, .body = dies}};
     troupe_ref sv, child;
-    troupe_child_info info[4];
+    troupe_child_info info[5];
     size_t n;
-    TRY(troupe_supervise(me, NULL, &(troupe_supervisor_opts){.children = top, .count = 2, .restarts = TROUPE_NO_LIMIT}, &sv));
+    TRY(troupe_supervise(me, NULL, &(troupe_supervisor_opts){.children = top, .count = 3, .restarts = TROUPE_NO_LIMIT}, &sv));
     TRY(troupe_supervisor_add(me, sv, &leaf, &child));
     TRY(troupe_kill(me, child));
     TRY(troupe_sleep(me, 5000));
     TRY(troupe_supervisor_restart(me, sv, "leaf", &child));
-    TRY(troupe_supervisor_children(me, sv, info, 4, &n));
+    TRY(troupe_supervisor_children(me, sv, info, 5, &n));
     TRY(troupe_supervisor_remove(me, sv, "leaf"));
     TRY(troupe_close(me, sv));
     return troupe_join(me, sv, SOON_MS, NULL);
@@ -347,6 +349,20 @@ static troupe_status restarts(void) {
     return troupe_join(me, ref, SOON_MS, NULL);
 }
 
+/* A letter that there is no memory to tell of is counted, and no more. */
+static troupe_status dead_letters(void) {
+    troupe_ref ref;
+    troupe_msg *m;
+    TRY(troupe_dead_letters(me, true));
+    TRY(troupe_spawn(me, &(troupe_spawn_opts){.mailbox = 1, .overflow = TROUPE_DROP_OLDEST}, dies, NULL, 0, &ref));
+    for (int i = 0; i < 3; i++)
+        (void)!troupe_send(me, ref, troupe_bytes(large, sizeof large));
+    TRY(troupe_join(me, ref, SOON_MS, NULL));
+    while (troupe_receive(me, 0, &m) == TROUPE_OK)
+        troupe_msg_free(&m);
+    return troupe_dead_letters(me, false);
+}
+
 static const struct scene {
     const char *name;
     troupe_status (*play)(void);
@@ -367,6 +383,7 @@ static const struct scene {
     {"own", things_of_ones_own, TROUPE_OK},
     {"looking", looking, TROUPE_OK},
     {"restarts", restarts, TROUPE_OK},
+    {"dead letters", dead_letters, TROUPE_OK},
 };
 
 /* --- the plays --- */
