@@ -304,7 +304,7 @@ static troupe_status take_locked(struct trp_actor *a, bool want, bool lend, stru
     troupe_status st = TROUPE_OK;
     if (!m)
         st = a->life != TRP_STARTING && a->life != TRP_RUNNING ? TROUPE_CLOSED : TROUPE_EMPTY;
-    if (st == TROUPE_EMPTY && want && (trp_mailbox_await(mb) & (TRP_MAIL_WAITING | TRP_MAIL_EXACT)) == 0)
+    if (st == TROUPE_EMPTY && want && !(trp_mailbox_await(mb) & TRP_MAIL_WAITING) && !mb->exact)
         st = TROUPE_AGAIN; /* pushed without the lock, just now */
     if (mb->parked.first)
         admit_unlock(a);
@@ -317,7 +317,7 @@ static troupe_status take_locked(struct trp_actor *a, bool want, bool lend, stru
 
 static troupe_status take_once(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out) {
     struct trp_mailbox *mb = &a->mailbox;
-    if ((trp_mailbox_flags(mb) & TRP_MAIL_EXACT) || trp_mailbox_looks(mb, TRP_LOOK_NOTES))
+    if (mb->exact || trp_mailbox_looks(mb, TRP_LOOK_NOTES | TRP_LOOK_MORE))
         return take_locked(a, want, lend, out);
     struct troupe_msg *m = trp_mailbox_take(mb);
     if (!m)
@@ -355,7 +355,7 @@ void trp_actor_settle_down(struct trp_actor *a) {
 
 bool trp_actor_has_mail(struct trp_actor *a) {
     struct trp_mailbox *mb = &a->mailbox;
-    if (!(trp_mailbox_flags(mb) & TRP_MAIL_EXACT))
+    if (!mb->exact)
         return !trp_mailbox_empty(mb) || trp_mailbox_looks(mb, TRP_LOOK_NOTES);
     pthread_mutex_lock(&a->lock);
     bool has = !trp_mailbox_empty(mb) || mb->notes.head;

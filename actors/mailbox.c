@@ -22,7 +22,10 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     exact = exact || overflow == TROUPE_DROP_OLDEST || max > TRP_MAIL_MOST;
     /* Counting small messages alike makes the mailbox full at most a sixteenth too early. */
     bool small = !exact && max_bytes / 16 / max >= TRP_MSG_TINY;
-    mb->first = NULL;
+    mb->first = mb->more = NULL;
+    mb->more_end = &mb->more;
+    mb->fetched = 0;
+    mb->exact = exact;
     mb->overflow = (uint8_t)overflow;
     mb->count = mb->lent = mb->lent_bytes = 0;
     trp_waits_init(&mb->parked);
@@ -30,24 +33,28 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     atomic_store_explicit(&mb->look, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->taken, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->others, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->beyond, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->beyond_taken, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->small, small ? (uint32_t)TRP_MSG_TINY : 0, memory_order_relaxed);
     atomic_store_explicit(&mb->max, max < UINT32_MAX ? (uint32_t)max : UINT32_MAX, memory_order_relaxed);
     atomic_store_explicit(&mb->max_bytes, max_bytes, memory_order_relaxed);
     /* Last: until now it was shut, or nobody knew it. */
-    atomic_store_explicit(&mb->head, exact ? TRP_MAIL_EXACT : 0, memory_order_release);
-}
-
-static bool is_exact(struct trp_mailbox *mb) {
-    return trp_mailbox_flags(mb) & TRP_MAIL_EXACT; /* never changes */
+    atomic_store_explicit(&mb->head, 0, memory_order_release);
 }
 
 /* --- counting, under the lock --- */
 
+static uint32_t beyond_now(struct trp_mailbox *mb) {
+    return atomic_load_explicit(&mb->beyond, memory_order_relaxed) -
+           atomic_load_explicit(&mb->beyond_taken, memory_order_relaxed);
+}
+
 static size_t count_at(struct trp_mailbox *mb, uint64_t head) {
-    if (head & TRP_MAIL_EXACT)
+    if (mb->exact)
         return mb->count + mb->lent;
-    return trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed));
+    size_t all = trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed)), beyond = beyond_now(mb);
+    return all > beyond ? all - beyond : 0; /* the receiver may have taken some in between */
 }
 
 size_t trp_mailbox_count(struct trp_mailbox *mb) {
@@ -72,7 +79,7 @@ static bool has_room(struct trp_mailbox *mb, size_t size) {
 /* Under the lock, beside others who post without it: the bound in number is looked at in the moment of the push. False: full.
  */
 static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uint64_t clear, uint64_t *wake) {
-    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next, one = m->beyond ? 0 : TRP_MAIL_ONE;
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next;
     bool large = !m->beyond && m->size > mb->small;
     if (large)
         atomic_fetch_add_explicit(&mb->bytes, m->size, memory_order_relaxed);
@@ -83,7 +90,7 @@ static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uin
             return false;
         }
         m->next = trp_mail_message(head);
-        next = ((head & ~(TRP_MAIL_MESSAGE | clear)) | (uintptr_t)m) + one;
+        next = ((head & ~(TRP_MAIL_MESSAGE | clear)) | (uintptr_t)m) + TRP_MAIL_ONE;
         /* As in trp_mailbox_post. */
     } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
     mb->count++;
@@ -113,16 +120,35 @@ static void drop_from(struct trp_mailbox *mb, struct troupe_msg **at, size_t siz
     }
 }
 
+/* Under the lock, by the receiver, once it has gathered all others: what follows them. */
+static struct troupe_msg *take_more(struct trp_mailbox *mb) {
+    struct troupe_msg *all = mb->more;
+    mb->more = NULL;
+    mb->more_end = &mb->more;
+    atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_MORE, memory_order_relaxed);
+    if (all && !mb->parked.first)
+        (void)trp_mailbox_admit(mb); /* takes CROWDED back */
+    return all;
+}
+
+static struct troupe_msg **end_of(struct troupe_msg **list) {
+    while (*list)
+        list = &(*list)->next;
+    return list;
+}
+
 /* Behind what the receiver has gathered already. */
 static struct troupe_msg **gather_behind(struct trp_mailbox *mb) {
-    struct troupe_msg *first = mb->first, **end = &first;
-    while (*end)
-        end = &(*end)->next;
+    struct troupe_msg *first = mb->first;
     mb->first = NULL;
     (void)trp_mailbox_gather(mb);
-    *end = mb->first;
-    mb->first = first;
-    return end == &first ? &mb->first : end;
+    struct troupe_msg *behind = mb->first, **end = first ? end_of(&first->next) : &mb->first;
+    if (first)
+        mb->first = first;
+    *end = behind;
+    if (mb->more)
+        *end_of(end) = take_more(mb);
+    return end;
 }
 
 static void drop_oldest(struct trp_mailbox *mb, size_t size, struct troupe_msg **dropped) {
@@ -133,7 +159,7 @@ static void drop_oldest(struct trp_mailbox *mb, size_t size, struct troupe_msg *
 
 troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped, uint64_t *wake) {
     *dropped = NULL;
-    if (mb->parked.first)
+    if (mb->parked.first || mb->more)
         return TROUPE_FULL;
     if (!has_room(mb, m->size)) {
         if (mb->overflow != TROUPE_DROP_OLDEST)
@@ -141,11 +167,34 @@ troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, stru
         drop_oldest(mb, m->size, dropped);
     }
     /* What a policy or the receiver's emptiness has decided is not asked again. */
-    return push(mb, m, !is_exact(mb), TRP_MAIL_WAKE, wake) ? TROUPE_OK : TROUPE_FULL;
+    return push(mb, m, !mb->exact, TRP_MAIL_WAKE, wake) ? TROUPE_OK : TROUPE_FULL;
+}
+
+/* Behind all others, for whom there are not numbers enough. */
+static void push_more(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
+    m->beyond = TRP_BEYOND_MORE;
+    m->next = NULL;
+    *mb->more_end = m;
+    mb->more_end = &m->next;
+    atomic_fetch_or_explicit(&mb->look, TRP_LOOK_MORE, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    /* As in push. */
+    while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, (head & ~(uint64_t)TRP_MAIL_WAKE) | TRP_MAIL_CROWDED,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+        ;
+    *wake = head & TRP_MAIL_WAKE;
 }
 
 void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
-    m->beyond = !is_exact(mb);
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    if (!mb->exact) {
+        if (mb->more || trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed)) >= TRP_MAIL_WINDOW) {
+            push_more(mb, m, wake);
+            return;
+        }
+        m->beyond = TRP_BEYOND;
+        atomic_store_explicit(&mb->beyond, atomic_load_explicit(&mb->beyond, memory_order_relaxed) + 1, memory_order_relaxed);
+    }
     (void)push(mb, m, false, TRP_MAIL_WAKE, wake);
 }
 
@@ -154,7 +203,7 @@ bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
         /* Acquire pairs with the release in await and fence: what was taken before those can be seen. Relaxed: a hint. */
         atomic_fetch_or_explicit(&mb->head, TRP_MAIL_CROWDED, memory_order_acq_rel);
         atomic_fetch_or_explicit(&mb->look, TRP_LOOK_LINE, memory_order_relaxed);
-        if (has_room(mb, s->msg->size)) {
+        if (has_room(mb, s->msg->size) && !mb->more) {
             (void)trp_mailbox_admit(mb); /* takes CROWDED back */
             return false;
         }
@@ -165,7 +214,7 @@ bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
 
 /* --- out --- */
 
-bool trp_mailbox_gather(struct trp_mailbox *mb) {
+bool trp_mailbox_gather_exact(struct trp_mailbox *mb) {
     /* Acquire pairs with the release of every push that is in the list: each was made upon the one before it. */
     uint64_t head = atomic_fetch_and_explicit(&mb->head, ~TRP_MAIL_MESSAGE, memory_order_acquire);
     struct troupe_msg *m = trp_mail_message(head), *first = NULL;
@@ -190,8 +239,27 @@ static struct troupe_msg *take_exact(struct trp_mailbox *mb) {
     return m;
 }
 
+void trp_mailbox_take_beyond(struct trp_mailbox *mb, const struct troupe_msg *m) {
+    if (m->beyond == TRP_BEYOND_MORE) {
+        trp_mailbox_count_other(mb);
+        return;
+    }
+    /* Relaxed, one writer, as in take; in this order: what is both queued and beyond is counted once too often rather than not at all. */
+    atomic_store_explicit(&mb->beyond_taken, atomic_load_explicit(&mb->beyond_taken, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->taken, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static struct troupe_msg *take_counted(struct trp_mailbox *mb) {
+    struct troupe_msg *m = trp_mailbox_take(mb);
+    if (m || !mb->more)
+        return m;
+    mb->first = take_more(mb);
+    return trp_mailbox_take(mb);
+}
+
 struct troupe_msg *trp_mailbox_take_mail(struct trp_mailbox *mb) {
-    struct troupe_msg *m = is_exact(mb) ? take_exact(mb) : trp_mailbox_take(mb);
+    struct troupe_msg *m = mb->exact ? take_exact(mb) : take_counted(mb);
     if (m)
         trp_notes_mail_left(&mb->notes, m);
     return m;
@@ -241,7 +309,7 @@ void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct t
 unsigned trp_mailbox_await(struct trp_mailbox *mb) {
     uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next;
     do {
-        bool idle = !trp_mail_message(head) && !(head & TRP_MAIL_SHUT);
+        bool idle = !trp_mail_new(mb, head) && !(head & TRP_MAIL_SHUT);
         next = idle ? head | TRP_MAIL_WAITING : head & ~(uint64_t)TRP_MAIL_WAITING;
         /* A change even where nothing changes: see park. */
     } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
@@ -251,7 +319,7 @@ unsigned trp_mailbox_await(struct trp_mailbox *mb) {
 bool trp_mailbox_listen(struct trp_mailbox *mb) {
     uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
     do {
-        if (trp_mail_message(head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)))
+        if (trp_mail_new(mb, head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)))
             return false;
         /* Release pairs with the acquire of whoever takes it away. Sequentially consistent besides, see trp_actor_listen. */
     } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, head | TRP_MAIL_LISTENING, memory_order_seq_cst,
@@ -276,6 +344,8 @@ unsigned trp_mailbox_fence(struct trp_mailbox *mb) {
 
 struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
     struct trp_send *s = (struct trp_send *)mb->parked.first;
+    if (mb->more)
+        return NULL;
     if (!s) {
         atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_LINE, memory_order_relaxed);
         atomic_fetch_and_explicit(&mb->head, ~(uint64_t)TRP_MAIL_CROWDED, memory_order_relaxed);
@@ -283,7 +353,7 @@ struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
     }
     uint64_t wake;
     /* Only the receiver admits: it need not be woken, but will want to be by the next. */
-    if (!has_room(mb, s->msg->size) || !push(mb, s->msg, !is_exact(mb), 0, &wake))
+    if (!has_room(mb, s->msg->size) || !push(mb, s->msg, !mb->exact, 0, &wake))
         return NULL;
     trp_waits_remove(&mb->parked, &s->wait);
     s->msg = NULL;
@@ -309,8 +379,9 @@ struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb) {
     mb->first = NULL;
     mb->count = 0;
     atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
-    atomic_store_explicit(&mb->taken, (uint32_t)(atomic_load_explicit(&mb->head, memory_order_relaxed) >> 49),
+    atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->head, memory_order_relaxed) >> TRP_MAIL_COUNT,
                           memory_order_relaxed);
+    atomic_store_explicit(&mb->beyond_taken, atomic_load_explicit(&mb->beyond, memory_order_relaxed), memory_order_relaxed);
     trp_notes_clear(&mb->notes);
     return all;
 }

@@ -6,22 +6,26 @@
  *     senders --> [ parked, oldest first ] --> ( head: newest first ) --> [ first: oldest first ] --> [ lent ] --> the body
  *                                              `--------------------- counted ----------------------------'
  *
- * Any thread pushes onto `head` by one compare-and-swap, without a lock; the one receiver takes all that is there at once and
- * turns it round. The word carries, besides the newest message,
+ * Any thread pushes onto `head` by one compare-and-swap, without a lock. The one receiver fetches all that is new at once and turns it round,
+ * and leaves the word as it is: to fetch costs nothing that is atomic. The word carries, besides the newest message (which may have been
+ * fetched, and freed, long ago: it is followed only as far as the number says that there are new ones),
  *
- * - in the high bits, how many have been pushed that count, modulo 32,768: less those taken, what is queued, so that the bound
- *   costs no instruction of its own that is atomic;
+ * - in the high bits, how many have been pushed, modulo 65,536: less those fetched, what is new; less those taken, what is queued, so that the
+ *   bound costs no instruction of its own that is atomic, either;
  * - WAITING: the receiver wants to be unparked, by whoever pushes next;
  * - LISTENING: the receiver has given its thread back and does not run until somebody has taken this bit away, who then sees to
  *   it that it runs (trp_actor_listen);
  * - SHUT: nothing more is taken (closing, ended);
- * - CROWDED: senders wait in line: whoever comes goes to its end;
- * - EXACT: each push and take is made under the lock.
+ * - CROWDED: senders wait in line: whoever comes goes to its end.
  *
- * SHUT, CROWDED and EXACT mean to a sender: take the actor's lock, and look there (trp_mailbox_put). So do all messages that are not
+ * SHUT and CROWDED mean to a sender: take the actor's lock, and look there (trp_mailbox_put). So do all messages that are not
  * small: their bytes are added up. A small one counts as `small` bytes whatever it has.
  *
- * EXACT is for what a word can't do: dropping the oldest, lending, more than 16,384 messages. Lent messages have left for
+ * So no more than WINDOW are in the list at a time. What comes beyond the bounds (trp_mailbox_force) may be more than that: then it lies in `more`,
+ * behind all others, and the mailbox is CROWDED until it has been fetched.
+ *
+ * A mailbox is `exact` for what a word can't do: each push and take is made under the lock, none is small, and what is fetched is taken off the
+ * word. Those are: dropping the oldest, lending, more than 16,384 messages. Lent messages have left for
  * another process and have not been asked for by the body there: they count against the bounds all the same, so that a process
  * that does not receive is as full as any other actor.
  *
@@ -42,33 +46,40 @@ enum {
     TRP_MAIL_WAITING = 1,
     TRP_MAIL_SHUT = 2,
     TRP_MAIL_CROWDED = 4,
-    TRP_MAIL_EXACT = 8,
+    TRP_MAIL_LISTENING = 8,
     TRP_MAIL_FLAGS = 15,
-    TRP_MAIL_MOST = 16384, /* messages, of one that is not EXACT */
+    TRP_MAIL_WAKE = TRP_MAIL_LISTENING | TRP_MAIL_WAITING,
+    TRP_MAIL_MOST = 16384,   /* messages, of one that is not EXACT */
+    TRP_MAIL_WINDOW = 49152, /* those beyond the bounds included */
 };
-enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2 };
-#define TRP_MAIL_LISTENING ((uint64_t)1 << 48)
-#define TRP_MAIL_ONE ((uint64_t)1 << 49)
-#define TRP_MAIL_WAKE (TRP_MAIL_LISTENING | TRP_MAIL_WAITING)
-#define TRP_MAIL_MESSAGE (TRP_MAIL_LISTENING - 1 - TRP_MAIL_FLAGS)
+enum { TRP_BEYOND = 1, TRP_BEYOND_MORE }; /* counted in `head`, or not */
+enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2, TRP_LOOK_MORE = 4 };
+/* The flags are the lowest bits, since blocks are aligned to 16 bytes; the number the highest, since addresses have 48 bits. */
+enum { TRP_MAIL_COUNT = 48 };
+#define TRP_MAIL_ONE ((uint64_t)1 << TRP_MAIL_COUNT)
+#define TRP_MAIL_MESSAGE (TRP_MAIL_ONE - 1 - TRP_MAIL_FLAGS)
 
 /* (c) is constant from init on, and atomic all the same: a sender that holds no reference may come while the actor's memory is
  * made another's (registry.h). It is then refused, or its message is found by its `to` to be for somebody else. */
 struct trp_mailbox {
     _Atomic uint64_t head;    /* (any) see above */
-    _Atomic uint64_t taken;   /* written (r), read (any): of those that count */
-    _Atomic uint64_t others;  /* written (r), read (any): taken that do not count, or from one that is EXACT */
+    struct troupe_msg *first; /* (r) */
+    _Atomic uint64_t taken;   /* written (r), read (any): of those that have been counted in `head` */
     _Atomic uint32_t small;   /* (c) bytes up to which a message is small; 0: none is */
     _Atomic uint32_t max;     /* (c) */
+    uint16_t fetched;         /* (r) of those that have been counted in `head`; not exact only */
     uint8_t overflow;         /* (c) troupe_overflow */
+    bool exact;               /* (c) see above */
     atomic_uchar look;        /* written (l), read (r): TRP_LOOK_, what else there is under the lock; a hint */
     _Atomic size_t bytes;     /* added (l), subtracted (r): of the messages that are not small */
     _Atomic size_t max_bytes; /* (c) */
-    struct troupe_msg *first; /* (r) */
+    _Atomic uint64_t others;  /* written (r), read (any): taken that have not been counted in `head` */
+    _Atomic uint32_t beyond, beyond_taken; /* written (l), and (r): beyond the bounds, counted in `head` */
+    struct troupe_msg *more, **more_end;   /* (l) see above */
     struct trp_waits parked;  /* (l) struct trp_send */
     struct trp_notes notes;   /* (l) of the runtime itself; not counted */
-    size_t count;             /* (l) queued, EXACT only */
-    size_t lent, lent_bytes;  /* (l) EXACT only */
+    size_t count;             /* (l) queued, exact only */
+    size_t lent, lent_bytes;  /* (l) exact only */
 };
 
 /* `exact`: somebody will lend. */
@@ -79,7 +90,7 @@ static inline struct troupe_msg *trp_mail_message(uint64_t head) {
 }
 
 static inline uint32_t trp_mail_queued(uint64_t head, uint64_t taken) {
-    return (uint32_t)((head >> 49) - taken) & 0x7fff;
+    return (uint16_t)((head >> TRP_MAIL_COUNT) - taken);
 }
 
 /* (any) So many small ones beside so many bytes? */
@@ -91,12 +102,10 @@ static inline bool trp_mail_fits(struct trp_mailbox *mb, size_t bytes, size_t qu
 /* (any) The short way in. False: take the lock and use trp_mailbox_put. *wake: the bits of TRP_MAIL_WAKE that it has taken
  * away. */
 static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
-    uint32_t small = atomic_load_explicit(&mb->small, memory_order_relaxed);
-    if (m->size > small)
-        return false;
-    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next;
+    /* Acquire pairs with the release in trp_mailbox_init: the bounds are those of the actor that it is. */
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_acquire), next;
     do {
-        if (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED | TRP_MAIL_EXACT))
+        if ((head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)) || m->size > atomic_load_explicit(&mb->small, memory_order_relaxed))
             return false;
         /* Relaxed: a number. An old one makes the mailbox look fuller than it is, and then the lock decides. */
         uint32_t queued = trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed));
@@ -107,7 +116,7 @@ static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m
         next = ((head & ~(TRP_MAIL_MESSAGE | TRP_MAIL_WAKE)) | (uintptr_t)m) + TRP_MAIL_ONE;
         /* Release pairs with the acquire in trp_mailbox_gather: the message can be read when it can be seen. Acquire pairs with the
          * release in trp_mailbox_listen: who is to be run has stopped. */
-    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_acquire));
     *wake = head & TRP_MAIL_WAKE;
     return true;
 }
@@ -121,13 +130,35 @@ void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *w
 /* (l) After FULL: the sender waits behind those that wait already. False: there is room by now, put it once more. */
 TROUPE_NODISCARD bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s);
 
+/* (r) How many new ones are there? */
+static inline unsigned trp_mail_new(const struct trp_mailbox *mb, uint64_t head) {
+    return mb->exact ? trp_mail_message(head) != NULL : (uint16_t)((head >> TRP_MAIL_COUNT) - mb->fetched);
+}
+
 /* (r) Fetches what has been pushed. False: nothing. Only when `first` is NULL. */
-bool trp_mailbox_gather(struct trp_mailbox *mb);
+bool trp_mailbox_gather_exact(struct trp_mailbox *mb);
+static inline bool trp_mailbox_gather(struct trp_mailbox *mb) {
+    if (mb->exact)
+        return trp_mailbox_gather_exact(mb);
+    /* Acquire pairs with the release of every push that is new: each was made upon the one before it. */
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_acquire);
+    struct troupe_msg *m = trp_mail_message(head), *first = NULL;
+    for (unsigned n = trp_mail_new(mb, head); n > 0; n--) {
+        struct troupe_msg *older = m->next;
+        m->next = first;
+        first = m;
+        m = older;
+    }
+    mb->fetched = (uint16_t)(head >> TRP_MAIL_COUNT);
+    mb->first = first;
+    return first != NULL;
+}
 
 /* Is nothing queued? (r) */
 static inline bool trp_mailbox_empty(struct trp_mailbox *mb) {
     /* Relaxed: what is there is read after the acquire in gather. */
-    return !mb->first && !trp_mail_message(atomic_load_explicit(&mb->head, memory_order_relaxed));
+    return !mb->first && !trp_mail_new(mb, atomic_load_explicit(&mb->head, memory_order_relaxed)) &&
+           !(atomic_load_explicit(&mb->look, memory_order_relaxed) & TRP_LOOK_MORE);
 }
 
 static inline void trp_mailbox_count_other(struct trp_mailbox *mb) {
@@ -140,18 +171,18 @@ static inline uint64_t trp_mailbox_handled(struct trp_mailbox *mb) {
     return atomic_load_explicit(&mb->taken, memory_order_relaxed) + atomic_load_explicit(&mb->others, memory_order_relaxed);
 }
 
-/* (r) Not EXACT, and without a look at the notes: the oldest, or NULL. */
+/* What has come in beyond the bounds is taken. */
+void trp_mailbox_take_beyond(struct trp_mailbox *mb, const struct troupe_msg *m);
+
+/* (r) Not exact, and without a look at the notes or at `more`: the oldest, or NULL. */
 static inline struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
+    if (!mb->first && !trp_mailbox_gather(mb))
+        return NULL;
     struct troupe_msg *m = mb->first;
-    if (!m) {
-        if (!trp_mail_message(atomic_load_explicit(&mb->head, memory_order_relaxed)) || !trp_mailbox_gather(mb))
-            return NULL;
-        m = mb->first;
-    }
     mb->first = m->next;
     m->next = NULL;
     if (m->beyond) {
-        trp_mailbox_count_other(mb);
+        trp_mailbox_take_beyond(mb, m);
         return m;
     }
     /* Relaxed, one writer; see trp_mailbox_park for who depends on it. */
@@ -166,13 +197,13 @@ static inline struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
 void trp_mailbox_note(struct trp_mailbox *mb, struct troupe_msg *note);
 /* (r, l) The first note; NULL: there is none, or it has to wait for messages. */
 struct troupe_msg *trp_mailbox_take_note(struct trp_mailbox *mb);
-/* (r, l) The oldest message, whether EXACT or not, while there are notes or not; NULL. */
+/* (r, l) The oldest message, whether exact or not, while there are notes or not; NULL. */
 struct troupe_msg *trp_mailbox_take_mail(struct trp_mailbox *mb);
-/* (r, l) EXACT: the same, but it goes on counting until it is settled. */
+/* (r, l) Exact: the same, but it goes on counting until it is settled. */
 struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb);
 /* (l) So many lent messages have been received. More than were lent: false, and nothing is changed. */
 TROUPE_NODISCARD bool trp_mailbox_settle(struct trp_mailbox *mb, size_t count, size_t bytes);
-/* (r, l) EXACT: lent messages, in their order, are the first again. `end` is the last one's `next`. */
+/* (r, l) Exact: lent messages, in their order, are the first again. `end` is the last one's `next`. */
 void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct troupe_msg **end, size_t count, size_t bytes);
 
 /* (r) Nothing is queued: whoever pushes next is to wake the receiver. Gives the flags; if WAITING is not among them, it was not

@@ -35,7 +35,8 @@ static inline void msg_init(struct troupe_msg *m, size_t size) {
     m->size = size;
     m->link = NULL;
     m->kind = 0;
-    m->answered = m->beyond = m->mapped = false;
+    m->answered = m->mapped = false;
+    m->beyond = 0;
     m->origin = (struct trp_origin){0};
     m->sub = 0;
     m->error[0] = 0;

@@ -37,7 +37,7 @@ struct troupe_msg {
     struct troupe_msg **link; /* the actor runtime's: its place among its receiver's messages in hand; NULL: in none */
     uint32_t kind;            /* 0; the actor runtime's own kinds (DOWN, answers...) */
     bool answered;
-    bool beyond; /* the actor runtime's: it came in beyond the mailbox's bounds and does not count */
+    uint8_t beyond; /* the actor runtime's, TRP_BEYOND_ (mailbox.h): it came in beyond the mailbox's bounds */
     bool mapped; /* it is a mapping of its own, from its beginning to its last byte */
     struct trp_origin origin;
     uint64_t sub;           /* the subscription it came by; 0: none */

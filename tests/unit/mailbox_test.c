@@ -32,7 +32,7 @@ static int64_t number(struct troupe_msg *m) {
 }
 
 static struct troupe_msg *take(void) {
-    return trp_mailbox_flags(&mb) & TRP_MAIL_EXACT ? trp_mailbox_take_mail(&mb) : trp_mailbox_take(&mb);
+    return mb.exact ? trp_mailbox_take_mail(&mb) : trp_mailbox_take(&mb);
 }
 
 static troupe_status put(struct troupe_msg *m) {
@@ -264,6 +264,28 @@ START_TEST(what_is_beyond_the_bounds_does_not_count) {
 }
 END_TEST
 
+/* More than there are numbers for: the rest is kept aside, and nobody comes before it. */
+START_TEST(any_number_beyond_the_bounds) {
+    enum { ALL = 100000 };
+    trp_mailbox_init(&mb, 10, (size_t)1 << 20, TROUPE_FAIL, false);
+    for (int i = 0; i < ALL; i++)
+        trp_mailbox_force(&mb, message(i), &wake);
+    struct troupe_msg *late = message(ALL);
+    ck_assert(!trp_mailbox_post(&mb, late, &wake));
+    trp_msg_drop(late);
+    ck_assert_int_eq(put(message(ALL)), TROUPE_FULL);
+    for (int i = 0; i < ALL; i++)
+        ck_assert_int_eq(number(trp_mailbox_take_mail(&mb)), i);
+    ck_assert(trp_mailbox_empty(&mb));
+    ck_assert(trp_mailbox_post(&mb, message(ALL), &wake));
+    ck_assert_int_eq(number(take()), ALL);
+    for (int i = 0; i < ALL; i++)
+        trp_mailbox_force(&mb, message(i), &wake);
+    trp_mailbox_shut(&mb);
+    empty();
+}
+END_TEST
+
 /* --- many at once --- */
 
 /* The count of those pushed is kept in 16 bits: more than that must come. */
@@ -343,6 +365,7 @@ int main(void) {
                                   the_short_way_in_and_when_it_is_closed,
                                   one_wakes,
                                   what_is_beyond_the_bounds_does_not_count,
+                                  any_number_beyond_the_bounds,
                                   many_senders_and_one_receiver};
     Suite *s = suite_create("mailbox");
     tcase_set_timeout(run_case(s, "mailbox", tests, sizeof tests / sizeof *tests), 60);
