@@ -32,8 +32,9 @@ struct trp_backend {
      * Must not block. */
     void (*resume)(struct trp_actor *a);
 
-    /* Runs it until it waits. The worker's thread, from the turn of its loop; no lock held. NULL: it has its own thread. */
-    enum trp_ran (*run)(struct trp_actor *a);
+    /* Runs *a until it waits; or one that it has gone on to by itself, which *a is then. The worker's thread, from the turn of its loop; no lock
+     * held. NULL: it has its own thread. */
+    enum trp_ran (*run)(struct trp_actor **a);
 
     /* The two ways in which a body gives up its thread; NULL where no body is run (process). The body's thread, no lock held.
      * park returns when the actor has been unparked since the last park, when `deadline` is over (false), or in vain.

@@ -7,6 +7,9 @@
  *     run() -- switch -->        body ... troupe_receive ... park()
  *       <------ switch --------- (parked, yielded or gone)
  *
+ * Where the next one is a coroutine, too, the way by the worker is spared: the one that waits switches to it directly, and that one says of the
+ * other that it waits (only then may it be run by another thread: it has left its stack).
+ *
  * What is known of a coroutine lies at the high end of its stack, which is touched anyway: an actor of this kind
  * takes nothing else from the allocator.
  *
@@ -43,6 +46,7 @@ troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *s
     struct trp_coroutine *co = place(&stack);
     co->stack = stack;
     co->idle = false;
+    co->runner = NULL;
     trp_fiber_init(&co->fiber, stack.bottom, (size_t)((char *)co - (char *)stack.bottom), main, co);
     *out = co;
     return TROUPE_OK;
@@ -61,22 +65,60 @@ void trp_coroutine_free(struct trp_coroutine *co, struct trp_stacks *stacks) {
     trp_stack_put_near(near_here(), stacks, &stack);
 }
 
+/* --- switching --- */
+
+/* On the stack of one that has just been switched to. */
+static void arrive(struct trp_coroutine *co) {
+    struct trp_runner *r = co->runner;
+    struct trp_coroutine *left = r->left;
+    if (!left)
+        return;
+    struct trp_actor *a = left->self.actor;
+    r->left = NULL;
+    if (!trp_worker_put_away(a, left->ran))
+        trp_worker_push(a->worker, a);
+}
+
 void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool last) {
     co->ran = why;
     trp_fiber_switch(&co->fiber, &trp_runner_here()->scheduler, last);
+    if (co->runner)
+        arrive(co);
 }
 
-enum trp_ran trp_coroutine_enter(struct trp_coroutine *co) {
+static void go_on(struct trp_coroutine *co, enum trp_ran why, struct trp_actor *to) {
+    struct trp_runner *r = co->runner;
+    struct trp_coroutine *next = to->run;
+    next->runner = r;
+    next->self.worker = r->at;
+    co->ran = why;
+    r->left = co;
+    r->running = next;
+    trp_fiber_switch(&co->fiber, &next->fiber, false);
+    arrive(co);
+}
+
+/* Until it is run again. */
+static void wait(struct trp_coroutine *co, enum trp_ran how) {
+    struct trp_actor *next = co->runner ? trp_worker_hop(co->runner) : NULL;
+    if (next)
+        go_on(co, how, next);
+    else
+        trp_coroutine_give_back(co, how, false);
+}
+
+struct trp_coroutine *trp_coroutine_enter(struct trp_coroutine *co) {
     struct trp_runner *r = trp_runner_here();
     r->running = co;
     trp_fiber_switch(&r->scheduler, &co->fiber, false);
-    return co->ran;
+    return r->running;
 }
 
 /* --- actors that have one for life --- */
 
 static void coroutine_main(void *arg) {
     struct trp_coroutine *co = arg;
+    arrive(co);
     const troupe_exit *exit = trp_self_live(&co->self);
     trp_actor_end(co->self.actor, exit);
     trp_coroutine_give_back(co, TRP_RAN_GONE, true);
@@ -104,11 +146,14 @@ static void coroutine_resume(struct trp_actor *a) {
     trp_worker_push(a->worker, a);
 }
 
-static enum trp_ran coroutine_run(struct trp_actor *a) {
-    struct trp_coroutine *co = a->run;
-    troupe_system *sys = a->sys;
-    co->self.worker = a->worker;
-    enum trp_ran ran = trp_coroutine_enter(co);
+static enum trp_ran coroutine_run(struct trp_actor **a) {
+    struct trp_coroutine *co = (*a)->run;
+    troupe_system *sys = (*a)->sys;
+    co->runner = trp_runner_here();
+    co->self.worker = (*a)->worker;
+    co = trp_coroutine_enter(co);
+    *a = co->self.actor;
+    enum trp_ran ran = co->ran;
     if (ran == TRP_RAN_GONE)
         trp_coroutine_free(co, &sys->stacks);
     return ran;
@@ -135,14 +180,14 @@ static bool rest(troupe_self *self, int64_t deadline, enum trp_ran how) {
     if (notified(self->actor))
         return true;
     if (deadline == TRP_NEVER) {
-        trp_coroutine_give_back(co, how, false);
+        wait(co, how);
         return true;
     }
     if (deadline <= trp_now())
         return false;
     struct trp_worker *w = self->worker; /* it may go on on another */
     trp_worker_sleeper_start(w, &self->timer, deadline);
-    trp_coroutine_give_back(co, how, false);
+    wait(co, how);
     return trp_worker_sleeper_stop(w, &self->timer);
 }
 

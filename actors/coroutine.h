@@ -13,8 +13,9 @@ struct trp_coroutine {
     troupe_self self; /* first */
     struct trp_fiber fiber;
     struct trp_stack stack;
-    enum trp_ran ran; /* why it has switched back */
-    bool idle;        /* a handler's: its actor needs it no more */
+    struct trp_runner *runner; /* whose thread it runs on, since it was last switched to; of those that hop */
+    enum trp_ran ran;          /* why it has switched away */
+    bool idle;                 /* a handler's: its actor needs it no more */
 };
 
 /* With a stack of so many bytes (0: the usual); main(it) is called when it is first entered and never returns; self is zeroed
@@ -25,8 +26,8 @@ TROUPE_NODISCARD troupe_status trp_coroutine_new(struct trp_coroutine **out, str
 void trp_coroutine_embody(struct trp_coroutine *co, struct trp_actor *a, const struct trp_backend *backend);
 /* It is not running. Accepts NULL. */
 void trp_coroutine_free(struct trp_coroutine *co, struct trp_stacks *stacks);
-/* Runs it on the calling runner until it gives back. */
-enum trp_ran trp_coroutine_enter(struct trp_coroutine *co);
+/* Runs it on the calling runner until it, or one that it has gone on to, gives back: which one has. */
+struct trp_coroutine *trp_coroutine_enter(struct trp_coroutine *co);
 /* On its own stack: back to the runner. `last`: for good. */
 void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool last);
 /* As in struct trp_backend; self is that of a coroutine. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Who may take what from whom. A theft takes two locks of queues, one after the other, never both at once. Which runner
- * serves which worker is changed under the crew's lock with the lock of that worker's queue inside it. */
+ * Who may take what from whom. A theft enters two guards of queues, one after the other, never both at once. Which runner
+ * serves which worker is changed under the crew's lock with the guard of that worker's queue inside it. */
 #include "actors/crew.h"
 
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "actors/overflow.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
+#include "transports/assert.h"
 
 enum {
     HOGS_MOST = 16,      /* threads beyond the number of workers: so many hogs at once are taken over from */
@@ -48,14 +49,15 @@ bool trp_crew_call_help(struct trp_crew *crew) {
     return false;
 }
 
-/* The count is read without the lock: an owner knows its queue well enough for a guess. */
 void trp_crew_look(struct trp_crew *crew, struct trp_worker *w, int64_t ns) {
     /* Relaxed: somebody who falls asleep now can wait for the next look. */
     if (atomic_load_explicit(&crew->idle, memory_order_relaxed) == 0)
         return;
-    trp_runq_lock(&w->queue);
+    struct trp_guest *me = &trp_runner_here()->guest;
+    if (!trp_guard_enter(&w->queue.guard, me))
+        return;
     unsigned n = trp_runq_roaming(&w->queue);
-    trp_runq_unlock(&w->queue);
+    trp_guard_exit(me);
     if ((n >= 2 && ns > WORTH_NS) || n >= CROWD)
         (void)trp_crew_call_help(crew);
 }
@@ -64,15 +66,17 @@ void trp_crew_look(struct trp_crew *crew, struct trp_worker *w, int64_t ns) {
 
 static bool steal_from(struct trp_worker *from, struct trp_worker *w) {
     struct trp_runs loot;
-    trp_runq_lock(&from->queue);
+    trp_guard_lock(&from->queue.guard);
     /* What waits behind a body that can't be moved is taken in full: it would not be run there. */
     unsigned n = trp_runq_split(&from->queue, from->stuck, &loot);
-    trp_runq_unlock(&from->queue);
+    trp_guard_unlock(&from->queue.guard);
     if (n == 0)
         return false;
-    trp_runq_lock(&w->queue);
+    struct trp_guest *me = &trp_runner_here()->guest;
+    /* It has nothing to run, so nobody takes it over. */
+    trp_assert(trp_guard_enter(&w->queue.guard, me));
     trp_runq_join(&w->queue, &loot);
-    trp_runq_unlock(&w->queue);
+    trp_guard_exit(me);
     return true;
 }
 
@@ -150,15 +154,15 @@ static troupe_status runner_new(struct trp_crew *crew, struct trp_runner **out) 
     return TROUPE_OK;
 }
 
-/* The worker's queue is locked inside the crew's lock; nobody does it the other way round. */
+/* The worker's guard is taken inside the crew's lock; nobody does it the other way round. */
 static bool hand_over(struct trp_worker *w, uint64_t resumes, struct trp_runner *r) {
-    trp_runq_lock(&w->queue);
+    trp_guard_lock(&w->queue.guard);
     bool still = w->current && !w->held && w->resumes == resumes;
     if (still) {
-        w->owner = r;
+        trp_guard_give(&w->queue.guard, &r->guest);
         w->current = NULL;
     }
-    trp_runq_unlock(&w->queue);
+    trp_guard_unlock(&w->queue.guard);
     return still;
 }
 
@@ -194,7 +198,7 @@ static troupe_status worker_man(struct trp_crew *crew, struct trp_worker *w) {
     troupe_status st = runner_new(crew, &r);
     if (st == TROUPE_OK) {
         r->worker = w;
-        w->owner = r;
+        trp_guard_give(&w->queue.guard, &r->guest);
     }
     pthread_mutex_unlock(&crew->lock);
     return st;

@@ -55,7 +55,7 @@ struct trp_worker *trp_crew_place(struct trp_crew *crew);
 
 /* --- called by workers --- */
 
-/* It falls asleep; it has been woken. Under the lock of its queue. */
+/* It falls asleep; it has been woken. */
 void trp_crew_asleep(struct trp_crew *crew);
 void trp_crew_woken(struct trp_crew *crew);
 /* It has lately needed so many nanoseconds for a body: is it worth while to have help? */

@@ -180,7 +180,8 @@ static void carrier_put(struct trp_coroutine *co, troupe_system *sys) {
         r->carrier = co;
 }
 
-static enum trp_ran handler_run(struct trp_actor *a) {
+static enum trp_ran handler_run(struct trp_actor **which) {
+    struct trp_actor *a = *which;
     struct handled *h = a->run;
     troupe_system *sys = a->sys;
     struct trp_coroutine *co = h->carrier;
@@ -192,7 +193,7 @@ static enum trp_ran handler_run(struct trp_actor *a) {
     }
     co->idle = false;
     co->self.worker = a->worker;
-    enum trp_ran ran = trp_coroutine_enter(co);
+    enum trp_ran ran = trp_coroutine_enter(co)->ran;
     if (co->idle) {
         if (ran != TRP_RAN_GONE)
             h->carrier = NULL;

@@ -237,7 +237,8 @@ static enum trp_ran begin_life(struct trp_proxy *p) {
     return life_over(p);
 }
 
-static enum trp_ran process_run(struct trp_actor *a) {
+static enum trp_ran process_run(struct trp_actor **which) {
+    struct trp_actor *a = *which;
     struct trp_proxy *p = a->run;
     if (!p->alive)
         return try_again(p);

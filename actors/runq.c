@@ -6,15 +6,9 @@
  * before more children are begun. */
 #include "actors/runq.h"
 
-#include <sched.h>
-
-#include "actors/actor.h"
-#include "transports/spin.h"
-
 enum {
     BIRTH_TURNS = 4, /* one of so many is a newborn's, while there are others */
-    LOOT_MOST = 64,       /* how far a thief walks, with the lock held */
-    PATIENCE = 128,
+    LOOT_MOST = 64,  /* how far a thief walks, inside the guard */
 };
 
 static void runs_init(struct trp_runs *r) {
@@ -38,15 +32,6 @@ static void runs_add_first(struct trp_runs *r, struct trp_actor *a) {
     r->count++;
 }
 
-static struct trp_actor *runs_take(struct trp_runs *r) {
-    struct trp_actor *a = r->head;
-    r->head = a->next;
-    if (!r->head)
-        r->tail = &r->head;
-    r->count--;
-    return a;
-}
-
 static void runs_join(struct trp_runs *to, struct trp_runs *from) {
     if (!from->head)
         return;
@@ -61,34 +46,64 @@ static void runs_cut(struct trp_runs *from, unsigned keep, struct trp_runs *out)
     struct trp_runs kept;
     runs_init(&kept);
     while (keep-- && from->head)
-        runs_add(&kept, runs_take(from));
+        runs_add(&kept, trp_runs_take(from));
     for (unsigned n = 0; n < LOOT_MOST && from->head; n++)
-        runs_add(out, runs_take(from));
+        runs_add(out, trp_runs_take(from));
     runs_join(&kept, from);
     runs_join(from, &kept);
 }
 
 void trp_runq_init(struct trp_runq *q) {
-    atomic_init(&q->lock, false);
+    trp_guard_init(&q->guard);
     runs_init(&q->births);
     runs_init(&q->ready);
     runs_init(&q->bound);
     q->turn = 0;
-    q->asleep = q->generous = false;
+    q->generous = false;
+    atomic_init(&q->inbox, NULL);
 }
 
-void trp_runq_lock_slow(struct trp_runq *q) {
-    unsigned tries = 0;
+/* --- the inbox --- */
+
+bool trp_runq_post(struct trp_runq *q, struct trp_actor *a) {
+    struct trp_actor *head = atomic_load_explicit(&q->inbox, memory_order_relaxed);
     do {
-        /* Relaxed: a look, the exchange counts. */
-        while (atomic_load_explicit(&q->lock, memory_order_relaxed)) {
-            trp_spin_relax();
-            if (++tries % PATIENCE == 0)
-                sched_yield();
-        }
-        /* Acquire pairs with the release in trp_runq_unlock. */
-    } while (atomic_exchange_explicit(&q->lock, true, memory_order_acquire));
+        a->next = head == TRP_RUNQ_ASLEEP ? NULL : head;
+        /* Release pairs with the acquire in fetch. */
+    } while (!atomic_compare_exchange_weak_explicit(&q->inbox, &head, a, memory_order_release, memory_order_relaxed));
+    return head == TRP_RUNQ_ASLEEP;
 }
+
+bool trp_runq_rouse(struct trp_runq *q) {
+    struct trp_actor *asleep = TRP_RUNQ_ASLEEP;
+    return atomic_compare_exchange_strong(&q->inbox, &asleep, NULL);
+}
+
+bool trp_runq_sleep(struct trp_runq *q) {
+    struct trp_actor *empty = NULL;
+    return trp_runq_waiting(q) == 0 && atomic_compare_exchange_strong(&q->inbox, &empty, TRP_RUNQ_ASLEEP);
+}
+
+void trp_runq_fetch_all(struct trp_runq *q) {
+    struct trp_actor *a = atomic_load_explicit(&q->inbox, memory_order_relaxed), *first = NULL;
+    do {
+        if (a == TRP_RUNQ_ASLEEP)
+            return;
+        /* Acquire pairs with the release in post. */
+    } while (!atomic_compare_exchange_weak_explicit(&q->inbox, &a, NULL, memory_order_acquire, memory_order_relaxed));
+    while (a) {
+        struct trp_actor *older = a->next;
+        a->next = first;
+        first = a;
+        a = older;
+    }
+    for (; first; first = a) {
+        a = first->next;
+        trp_runq_add(q, first, first->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
+    }
+}
+
+/* --- the lists --- */
 
 void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how) {
     switch (how) {
@@ -105,13 +120,14 @@ void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how) {
 }
 
 struct trp_actor *trp_runq_take(struct trp_runq *q) {
+    trp_runq_fetch(q);
     bool older = q->ready.head || q->bound.head;
     if (q->births.head && (!older || ++q->turn % BIRTH_TURNS == 0))
-        return runs_take(&q->births);
+        return trp_runs_take(&q->births);
     if (q->ready.head && (!q->bound.head || ++q->turn % 2))
-        return runs_take(&q->ready);
+        return trp_runs_take(&q->ready);
     if (q->bound.head)
-        return runs_take(&q->bound);
+        return trp_runs_take(&q->bound);
     return NULL;
 }
 
@@ -136,6 +152,7 @@ struct trp_actor *trp_runq_draw(struct trp_runq *q, unsigned n) {
 
 unsigned trp_runq_split(struct trp_runq *q, bool all, struct trp_runs *out) {
     runs_init(out);
+    trp_runq_fetch(q);
     if (trp_runq_roaming(q) < 2 && !q->generous && !all)
         return 0;
     /* The oldest births are the roots of what is yet to be born, and worth the way. */
@@ -143,7 +160,7 @@ unsigned trp_runq_split(struct trp_runq *q, bool all, struct trp_runs *out) {
     runs_cut(&q->births, keep < LOOT_MOST ? keep : LOOT_MOST, out);
     unsigned half = (q->ready.count + 1) / 2;
     for (unsigned n = all ? q->ready.count : half; n > 0 && out->count < 2 * LOOT_MOST; n--)
-        runs_add(out, runs_take(&q->ready));
+        runs_add(out, trp_runs_take(&q->ready));
     return out->count;
 }
 

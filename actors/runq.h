@@ -7,51 +7,73 @@
  *     ready    roamers, in the order in which they became ready; another worker that has nothing to do may take some
  *     bound    actors that stay on this worker, in that order
  *
- * Any thread adds, the worker takes, others steal: all under one spin lock, held for some ten instructions (a theft: some
- * hundred). A mutex would cost as much again as the rest of a push, and nobody sleeps with it in hand. */
+ * Those are the owner's, who adds and takes a million times a second; thieves and the watch come now and then: hence the guard. Other threads
+ * put into the inbox what is for this worker, by one compare-and-swap. In it is said, too, that the worker is asleep: whoever puts something in takes
+ * that away, and wakes it. */
 #ifndef TRP_RUNQ_H
 #define TRP_RUNQ_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
-
-struct trp_actor;
+#include "actors/actor.h"
+#include "actors/guard.h"
 
 struct trp_runs {
     struct trp_actor *head, **tail;
     unsigned count;
 };
 
-/* (l) under the lock */
+/* (g) inside the guard, (a) any thread */
 struct trp_runq {
-    atomic_bool lock;
-    struct trp_runs births, ready, bound; /* (l) */
-    unsigned turn;                        /* (l) of the lists */
-    bool asleep;                          /* (l) its worker waits, or is about to: who adds wakes it */
-    bool generous;                        /* (l) thieves may take even the only one: bodies here run for long */
+    struct trp_guard guard;
+    struct trp_runs ready, births, bound;   /* (g) */
+    unsigned turn;                          /* (g) of the lists */
+    bool generous;                          /* (g) thieves may take even the only one: bodies here run for long */
+    struct trp_actor *_Atomic inbox;        /* (a) the last first, or TRP_RUNQ_ASLEEP */
 };
+
+/* Nothing is there, and whoever adds something wakes the worker. */
+#define TRP_RUNQ_ASLEEP ((struct trp_actor *)1)
 
 enum trp_run { TRP_RUN_BIRTH, TRP_RUN_READY, TRP_RUN_BOUND };
 
 void trp_runq_init(struct trp_runq *q);
 
-/* Waits for the lock, giving the processor up when that takes long: its holder may have lost it. */
-void trp_runq_lock_slow(struct trp_runq *q);
+/* --- any thread --- */
 
-static inline void trp_runq_lock(struct trp_runq *q) {
-    /* Acquire pairs with the release in trp_runq_unlock. */
-    if (atomic_exchange_explicit(&q->lock, true, memory_order_acquire))
-        trp_runq_lock_slow(q);
+/* Through the inbox. True: the worker was asleep, and is to be woken. */
+TROUPE_NODISCARD bool trp_runq_post(struct trp_runq *q, struct trp_actor *a);
+/* It is asleep no more. True: it was, and is to be woken. */
+TROUPE_NODISCARD bool trp_runq_rouse(struct trp_runq *q);
+
+/* --- inside the guard --- */
+
+static inline struct trp_actor *trp_runs_take(struct trp_runs *r) {
+    struct trp_actor *a = r->head;
+    r->head = a->next;
+    if (!r->head)
+        r->tail = &r->head;
+    r->count--;
+    return a;
 }
-static inline void trp_runq_unlock(struct trp_runq *q) {
-    atomic_store_explicit(&q->lock, false, memory_order_release);
+
+/* What has come by the inbox gets in line. */
+void trp_runq_fetch_all(struct trp_runq *q);
+static inline void trp_runq_fetch(struct trp_runq *q) {
+    /* Relaxed: a look. */
+    if (atomic_load_explicit(&q->inbox, memory_order_relaxed))
+        trp_runq_fetch_all(q);
 }
-
-/* --- with the lock held --- */
-
+/* The owner is about to wait. False: there is something to do. */
+TROUPE_NODISCARD bool trp_runq_sleep(struct trp_runq *q);
 void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how);
 /* The next one, or NULL. */
 struct trp_actor *trp_runq_take(struct trp_runq *q);
+/* The next one, if it is a roamer with that backend and there is nothing to choose; else NULL. */
+static inline struct trp_actor *trp_runq_take_ready(struct trp_runq *q, const struct trp_backend *backend) {
+    if (!q->ready.head || q->births.head || q->bound.head || atomic_load_explicit(&q->inbox, memory_order_relaxed) ||
+        q->ready.head->backend != backend)
+        return NULL;
+    return trp_runs_take(&q->ready);
+}
 /* The n-th of all that wait, in whatever order. */
 struct trp_actor *trp_runq_draw(struct trp_runq *q, unsigned n);
 /* How many could be stolen. */

@@ -12,6 +12,7 @@
 #include "actors/self.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
+#include "transports/assert.h"
 
 enum { BEGIN_NS = 1000000000 }; /* no time is 0 */
 
@@ -38,10 +39,11 @@ bool trp_stage_goes_on(struct trp_stage *s) {
 /* Runs one that is drawn of all that could; with `me`, the caller is one of those: false: it is the one, or there is no other. */
 static bool step(struct trp_stage *s, bool me) {
     struct trp_runq *q = &s->worker->queue;
-    trp_runq_lock(q);
+    trp_assert(trp_guard_enter(&q->guard, &s->runner.guest)); /* there is nobody else */
+    trp_runq_fetch(q);
     unsigned n = trp_runq_waiting(q), which = n ? draw_below(s, n + me) : 0;
     struct trp_actor *a = which < n ? trp_runq_draw(q, which) : NULL;
-    trp_runq_unlock(q);
+    trp_guard_exit(&s->runner.guest);
     if (!a)
         return false;
     a = trp_worker_run(s->worker, a);
@@ -103,6 +105,11 @@ const struct trp_backend trp_stage_backend = {
     .kind = TROUPE_THREAD, .resume = stage_resume, .park = stage_park, .yield = stage_yield, .free = stage_free};
 
 /* --- opening, closing --- */
+
+void trp_stage_take(struct trp_stage *s, struct trp_worker *w) {
+    s->worker = s->runner.at = w;
+    trp_guard_give(&w->queue.guard, &s->runner.guest);
+}
 
 troupe_status trp_stage_new(struct trp_stage **out, uint64_t seed) {
     struct trp_stage *s = trp_calloc(1, sizeof *s);

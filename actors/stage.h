@@ -23,6 +23,9 @@ struct trp_stage {
 TROUPE_NODISCARD troupe_status trp_stage_new(struct trp_stage **out, uint64_t seed);
 void trp_stage_free(struct trp_stage *s, struct trp_stacks *stacks); /* accepts NULL */
 
+/* This is the opener's worker. */
+void trp_stage_take(struct trp_stage *s, struct trp_worker *w);
+
 /* Does the body that has just begun a call go on at once? */
 bool trp_stage_goes_on(struct trp_stage *s);
 

@@ -296,7 +296,7 @@ static troupe_status opener_new(troupe_system *sys) {
     trp_worker_enter(a->worker);
     a->worker->patience.may_spin = trp_cores() > 1;
     if (sys->stage) {
-        sys->stage->worker = a->worker;
+        trp_stage_take(sys->stage, a->worker);
         a->backend = &trp_stage_backend;
     }
     trp_self_init(&sys->self, a, a->backend, &trp_local_reach);
@@ -393,6 +393,7 @@ static troupe_status open_on(troupe_system **out, const troupe_system_opts *opts
     }
     sys->stage = stage;
     trp_copy_watch();
+    trp_guards_ready();
     sys->forks = trp_copy_now();
     troupe_status st = system_init(sys, opts);
     if (st != TROUPE_OK) {

@@ -36,24 +36,25 @@ static struct glance look(struct trp_worker *w) {
     pthread_mutex_lock(&w->sleepers_lock);
     g.others = w->sleepers.first != NULL;
     pthread_mutex_unlock(&w->sleepers_lock);
-    trp_runq_lock(&w->queue);
+    trp_guard_lock(&w->queue.guard);
     g.others |= w->tied || trp_poller_used(w->poller);
     g.busy = w->current != NULL;
     g.held = w->held;
+    trp_runq_fetch(&w->queue);
     g.waiting = trp_runq_waiting(&w->queue) > 0;
     g.resumes = w->resumes;
     /* It may end meanwhile; its memory stays that of an actor. */
     g.id = g.busy ? trp_actor_id(w->current) : 0;
-    trp_runq_unlock(&w->queue);
+    trp_guard_unlock(&w->queue.guard);
     return g;
 }
 
 /* Thieves may take even the only one that waits, or all: until the worker runs its next. */
 static void open_to_thieves(struct trp_crew *crew, struct trp_worker *w, bool generous, bool stuck) {
-    trp_runq_lock(&w->queue);
+    trp_guard_lock(&w->queue.guard);
     w->queue.generous = generous;
     w->stuck = stuck && w->current;
-    trp_runq_unlock(&w->queue);
+    trp_guard_unlock(&w->queue.guard);
     if (generous || stuck)
         (void)trp_crew_call_help(crew);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Sleeping and waking. A worker that finds nothing to do says so (asleep) under the lock of its queue, and waits in its
- * loop. Who adds to the queue finds that out under the same lock, and rings: no wake is lost, a busy worker is never
+ * Sleeping and waking. A worker that finds nothing to do says so in the inbox of its queue, and waits in its
+ * loop. Who puts something in finds that out by the same step, and rings: no wake is lost, a busy worker is never
  * woken by a system call, and of many senders one wakes.
  *
- * Slices. After each resume the lock is taken once, for all that there is to decide: is the worker still ours, does
+ * Slices. After each resume the guard is entered once, for all that there is to decide: is the worker still ours, does
  * what has just run go back on the queue, what comes next. A body that has lost the worker meanwhile (it computed for too
- * long) is put on the queue by its old thread like by any other, and that thread goes. */
+ * long) is put on the queue by its old thread like by any other, and that thread goes. A coroutine that waits decides the same by itself where
+ * that is simple, and goes on to the next without a turn of the runner (hop), but not more than LOOK times in a row. */
 #include "actors/worker.h"
 
 #include <signal.h>
@@ -20,7 +21,7 @@
 
 /* A slice is this many resumes, and is cut short after so long (looked at now and then): the connection and the
  * deadlines wait for its end. */
-enum { SLICE = 1024, SLICE_LOOK = 16, SLICE_NS = 1000000 };
+enum { SLICE = 1024, LOOK = 16, SLICE_NS = 1000000 };
 
 static _Thread_local struct trp_worker *here;
 static _Thread_local struct trp_runner *me;
@@ -42,63 +43,65 @@ __attribute__((noinline)) struct trp_runner *trp_runner_here(void) {
 
 /* --- queueing --- */
 
-/* Under the lock; true: then ring. */
-static bool awaken(struct trp_worker *w) {
-    bool asleep = w->queue.asleep;
-    w->queue.asleep = false;
-    if (asleep && w->crew)
+static void ring(struct trp_worker *w) {
+    if (w->crew)
         trp_crew_woken(w->crew);
-    return asleep;
+    trp_loop_wake(&w->loop);
+}
+
+/* Onto the list of the worker that the calling thread serves. False: it doesn't, or not any more. */
+static bool push_here(struct trp_worker *w, struct trp_actor *a, enum trp_run how) {
+    struct trp_runner *r = trp_runner_here();
+    if (!r || !r->at)
+        return false;
+    /* Roamers come to where they are called: a pair that talks ends up on one worker, and nobody has to be woken. */
+    if (r->at != w && (!a->roams || !w->crew || r->at->crew != w->crew))
+        return false;
+    struct trp_runq *q = &r->at->queue;
+    if (!trp_guard_enter(&q->guard, &r->guest))
+        return false;
+    trp_runq_add(q, a, how);
+    trp_guard_exit(&r->guest);
+    return true;
 }
 
 static void push(struct trp_worker *w, struct trp_actor *a, enum trp_run how) {
-    trp_runq_lock(&w->queue);
-    trp_runq_add(&w->queue, a, how);
-    bool asleep = awaken(w);
-    trp_runq_unlock(&w->queue);
-    if (asleep)
-        trp_loop_wake(&w->loop);
-}
-
-/* Roamers come to where they are called: a pair that talks ends up on one worker, and nobody has to be woken. */
-static struct trp_worker *place_of(struct trp_worker *w, struct trp_actor *a) {
-    struct trp_worker *caller = trp_worker_here();
-    return a->roams && caller && caller->crew && caller->crew == w->crew ? caller : w;
+    if (!push_here(w, a, how) && trp_runq_post(&w->queue, a))
+        ring(w);
 }
 
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a) {
-    push(place_of(w, a), a, a->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
+    push(w, a, a->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
 }
 
 void trp_worker_push_birth(struct trp_worker *w, struct trp_actor *a) {
-    push(place_of(w, a), a, TRP_RUN_BIRTH);
+    push(w, a, TRP_RUN_BIRTH);
 }
 
 bool trp_worker_rouse(struct trp_worker *w) {
-    trp_runq_lock(&w->queue);
-    bool asleep = awaken(w);
-    trp_runq_unlock(&w->queue);
+    bool asleep = trp_runq_rouse(&w->queue);
     if (asleep)
-        trp_loop_wake(&w->loop);
+        ring(w);
     return asleep;
 }
 
 bool trp_worker_bind(struct trp_worker *w, struct trp_actor *a) {
-    trp_runq_lock(&w->queue);
-    bool ours = w->owner == trp_runner_here();
-    if (ours) {
-        a->roams = false;
-        w->held = w->tied = true;
-    }
-    trp_runq_unlock(&w->queue);
-    return ours;
+    struct trp_runner *r = trp_runner_here();
+    if (!trp_guard_enter(&w->queue.guard, &r->guest))
+        return false;
+    a->roams = false;
+    w->held = w->tied = true;
+    trp_guard_exit(&r->guest);
+    return true;
 }
 
 void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a) {
-    trp_runq_lock(&w->queue);
+    struct trp_runner *r = trp_runner_here();
+    /* It was held, so nobody has taken it over. */
+    trp_assert(trp_guard_enter(&w->queue.guard, &r->guest));
     a->roams = true;
     w->held = false;
-    trp_runq_unlock(&w->queue);
+    trp_guard_exit(&r->guest);
 }
 
 /* --- deadlines of coroutines --- */
@@ -147,84 +150,124 @@ static bool park_commit(struct trp_actor *a) {
     return atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed);
 }
 
-struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
+bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran) {
+    switch (ran) {
+    case TRP_RAN_PARKED:
+        return park_commit(a);
+    case TRP_RAN_LISTENS:
+        return trp_actor_listen(a);
+    case TRP_RAN_YIELDED:
+        return false;
+    case TRP_RAN_GONE:
+        break;
+    }
+    return true;
+}
+
+static void make_awake(struct trp_worker *w, struct trp_actor *a) {
     if (a->worker != w)
         a->worker = w;
     /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. A push that found it listening leaves it
      * AWAKE, and is seen by the acquire in trp_mailbox_gather. */
     if (atomic_load_explicit(&a->wake, memory_order_relaxed) != TRP_AWAKE)
         atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire);
-    switch (a->backend->run(a)) {
-    case TRP_RAN_PARKED:
-        return park_commit(a) ? NULL : a;
-    case TRP_RAN_LISTENS:
-        return trp_actor_listen(a) ? NULL : a;
-    case TRP_RAN_YIELDED:
-        return a;
-    case TRP_RAN_GONE:
-        break;
+}
+
+struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
+    make_awake(w, a);
+    enum trp_ran ran = a->backend->run(&a);
+    return trp_worker_put_away(a, ran) ? NULL : a;
+}
+
+/* The queue's owner, inside the guard: this one runs now. */
+static void make_current(struct trp_worker *w, struct trp_actor *a) {
+    w->current = a;
+    w->held = a && !a->roams;
+    w->stuck = false;
+    w->resumes += a != NULL;
+}
+
+struct trp_actor *trp_worker_hop(struct trp_runner *r) {
+    struct trp_worker *w = r->at;
+    if (r->hops == 0 || !trp_guard_enter(&w->queue.guard, &r->guest))
+        return NULL;
+    struct trp_actor *a = trp_runq_take_ready(&w->queue, &trp_coroutine_backend);
+    if (a)
+        make_current(w, a);
+    trp_guard_exit(&r->guest);
+    if (a) {
+        r->hops--;
+        make_awake(w, a);
     }
-    return NULL;
+    return a;
 }
 
 /* Puts back what has just run (NULL: nothing), and takes the next unless the slice is over. False: the worker has been taken away. */
 static bool next(struct trp_runner *r, struct trp_worker *w, struct trp_actor *back, bool over, struct trp_actor **out) {
     struct trp_runq *q = &w->queue;
-    trp_runq_lock(q);
-    bool ours = w->owner == r;
-    if (ours) {
+    if (!trp_guard_enter(&q->guard, &r->guest)) {
         if (back)
-            trp_runq_add(q, back, back->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
-        *out = over ? NULL : trp_runq_take(q);
-        w->current = *out;
-        w->held = *out && !(*out)->roams;
-        w->stuck = false;
-        w->resumes += *out != NULL;
+            trp_worker_push(w, back);
+        return false;
     }
-    trp_runq_unlock(q);
-    if (!ours && back)
-        trp_worker_push(w, back);
-    return ours;
+    if (back)
+        trp_runq_add(q, back, back->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
+    *out = over ? NULL : trp_runq_take(q);
+    make_current(w, *out);
+    trp_guard_exit(&r->guest);
+    return true;
 }
 
-/* Is it over, after so many resumes? `began` is when this was first asked. */
-static bool slice_over(struct trp_worker *w, unsigned n, int64_t *began) {
-    if (n % SLICE_LOOK)
+/* (o) */
+struct slice {
+    unsigned n;    /* resumes so far */
+    unsigned told; /* how many at the last look */
+    int64_t began; /* when this was first looked at; 0: not yet */
+};
+
+static bool slice_over(struct trp_worker *w, struct slice *s) {
+    if (s->n - s->told < LOOK)
         return false;
     int64_t now = trp_now();
-    if (*began == 0)
-        *began = now;
+    if (s->began == 0)
+        s->began = now;
     else if (w->crew)
-        trp_crew_look(w->crew, w, (now - *began) / (n - SLICE_LOOK));
-    return n >= SLICE || now - *began > SLICE_NS;
+        trp_crew_look(w->crew, w, (now - s->began) / (s->n - LOOK));
+    s->told = s->n;
+    return s->n >= SLICE || now - s->began > SLICE_NS;
 }
 
 static bool run_slice(struct trp_runner *r, struct trp_worker *w) {
     struct trp_actor *a = NULL;
-    int64_t began = 0;
+    struct slice slice = {0};
     bool over = false;
-    for (unsigned n = 0; next(r, w, a, over, &a);) {
+    while (next(r, w, a, over, &a)) {
         if (!a)
             return true;
+        r->hops = LOOK - 1;
         a = trp_worker_run(w, a);
-        over = slice_over(w, ++n, &began);
+        slice.n += LOOK - r->hops;
+        over = slice_over(w, &slice);
     }
     return false;
 }
 
 /* Says that the worker is about to wait. False: there is something to do. */
-static bool fall_asleep(struct trp_worker *w) {
-    trp_runq_lock(&w->queue);
-    bool asleep = trp_runq_waiting(&w->queue) == 0 && !atomic_load(&w->stop);
-    w->queue.asleep = asleep;
-    if (asleep && w->crew)
+static bool fall_asleep(struct trp_runner *r, struct trp_worker *w) {
+    if (atomic_load(&w->stop) || !trp_guard_enter(&w->queue.guard, &r->guest))
+        return false;
+    /* First: whoever wakes it counts it out again. */
+    if (w->crew)
         trp_crew_asleep(w->crew);
-    trp_runq_unlock(&w->queue);
+    bool asleep = trp_runq_sleep(&w->queue);
+    trp_guard_exit(&r->guest);
+    if (!asleep && w->crew)
+        trp_crew_woken(w->crew);
     return asleep;
 }
 
-static bool nothing_to_do(struct trp_worker *w) {
-    return fall_asleep(w) && !(w->crew && trp_crew_steal(w->crew, w));
+static bool nothing_to_do(struct trp_runner *r, struct trp_worker *w) {
+    return fall_asleep(r, w) && !(w->crew && trp_crew_steal(w->crew, w));
 }
 
 static int64_t wait_ms(struct trp_worker *w, int64_t deadline) {
@@ -235,23 +278,25 @@ static int64_t wait_ms(struct trp_worker *w, int64_t deadline) {
 
 bool trp_runner_serve(struct trp_runner *r, struct trp_worker *w) {
     trp_worker_enter(w);
+    r->at = w;
     while (!atomic_load_explicit(&w->stop, memory_order_acquire)) { /* pairs with the store in trp_worker_stop */
-        trp_loop_once(&w->loop, nothing_to_do(w) ? wait_ms(w, TRP_NEVER) : 0);
-        trp_runq_lock(&w->queue);
-        (void)awaken(w);
-        trp_runq_unlock(&w->queue);
+        trp_loop_once(&w->loop, nothing_to_do(r, w) ? wait_ms(w, TRP_NEVER) : 0);
+        if (trp_runq_rouse(&w->queue) && w->crew)
+            trp_crew_woken(w->crew);
         if (w->crew)
             trp_crew_busy(w->crew);
         if (w->timers.first)
             trp_timers_run(&w->timers, trp_now());
         trp_worker_wake_sleepers(w);
         if (!run_slice(r, w)) {
+            r->at = NULL;
             trp_worker_enter(NULL);
             return false;
         }
         trp_loop_flush(&w->loop);
     }
     trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
+    r->at = NULL;
     trp_worker_enter(NULL);
     return true;
 }
@@ -349,7 +394,8 @@ troupe_status trp_worker_start(struct trp_worker *w) {
     struct trp_runner *r = trp_calloc(1, sizeof *r);
     if (!r)
         return TROUPE_NO_MEMORY;
-    w->runner = w->owner = r;
+    w->runner = r;
+    trp_guard_give(&w->queue.guard, &r->guest);
     troupe_status st = trp_thread_start(&r->thread, worker_main, w, 0);
     if (st != TROUPE_OK) {
         w->runner = NULL;

@@ -12,13 +12,14 @@
  *
  * A worker is not a thread. Its thread is a runner, and a runner whose coroutine computes for too long is left alone with
  * it: another runner takes over the worker, with its queue, deadlines, loop and connection (watch.c). Who owns the worker
- * is said under the lock of its queue, and looked at each time that a body has given the thread back. So what belongs to
+ * is what the guard of its queue says, and looked at each time that a body has given the thread back. So what belongs to
  * the owner (o) is not touched by a body, unless the body is held: it is bound to the worker, and the worker is not taken
  * from under it. */
 #ifndef TRP_WORKER_H
 #define TRP_WORKER_H
 
 #include "actors/actor.h"
+#include "actors/backend.h"
 #include "actors/bus.h"
 #include "actors/fiber.h"
 #include "actors/label.h"
@@ -34,7 +35,7 @@
 struct trp_coroutine;
 struct trp_crew;
 
-/* (o) the owner's thread, (c) constant, (a) any thread, (l) under the queue's lock, (s) under `sleepers_lock` */
+/* (o) the owner's thread, (c) constant, (a) any thread, (g) inside the queue's guard, (s) under `sleepers_lock` */
 struct trp_worker {
     struct trp_loop loop;      /* (o) */
     troupe_system *sys;        /* (c) */
@@ -54,17 +55,20 @@ struct trp_worker {
     pthread_mutex_t sleepers_lock;
     struct trp_timers sleepers; /* (s) deadlines of coroutines, which may wake up elsewhere */
 
-    struct trp_runq queue;     /* (a) */
-    struct trp_runner *owner;  /* (l) */
-    struct trp_actor *current; /* (l) the body that has the thread; NULL: the runtime has it */
-    bool held;                 /* (l) that body is bound to this worker */
-    uint64_t resumes;          /* (l) so far */
-    bool tied;                 /* (l) somebody uses its loop */
-    bool stuck;                /* (l) that body has run for long and can't be left: others may take all that roams */
+    struct trp_runq queue;     /* (a); its guard's owner is the runner */
+    struct trp_actor *current; /* (g) the body that has the thread; NULL: the runtime has it */
+    uint64_t resumes;          /* (g) so far */
+    bool held;                 /* (g) that body is bound to this worker */
+    bool tied;                 /* (g) somebody uses its loop */
+    bool stuck;                /* (g) that body has run for long and can't be left: others may take all that roams */
 };
 
 /* A thread that runs workers. (o) its own thread, (m) under the crew's lock */
 struct trp_runner {
+    struct trp_guest guest;     /* (o) inside whose queue it is */
+    unsigned hops;              /* (o) so many coroutines may still go on one from the other, before it looks round */
+    struct trp_worker *at;      /* (o) whom it serves, as far as it knows; NULL */
+    struct trp_coroutine *left; /* (o) has gone on to another by itself, and is to be put away by that one; NULL */
     struct trp_fiber scheduler; /* (o) what coroutines switch back to */
     struct trp_worker *worker;  /* (m) whom it serves; NULL: it waits for one */
     struct trp_coroutine *running; /* (o) entered last; for whoever must say whose stack it is (overflow.c) */
@@ -109,6 +113,12 @@ TROUPE_NODISCARD bool trp_worker_bind(struct trp_worker *w, struct trp_actor *a)
 /* It may roam again. */
 void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
 
+/* For a coroutine that gives its thread back: the one that runs next on the runner, taken off the queue, if it is one of those that go on from
+ * each other (trp_coroutine_backend). NULL: the runner itself has something to decide first. */
+struct trp_actor *trp_worker_hop(struct trp_runner *r);
+/* What an actor has done that has given its thread back: false: it is to be queued again. True: it is not the caller's any more. */
+TROUPE_NODISCARD bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran);
+
 /* A deadline of the calling coroutine, on its worker; and its end, from wherever the coroutine runs by then. The latter: was
  * it still running? */
 void trp_worker_sleeper_start(struct trp_worker *w, struct trp_timer *t, int64_t deadline);
@@ -118,8 +128,8 @@ void trp_worker_wake_sleepers(struct trp_worker *w);
 
 /* One turn of a worker that is alone: waits until there is something to do, or until the deadline. Its thread. */
 void trp_worker_turn(struct trp_worker *w, int64_t deadline);
-/* The parts of that, for who serves it otherwise (stage.c). Runs an actor that has been taken off the queue; gives it back if it goes on the queue
- * again, or NULL. And when the next of its deadlines is. */
+/* The parts of that, for who serves it otherwise (stage.c). Runs an actor that has been taken off the queue, and those that it goes on to; gives
+ * the last one back if it goes on the queue again, or NULL. And when the next of its deadlines is. */
 struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a);
 int64_t trp_worker_next_deadline(struct trp_worker *w);
 

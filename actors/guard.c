@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The private expedited membarrier has been in Linux since 4.14. What it does to the processors on which this process runs is a full barrier
+ * between what they did before and what they do after the call. */
+#include "actors/guard.h"
+
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "transports/spin.h"
+
+enum { PATIENCE = 128 };
+
+bool trp_guards_cheap;
+
+static bool membarrier(int what) {
+    return syscall(SYS_membarrier, what, 0, 0) == 0;
+}
+
+static void make_ready(void) {
+    trp_guards_cheap = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+}
+
+void trp_guards_ready(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, make_ready);
+}
+
+/* A process that was forked has to say again that it will do this. One that may not any more (seccomp(2)) waits for as long as no
+ * processor holds a store back. */
+static void make_all_hear(void) {
+    if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
+        return;
+    if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
+        return;
+    struct timespec t = {.tv_nsec = 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
+void trp_guard_init(struct trp_guard *g) {
+    atomic_init(&g->owner, NULL);
+    atomic_init(&g->wanted, false);
+    atomic_init(&g->lock, false);
+}
+
+/* Waits while the flag is set, giving the processor up when that takes long: whoever set it may have lost his. */
+static void wait_while(atomic_bool *flag) {
+    /* Acquire pairs with the release of whoever clears it. Sequentially consistent where that is all there is, see enter_dear. */
+    for (unsigned tries = 0; atomic_load(flag);) {
+        trp_spin_relax();
+        if (++tries % PATIENCE == 0)
+            sched_yield();
+    }
+}
+
+static void spin_lock(struct trp_guard *g) {
+    /* Acquire pairs with the release in spin_unlock. */
+    while (atomic_exchange_explicit(&g->lock, true, memory_order_acquire))
+        wait_while(&g->lock);
+}
+
+static void spin_unlock(struct trp_guard *g) {
+    atomic_store_explicit(&g->lock, false, memory_order_release);
+}
+
+/* With the others' lock in hand nobody wants it: who comes then finds us inside. */
+bool trp_guard_enter_late(struct trp_guard *g, struct trp_guest *me) {
+    atomic_store_explicit(&me->inside, false, memory_order_release);
+    spin_lock(g);
+    bool ours = atomic_load_explicit(&g->owner, memory_order_relaxed) == me;
+    if (ours)
+        atomic_store_explicit(&me->inside, true, memory_order_relaxed);
+    spin_unlock(g);
+    return ours;
+}
+
+/* Dekker's way: each says something and then looks, in one order for all. */
+bool trp_guard_enter_dear(struct trp_guard *g, struct trp_guest *me) {
+    atomic_exchange(&me->inside, true);
+    if (atomic_load(&g->owner) == me && !atomic_load(&g->wanted))
+        return true;
+    return trp_guard_enter_late(g, me);
+}
+
+void trp_guard_lock(struct trp_guard *g) {
+    spin_lock(g);
+    atomic_store(&g->wanted, true);
+    if (trp_guards_cheap)
+        make_all_hear();
+    struct trp_guest *owner = atomic_load(&g->owner);
+    if (owner)
+        wait_while(&owner->inside);
+}
+
+void trp_guard_unlock(struct trp_guard *g) {
+    /* Release pairs with the acquire in trp_guard_enter. */
+    atomic_store_explicit(&g->wanted, false, memory_order_release);
+    spin_unlock(g);
+}

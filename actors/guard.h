@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * A lock that costs its owner next to nothing: two plain stores and two loads, where an ordinary one costs an atomic exchange. It is for what one
+ * thread does millions of times a second and others now and then (Dice and others call such locks quickly reacquirable, or biased).
+ *
+ *     owner: says that it is inside, looks whether it is wanted      -- neither waits for the other's processor to hear of it --
+ *     others: say that it is wanted, and have the kernel make every processor of the program hear of everything (membarrier(2)); from then on
+ *             the owner either has seen it, and stays out, or is seen inside, and is waited for
+ *
+ * The others pay a system call and some microseconds for it. Where the kernel does not do that, the owner pays, too. */
+#ifndef TRP_GUARD_H
+#define TRP_GUARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* A thread that owns guards. It is inside one at a time. */
+struct trp_guest {
+    atomic_bool inside;
+};
+
+struct trp_guard {
+    struct trp_guest *_Atomic owner; /* changed under the lock; NULL: nobody */
+    atomic_bool wanted;              /* set under the lock */
+    atomic_bool lock;                /* of all others among each other */
+};
+
+/* May the owner rely on the kernel? Known once trp_guards_ready has been called. */
+extern bool trp_guards_cheap;
+/* Before the first guard is shared. Any thread; more than once. */
+void trp_guards_ready(void);
+
+void trp_guard_init(struct trp_guard *g);
+
+/* The long ways of trp_guard_enter. */
+bool trp_guard_enter_dear(struct trp_guard *g, struct trp_guest *me);
+bool trp_guard_enter_late(struct trp_guard *g, struct trp_guest *me);
+
+/* The owner's thread, not for long. False: it is not the owner, or not any more, and not inside. */
+static inline bool trp_guard_enter(struct trp_guard *g, struct trp_guest *me) {
+    if (!trp_guards_cheap)
+        return trp_guard_enter_dear(g, me);
+    atomic_store_explicit(&me->inside, true, memory_order_relaxed);
+    /* The compiler keeps the order; that the processor does is the others' business. */
+    atomic_signal_fence(memory_order_seq_cst);
+    /* Acquire pairs with the release in trp_guard_unlock. */
+    if (atomic_load_explicit(&g->owner, memory_order_relaxed) == me && !atomic_load_explicit(&g->wanted, memory_order_acquire))
+        return true;
+    return trp_guard_enter_late(g, me);
+}
+static inline void trp_guard_exit(struct trp_guest *me) {
+    /* Release pairs with the acquire in trp_guard_lock. */
+    atomic_store_explicit(&me->inside, false, memory_order_release);
+}
+
+/* Any thread that is inside none. */
+void trp_guard_lock(struct trp_guard *g);
+void trp_guard_unlock(struct trp_guard *g);
+/* Under the lock, or before anybody else knows the guard. */
+static inline void trp_guard_give(struct trp_guard *g, struct trp_guest *owner) {
+    atomic_store_explicit(&g->owner, owner, memory_order_relaxed);
+}
+
+#endif
