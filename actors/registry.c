@@ -168,12 +168,6 @@ static struct trp_actor *slot_actor(struct trp_registry *r, uint32_t slot) {
     return a && trp_registry_ref(a) ? a : NULL;
 }
 
-struct trp_actor *trp_registry_peek(struct trp_registry *r, uint64_t id) {
-    struct trp_actor *a = slot_memory(r, (uint32_t)id);
-    /* Acquire pairs with the release in publish: the mailbox is this one's, or a later one's. */
-    return a && id && atomic_load_explicit(&a->id, memory_order_acquire) == id ? a : NULL;
-}
-
 struct trp_actor *trp_registry_get(struct trp_registry *r, uint64_t id) {
     struct trp_actor *a = slot_actor(r, (uint32_t)id);
     if (a && atomic_load_explicit(&a->id, memory_order_acquire) != id) {

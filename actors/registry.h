@@ -41,7 +41,16 @@ void trp_registry_put(struct trp_registry *r, struct trp_actor *a);
 struct trp_actor *trp_registry_get(struct trp_registry *r, uint64_t id);
 /* Without a reference; NULL: there is no such actor. It may end at any moment, and its memory become another's, but stay an actor's:
  * only for what bears that (trp_actor_post). Any thread, no lock. */
-struct trp_actor *trp_registry_peek(struct trp_registry *r, uint64_t id);
+static inline struct trp_actor *trp_registry_peek(struct trp_registry *r, uint64_t id) {
+    uint32_t slot = (uint32_t)id;
+    if (slot >= TRP_SLABS * TRP_SLAB)
+        return NULL;
+    /* Acquire pairs with the release in slab_add: the slab is initialised when it can be seen. */
+    struct trp_actor *slab = atomic_load_explicit(&r->slabs[slot / TRP_SLAB], memory_order_acquire);
+    struct trp_actor *a = slab ? &slab[slot % TRP_SLAB] : NULL;
+    /* Acquire pairs with the release in publish: the mailbox is this one's, or a later one's. */
+    return a && id && atomic_load_explicit(&a->id, memory_order_acquire) == id ? a : NULL;
+}
 /* A reference on whatever lives there now. False: nobody. */
 TROUPE_NODISCARD bool trp_registry_ref(struct trp_actor *a);
 /* Calls fn for each actor there is now, with a reference held; what is born meanwhile may be missed. */

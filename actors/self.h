@@ -57,6 +57,7 @@ struct troupe_self {
     struct troupe_msg *hand;       /* received, not freed, and somebody waits to hear of them */
     uint64_t asked;                /* questions so far: their numbers */
     unsigned subs;                 /* its subscriptions on the worker's connection */
+    bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: see is_plain */
     unsigned patience;             /* so many calls may it make in a row */
     unsigned spent;                /* calls since the others of this worker had their turn */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */

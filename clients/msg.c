@@ -26,22 +26,39 @@ static struct trp_slice keep(uint8_t **at, struct trp_slice from) {
     return kept;
 }
 
-/* Everything but the topic and the bytes. Field by field, and only the first byte of the error: less to write than all of it. */
+/* Each field by itself: one that is read again at once, as a whole, would have to wait for its parts. Of the error its first byte is enough. */
 static inline void msg_init(struct troupe_msg *m, size_t size) {
     m->next = NULL;
-    m->from = m->to = m->ask = 0;
+    m->from = 0;
+    m->to = 0;
+    m->ask = 0;
     m->owner = NULL;
-    m->payload = m->reply = m->headers = m->info = (struct trp_slice){NULL, 0};
-    m->size = size;
+    m->payload.p = NULL;
+    m->payload.n = 0;
     m->link = NULL;
     m->kind = 0;
-    m->answered = m->mapped = false;
+    m->answered = false;
     m->beyond = 0;
-    m->origin = (struct trp_origin){0};
+    m->mapped = false;
+    m->origin.settle = NULL;
+    m->origin.conn = NULL;
+    m->origin.sid = 0;
+    m->origin.token = 0;
+    m->origin.generation = 0;
     m->sub = 0;
+    m->topic.p = NULL;
+    m->topic.n = 0;
+    m->reply.p = NULL;
+    m->reply.n = 0;
+    m->headers.p = NULL;
+    m->headers.n = 0;
+    m->info.p = NULL;
+    m->info.n = 0;
     m->error[0] = 0;
+    m->size = size;
 }
 
+/* Everything but the topic and the bytes. */
 static struct troupe_msg *msg_new(size_t size) {
     struct troupe_msg *m = size < SIZE_MAX / 2 ? trp_block_get(sizeof *m + size) : NULL;
     if (m)
@@ -77,6 +94,47 @@ struct troupe_msg *trp_msg_from_wire(const struct trp_message *w) {
     return trp_msg_from_queue(w, (struct trp_slice){0});
 }
 
+/* --- an integer, or a few bytes --- */
+
+static struct troupe_msg *small_new(size_t most) {
+    struct troupe_msg *m = msg_new(1 + most);
+    if (!m)
+        return NULL;
+    m->bytes[0] = 0;
+    m->topic.p = m->bytes;
+    m->payload.p = m->bytes + 1;
+    return m;
+}
+
+static struct troupe_msg *from_uint(uint64_t v) {
+    struct troupe_msg *m = small_new(TRP_PACK_MAX_HEAD);
+    if (m)
+        m->payload.n = (size_t)(trp_wire_uint(m->bytes + 1, v) - (m->bytes + 1));
+    return m;
+}
+
+static struct troupe_msg *from_bytes(const void *data, size_t size) {
+    struct troupe_msg *m = small_new(TRP_PACK_MAX_HEAD + size);
+    if (m) {
+        m->bytes[1] = 0xc4;
+        m->bytes[2] = (uint8_t)size;
+        if (size)
+            memcpy(m->bytes + 3, data, size);
+        m->payload.n = 2 + size;
+    }
+    return m;
+}
+
+struct troupe_msg *trp_msg_small(const troupe_value *v) {
+    if (v->kind == TROUPE_INT && v->i >= 0)
+        return from_uint((uint64_t)v->i);
+    if (v->kind == TROUPE_BYTES && v->data && v->size <= 64)
+        return from_bytes(v->data, v->size);
+    return NULL;
+}
+
+/* --- anything --- */
+
 /* A scalar or some bytes: as trp_pack_check says for them. 0: something else. */
 static size_t plain_most(troupe_value v) {
     if (v.kind < TROUPE_TEXT)
@@ -87,16 +145,10 @@ static size_t plain_most(troupe_value v) {
 }
 
 static troupe_status plain_new(struct troupe_msg **out, troupe_value v, size_t most) {
-    struct troupe_msg *m = msg_new(1 + most);
+    struct troupe_msg *m = small_new(most);
     if (!m)
         return TROUPE_NO_MEMORY;
-    m->topic = (struct trp_slice){m->bytes, 0};
-    m->bytes[0] = 0;
-    m->payload.p = m->bytes + 1;
-    if (v.kind == TROUPE_INT && v.i >= 0)
-        m->payload.n = (size_t)(trp_wire_uint(m->bytes + 1, (uint64_t)v.i) - m->payload.p);
-    else
-        m->payload.n = (size_t)(trp_pack_checked(m->bytes + 1, v) - m->payload.p);
+    m->payload.n = (size_t)(trp_pack_checked(m->bytes + 1, v) - m->payload.p);
     *out = m;
     return TROUPE_OK;
 }
@@ -178,7 +230,22 @@ troupe_value troupe_msg_value(const troupe_msg *m) {
     return v;
 }
 
+/* The usual short forms. */
+static bool short_int(const uint8_t *p, size_t n, int64_t *out) {
+    if (n == 1 && *p < 0x80)
+        *out = *p;
+    else if (n == 5 && *p == 0xce)
+        *out = trp_wire_get32(p + 1);
+    else if (n == 3 && *p == 0xcd)
+        *out = trp_wire_get16(p + 1);
+    else
+        return false;
+    return true;
+}
+
 bool troupe_msg_int(const troupe_msg *m, int64_t *out) {
+    if (short_int(m->payload.p, m->payload.n, out))
+        return true;
     troupe_value v = troupe_msg_value(m);
     if (v.kind != TROUPE_INT)
         return false;
