@@ -4,7 +4,38 @@
  * Each switch hands over the fiber that is left; whoever arrives notes there where it can be gone on with. The two
  * functions of Boost.Context have C linkage and are declared here as its fcontext.hpp declares them. */
 #include "actors/fiber.h"
-#include "actors/sanitizer.h"
+
+#include <stdint.h>
+
+#if TRP_FIBER_IN_PLACE
+
+/* Jumped to, with the stack as after a call from nowhere. */
+static void entry(struct trp_fiber *from, struct trp_fiber *here) {
+    (void)from;
+    here->main(here->arg);
+}
+
+static void context_make(struct trp_fiber *f, void *bottom, size_t size) {
+    uintptr_t top = ((uintptr_t)bottom + size) & ~(uintptr_t)15;
+    void **sp = (void **)top - 1;
+    *sp = NULL; /* here a debugger sees the end of the stack */
+    f->context = (struct trp_context){.sp = sp, .pc = (void *)(uintptr_t)entry};
+}
+
+static void *tsan_new(void) {
+    return NULL;
+}
+static void *tsan_here(void) {
+    return NULL;
+}
+static void tsan_free(void *fiber) {
+    (void)fiber;
+}
+static void make_clean(void *bottom, size_t size) {
+    (void)bottom, (void)size;
+}
+
+#else
 
 typedef struct {
     void *fctx;
@@ -71,7 +102,7 @@ static void tsan_free(void *fiber) {
 
 static void landed(struct trp_fiber *here, transfer_t t) {
     struct trp_fiber *from = t.data;
-    from->context = t.fctx;
+    from->context.fcontext = t.fctx;
     arrive(here, from);
 }
 
@@ -85,13 +116,19 @@ static void entry(transfer_t t) {
 void trp_fiber_switch(struct trp_fiber *from, struct trp_fiber *to, bool last) {
     from->to = to;
     leave(from, to, last);
-    landed(from, jump_fcontext(to->context, from));
+    landed(from, jump_fcontext(to->context.fcontext, from));
 }
+
+static void context_make(struct trp_fiber *f, void *bottom, size_t size) {
+    f->context.fcontext = make_fcontext((char *)bottom + size, size, entry);
+}
+
+#endif
 
 void trp_fiber_init(struct trp_fiber *f, void *bottom, size_t size, void (*main)(void *arg), void *arg) {
     *f = (struct trp_fiber){.bottom = bottom, .size = size, .main = main, .arg = arg, .tsan = tsan_new()};
     make_clean(bottom, size);
-    f->context = make_fcontext((char *)bottom + size, size, entry);
+    context_make(f, bottom, size);
 }
 
 void trp_fiber_adopt(struct trp_fiber *f) {
