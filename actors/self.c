@@ -274,7 +274,7 @@ static troupe_status send_value(troupe_self *self, troupe_ref to, troupe_value v
 }
 
 /* False: nothing has happened. */
-static inline bool send_plainly(troupe_self *self, troupe_ref to, const troupe_value *v) {
+static inline bool send_plainly(troupe_self *self, troupe_ref to, troupe_value v) {
     struct trp_actor *a = is_plain(self) ? trp_registry_peek(&self->actor->sys->registry, to.id) : NULL;
     struct troupe_msg *m = a ? trp_msg_small(v) : NULL;
     if (!m)
@@ -289,14 +289,14 @@ static inline bool send_plainly(troupe_self *self, troupe_ref to, const troupe_v
 }
 
 troupe_status troupe_send(troupe_self *self, troupe_ref to, troupe_value v) {
-    if (send_plainly(self, to, &v))
+    if (send_plainly(self, to, v))
         return TROUPE_OK;
     trp_self_spend(self);
     return send_value(self, to, v, true);
 }
 
 troupe_status troupe_try_send(troupe_self *self, troupe_ref to, troupe_value v) {
-    if (send_plainly(self, to, &v))
+    if (send_plainly(self, to, v))
         return TROUPE_OK;
     trp_self_spend(self);
     return send_value(self, to, v, false);

@@ -125,11 +125,11 @@ static struct troupe_msg *from_bytes(const void *data, size_t size) {
     return m;
 }
 
-struct troupe_msg *trp_msg_small(const troupe_value *v) {
-    if (v->kind == TROUPE_INT && v->i >= 0)
-        return from_uint((uint64_t)v->i);
-    if (v->kind == TROUPE_BYTES && v->data && v->size <= 64)
-        return from_bytes(v->data, v->size);
+struct troupe_msg *trp_msg_small(troupe_value v) {
+    if (v.kind == TROUPE_INT && v.i >= 0)
+        return from_uint((uint64_t)v.i);
+    if (v.kind == TROUPE_BYTES && v.data && v.size <= 64)
+        return from_bytes(v.data, v.size);
     return NULL;
 }
 

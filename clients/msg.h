@@ -61,7 +61,7 @@ TROUPE_NODISCARD troupe_status trp_msg_from_value(struct troupe_msg **out, troup
  * empty topic). To be unmapped when it is freed. */
 void trp_msg_mapped(struct troupe_msg *m, size_t size, struct trp_slice topic, struct trp_slice payload);
 /* The same, short: NULL: no memory, or not so small a value that it knows it. */
-struct troupe_msg *trp_msg_small(const troupe_value *v);
+struct troupe_msg *trp_msg_small(troupe_value v);
 /* Frees without acknowledging. */
 void trp_msg_drop(struct troupe_msg *m);
 

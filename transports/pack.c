@@ -338,10 +338,10 @@ troupe_status trp_pack_check(troupe_value v, const struct trp_pack_limits *lim, 
         return TROUPE_OK;
     if (v.kind > TROUPE_PACKED || (!v.data && v.size))
         return TROUPE_INVALID;
+    if (v.size == TROUPE_VALUE_TOO_BIG)
+        return TROUPE_TOO_BIG;
     if (v.kind == TROUPE_PACKED)
         st = packed_check(v, lim);
-    else if (v.size > UINT32_MAX)
-        st = TROUPE_TOO_BIG;
     if (st == TROUPE_OK)
         *most += v.size;
     return st;
@@ -362,9 +362,9 @@ uint8_t *trp_pack_checked(uint8_t *p, troupe_value v) {
     case TROUPE_REAL:
         return pack_real(p, v.r);
     case TROUPE_TEXT:
-        return trp_wire_bytes(trp_wire_str_head(p, (uint32_t)v.size), v.data, v.size);
+        return trp_wire_bytes(trp_wire_str_head(p, v.size), v.data, v.size);
     case TROUPE_BYTES:
-        return trp_wire_bytes(trp_pack_bin_head(p, (uint32_t)v.size), v.data, v.size);
+        return trp_wire_bytes(trp_pack_bin_head(p, v.size), v.data, v.size);
     case TROUPE_PACKED:
         break;
     }

@@ -76,9 +76,9 @@ static const struct {
     {{.kind = TROUPE_INT, .i = INT64_MIN}, "-9223372036854775808", true},
     {{.kind = TROUPE_UINT, .u = UINT64_MAX}, "18446744073709551615", false},
     {{.kind = TROUPE_UINT, .u = 3}, "3", true},
-    {{.kind = TROUPE_TEXT, {.data = "a\"b", .size = 3}}, "\"a\\\"b\"", false},
-    {{.kind = TROUPE_BYTES, {.data = "\0\1", .size = 2}}, "\"base64:AAE=\"", false},
-    {{.kind = TROUPE_PACKED, {.data = "\x92\x01\xc0", .size = 3}}, "[1,null]", false},
+    {{.kind = TROUPE_TEXT, .data = "a\"b", .size = 3}, "\"a\\\"b\"", false},
+    {{.kind = TROUPE_BYTES, .data = "\0\1", .size = 2}, "\"base64:AAE=\"", false},
+    {{.kind = TROUPE_PACKED, .data = "\x92\x01\xc0", .size = 3}, "[1,null]", false},
 };
 
 START_TEST(values_round_trip) {

@@ -34,19 +34,24 @@ typedef enum troupe_value_kind {
     TROUPE_PACKED, /* an array, a map or an ext as the msgpack bytes themselves, one whole value */
 } troupe_value_kind;
 
+/* Sixteen bytes, so that it goes from call to call in two registers. */
 typedef struct troupe_value {
     troupe_value_kind kind;
+    uint32_t size; /* of the data; msgpack can't say more. TROUPE_VALUE_TOO_BIG: it is that or more, and no call takes it (TROUPE_TOO_BIG) */
     union {
         bool b;
         int64_t i;
         uint64_t u;
         double r;
-        struct {
-            const void *data;
-            size_t size;
-        };
+        const void *data; /* of TEXT, BYTES and PACKED */
     };
 } troupe_value;
+
+#define TROUPE_VALUE_TOO_BIG UINT32_MAX
+
+static inline uint32_t troupe_value_size(size_t n) {
+    return n < TROUPE_VALUE_TOO_BIG ? (uint32_t)n : TROUPE_VALUE_TOO_BIG;
+}
 
 static inline troupe_value troupe_nil(void) {
     return (troupe_value){.kind = TROUPE_NIL};
@@ -65,18 +70,18 @@ static inline troupe_value troupe_real(double r) {
 }
 /* `s` is borrowed as long as the value is used; NULL counts as "". */
 static inline troupe_value troupe_text(const char *s) {
-    return (troupe_value){.kind = TROUPE_TEXT, {.data = s ? s : "", .size = s ? strlen(s) : 0}};
+    return (troupe_value){.kind = TROUPE_TEXT, .size = s ? troupe_value_size(strlen(s)) : 0, .data = s ? s : ""};
 }
 static inline troupe_value troupe_textn(const char *s, size_t n) {
-    return (troupe_value){.kind = TROUPE_TEXT, {.data = s, .size = n}};
+    return (troupe_value){.kind = TROUPE_TEXT, .size = troupe_value_size(n), .data = s};
 }
 static inline troupe_value troupe_bytes(const void *p, size_t n) {
-    return (troupe_value){.kind = TROUPE_BYTES, {.data = p, .size = n}};
+    return (troupe_value){.kind = TROUPE_BYTES, .size = troupe_value_size(n), .data = p};
 }
 /* `p` holds exactly one msgpack value, made with any msgpack library. A call that takes it checks it and returns
  * TROUPE_INVALID otherwise. */
 static inline troupe_value troupe_packed(const void *p, size_t n) {
-    return (troupe_value){.kind = TROUPE_PACKED, {.data = p, .size = n}};
+    return (troupe_value){.kind = TROUPE_PACKED, .size = troupe_value_size(n), .data = p};
 }
 
 #endif
