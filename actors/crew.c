@@ -229,10 +229,12 @@ static void runners_join(struct trp_crew *crew) {
     crew->closing = true;
     pthread_cond_broadcast(&crew->work);
     pthread_mutex_unlock(&crew->lock);
-    while (crew->runners) { /* nobody makes another: the watch is gone */
+    /* Nobody makes another: the watch is gone. Each may look at any other as long as one is left. */
+    for (struct trp_runner *r = crew->runners; r; r = r->next)
+        pthread_join(r->thread, NULL);
+    while (crew->runners) {
         struct trp_runner *r = crew->runners;
         crew->runners = r->next;
-        pthread_join(r->thread, NULL);
         trp_coroutine_free(r->carrier, &crew->sys->stacks);
         trp_stacks_near_fini(&r->stacks, &crew->sys->stacks);
         trp_births_near_fini(&r->births);
