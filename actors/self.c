@@ -12,6 +12,7 @@
 #include "actors/actor.h"
 #include "actors/copy.h"
 #include "actors/coroutine.h"
+#include "actors/letters.h"
 #include "actors/own.h"
 #include "actors/queueing.h"
 #include "actors/stage.h"
