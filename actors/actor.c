@@ -38,6 +38,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     atomic_init(&a->lives, 0);
     a->again = false;
     atomic_init(&a->dropped, 0);
+    atomic_init(&a->cpu_ms, 0);
     a->backoff_ms = 0;
     a->born = 0;
     /* A late unpark without a reference may touch it now (trp_actor_unpark_bare). */

@@ -53,6 +53,7 @@ struct trp_actor {
     bool again;                        /* (o) used up: its next life begins even if it is closing */
     atomic_uint lives;                 /* (a) begun so far: written by whoever runs it */
     atomic_uint dropped;               /* (a) messages to it that nobody will see */
+    _Atomic uint32_t cpu_ms;           /* (a) of a coroutine or handler: see usage.h */
     struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
     const struct trp_backend *_Atomic backend; /* (c) */
     troupe_system *sys;                /* (c) */

@@ -20,6 +20,7 @@
 #include <stddef.h>
 
 #include "actors/system.h"
+#include "actors/usage.h"
 
 enum { ALIGN = 64 };
 
@@ -163,6 +164,7 @@ static void coroutine_measure(struct trp_actor *a, struct trp_measure *out) {
     const struct trp_coroutine *co = a->run;
     out->stack = co->stack.bottom;
     out->stack_size = co->stack.size;
+    out->cpu_ns = trp_usage_ns(a);
 }
 
 /* --- parking --- */

@@ -10,6 +10,7 @@
 #include "actors/coroutine.h"
 #include "actors/overflow.h"
 #include "actors/system.h"
+#include "actors/usage.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -122,6 +123,7 @@ static void *runner_main(void *arg) {
     while (w && !trp_runner_serve(r, w)) {
         pthread_mutex_lock(&r->crew->lock);
         r->worker = NULL; /* somebody else serves it now */
+        r->hog = 0;
         pthread_mutex_unlock(&r->crew->lock);
         w = assignment(r);
     }
@@ -172,6 +174,7 @@ bool trp_crew_take_over(struct trp_crew *crew, struct trp_worker *w, uint64_t re
     bool got = r || (crew->threads < crew->count + HOGS_MOST && runner_new(crew, &r) == TROUPE_OK);
     bool done = got && hand_over(w, resumes, r);
     if (done) {
+        trp_usage_left(crew, w);
         r->worker = w;
         pthread_cond_broadcast(&crew->work);
     }

@@ -20,6 +20,7 @@ struct trp_sight {
     uint64_t resumes;
     int64_t since; /* when it was first seen to have run so many */
     bool told;     /* of this body */
+    uint64_t id;   /* of whom it ran; 0: nobody */
 };
 
 /* (c) constant once opened, (m) under lock, (a) atomic, (w) the watch's thread */
@@ -28,6 +29,7 @@ struct trp_crew {
     unsigned count;              /* (c) */
     struct trp_worker **workers; /* (c) */
     struct trp_sight *sights;    /* (w) one a worker */
+    int64_t unused_ns;           /* (w) processor time not put down to anybody yet, see usage.h */
 
     pthread_mutex_t lock;
     pthread_cond_t work;        /* with lock: a runner has been given a worker, or is to end */

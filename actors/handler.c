@@ -19,6 +19,7 @@
 #include "actors/coroutine.h"
 #include "actors/handler.h"
 #include "actors/system.h"
+#include "actors/usage.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -230,6 +231,11 @@ static void handler_free(struct trp_actor *a) {
     trp_free(a->run);
 }
 
+/* The stack that it borrows now and then is nobody's. */
+static void handler_measure(struct trp_actor *a, struct trp_measure *out) {
+    out->cpu_ns = trp_usage_ns(a);
+}
+
 const struct trp_backend trp_handler_backend = {
     .kind = TROUPE_COROUTINE,
     .start = handler_start,
@@ -238,6 +244,7 @@ const struct trp_backend trp_handler_backend = {
     .park = trp_coroutine_park,
     .yield = trp_coroutine_yield,
     .listen = trp_coroutine_listen,
+    .measure = handler_measure,
     .free = handler_free,
 };
 

@@ -66,7 +66,7 @@ static int64_t cpu_of(const struct trp_measure *m) {
     if (m->pid && clock_getcpuclockid(m->pid, &clock) != 0)
         return -1;
     if (clock == CLOCK_REALTIME || clock_gettime(clock, &t) != 0)
-        return -1;
+        return m->cpu_ns;
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
@@ -86,7 +86,7 @@ static size_t stack_used(const struct trp_measure *m) {
 }
 
 static bool inspect(struct trp_actor *a, troupe_actor_info *out) {
-    struct trp_measure m = {.clock = CLOCK_REALTIME};
+    struct trp_measure m = {.clock = CLOCK_REALTIME, .cpu_ns = -1};
     *out = (troupe_actor_info){.ref = {trp_actor_id(a)}, .kind = a->birth->kind};
     memcpy(out->name, a->birth->name, sizeof out->name);
     if (!look(a, out, &m))

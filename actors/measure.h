@@ -6,10 +6,12 @@
 #define TRP_MEASURE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 struct trp_measure {
-    clockid_t clock; /* of its CPU time; CLOCK_REALTIME: none */
+    clockid_t clock; /* of its CPU time; CLOCK_REALTIME: none, but cpu_ns */
+    int64_t cpu_ns;  /* -1: not known */
     void *stack;     /* the low end; NULL: not known */
     size_t stack_size;
     int pid; /* 0: none */

@@ -25,7 +25,7 @@
 /* Where the calling thread's figures are, for as long as it runs. */
 static void measure_me(struct trp_measure *m) {
     pthread_attr_t attr;
-    *m = (struct trp_measure){.clock = CLOCK_REALTIME};
+    *m = (struct trp_measure){.clock = CLOCK_REALTIME, .cpu_ns = -1};
     (void)pthread_getcpuclockid(pthread_self(), &m->clock);
     if (pthread_getattr_np(pthread_self(), &attr) != 0)
         return;

@@ -8,12 +8,13 @@
  *     it has run none: it is still with the same     for HOG_MS: it is told once, and the worker is taken over; if the body
  *                                                    is bound to the worker, others are let to take what is not
  *
- * Ticks get rarer while nothing is the matter, and stop when all workers have been asleep for a while: an idle system does not wake
+ * What all of them have used of the processors is put down to whom they are found with (usage.c). Ticks get rarer while nothing is the matter, and stop when all workers have been asleep for a while: an idle system does not wake
  * up. A worker that goes on after that wakes the watch, once. */
 #include <time.h>
 
 #include "actors/crew.h"
 #include "actors/system.h"
+#include "actors/usage.h"
 #include "transports/log.h"
 
 enum {
@@ -91,13 +92,14 @@ static bool visit(struct trp_crew *crew, unsigned i, int64_t now, int64_t tick_m
     struct trp_worker *w = crew->workers[i];
     struct trp_sight *s = &crew->sights[i];
     struct glance g = look(w);
+    s->id = g.id;
     if (g.busy && g.resumes == s->resumes) {
         on_hog(crew, w, s, &g, now);
         return true;
     }
     uint64_t ran = g.resumes - s->resumes;
     bool slow = g.busy && g.waiting && ran * LONG_NS < (uint64_t)tick_ms * TRP_NS_PER_MS;
-    *s = (struct trp_sight){.resumes = g.resumes, .since = now};
+    *s = (struct trp_sight){.resumes = g.resumes, .since = now, .id = g.id};
     open_to_thieves(crew, w, slow, false);
     return slow;
 }
@@ -131,6 +133,7 @@ static void *watch_main(void *arg) {
         pthread_mutex_unlock(&crew->lock);
         for (unsigned i = 0; i < crew->count; i++)
             matter |= visit(crew, i, trp_now(), tick);
+        trp_usage_sample(crew);
         tick = matter || tick * 2 > TICK_MOST_MS ? (matter ? TICK_MS : TICK_MOST_MS) : tick * 2;
         pthread_mutex_lock(&crew->lock);
         if (quiet >= LINGER_MS) {

@@ -80,6 +80,8 @@ struct trp_runner {
     struct trp_runner *next;    /* (m) all of a crew */
     struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */
     pthread_t thread;           /* (c) once started */
+    uint64_t hog;               /* (m) with whom it has lost its worker; 0: it has not */
+    int64_t used;               /* of processor time, when the watch looked last (usage.c) */
 };
 
 /* Makes one for whichever thread will run it. NO_MEMORY, SYSTEM. */
