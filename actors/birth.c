@@ -22,7 +22,8 @@ static size_t aligned(size_t n) {
 
 /* What only a process can have. */
 static bool wants_process(const troupe_spawn_opts *o) {
-    return o->deadline_ms || o->limits.memory || o->limits.cpu_seconds || o->limits.files || o->clean_env;
+    return o->deadline_ms || o->limits.memory || o->limits.cpu_seconds || o->limits.files || o->limits.cpu_percent ||
+           o->limits.tasks || o->clean_env;
 }
 
 static bool opts_are_valid(const troupe_spawn_opts *o, troupe_body *body) {

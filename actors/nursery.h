@@ -42,6 +42,7 @@ struct trp_report {
     uint32_t what, life;
     uint64_t id;
     int32_t value; /* FORKED: pid; FAILED: errno; ENDED: wait status */
+    bool ran_out;  /* ENDED: its control group had no memory left for it */
 };
 
 /* (c) constant, (m) under lock, (o) the steward's thread */

@@ -21,12 +21,16 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "actors/cgroup.h"
 #include "actors/nursery.h"
 #include "actors/program.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
+
+enum { LITTER_MS = 10, SWEEPS = 100 };
 
 /* A child, from its fork (or the failure of it) until its end has been reported. */
 struct kid {
@@ -36,6 +40,9 @@ struct kid {
     struct trp_report due; /* what 0: nothing */
     bool ended;
     int status;
+    bool grouped; /* has a control group */
+    bool ran_out; /* that had no memory left for it */
+    bool over;    /* its end has been reported; it is here for its group */
     int report; /* a program's: its own pipe for reports; -1: a body's, over the socket */
 };
 
@@ -45,6 +52,9 @@ struct nursery {
     int socket, signals, parent; /* parent: -1 where the kernel has no pidfd */
     struct kid *kids;
     size_t count, room;
+    struct trp_cgroups groups; /* looked for when the first is wanted */
+    bool litter;               /* a group could not be removed yet */
+    int sweeps;                /* of what other nurseries have left, that are to be tried still */
 };
 
 /* --- the process itself --- */
@@ -138,12 +148,55 @@ static void kid_end(const struct kid *k) {
         kill(k->report >= 0 ? -k->pid : k->pid, SIGKILL);
 }
 
+/* --- control groups --- */
+
+static struct trp_cgroup_name group_name(const struct kid *k, pid_t nursery) {
+    return trp_cgroup_name(nursery, k->id, k->life);
+}
+
+/* Nothing that fails here matters to the fork: see the limits' description. */
+static void group_make(struct nursery *n, struct kid *k, const troupe_limits *limits) {
+    if (!trp_cgroup_wanted(limits))
+        return;
+    if (!n->groups.known) {
+        trp_cgroups_find(&n->groups, "/proc/self", getenv("TROUPE_CGROUP"));
+        n->sweeps = SWEEPS;
+    }
+    struct trp_cgroup_name name = group_name(k, getpid());
+    k->grouped = trp_cgroup_make(&n->groups, &name, limits);
+}
+
+/* What others have left behind may be about to die still. */
+static void groups_sweep(struct nursery *n) {
+    if (n->sweeps == 0)
+        return;
+    n->sweeps = trp_cgroups_sweep(&n->groups, 0) ? 0 : n->sweeps - 1;
+    n->litter |= n->sweeps > 0;
+}
+
+/* The process of k has been reaped. What it has left behind has been killed now, and is reaped by others: then later. */
+static void group_remove(struct nursery *n, struct kid *k) {
+    struct trp_cgroup_name name = group_name(k, getpid());
+    if (!k->grouped)
+        return;
+    k->ran_out |= trp_cgroup_ran_out(&n->groups, &name);
+    k->grouped = !trp_cgroup_remove(&n->groups, &name);
+}
+
+/* All have ended. Some may be on their way still. */
+static void groups_end(struct nursery *n) {
+    const struct timespec moment = {.tv_nsec = 2000000};
+    for (int tries = 0; n->groups.known && tries < 100 && !trp_cgroups_sweep(&n->groups, getpid()); tries++)
+        nanosleep(&moment, NULL);
+}
+
 /* The end: of the system, or of our memory for children whose ends it could be told. */
 _Noreturn static void go(struct nursery *n) {
     for (size_t i = 0; i < n->count; i++)
         kid_end(&n->kids[i]);
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
         ;
+    groups_end(n);
     _exit(0);
 }
 
@@ -168,7 +221,7 @@ static void kid_remove(struct nursery *n, struct kid *k) {
 }
 
 /* The first code of a child: whatever it inherited from here is put right before anything of its own runs. */
-_Noreturn static void kid_main(struct nursery *n, uint64_t id, struct trp_birth *birth, int channel, pid_t nursery) {
+_Noreturn static void kid_main(struct nursery *n, const struct kid *k, struct trp_birth *birth, int channel, pid_t nursery) {
     static const int ignored[] = {SIGINT, SIGTERM};
     /* The nursery has one thread, so its death is the death of the thread that forked us. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -186,8 +239,12 @@ _Noreturn static void kid_main(struct nursery *n, uint64_t id, struct trp_birth 
     }
     channel = move_up(channel, STDERR_FILENO + 1);
     prctl(PR_SET_NAME, birth->name);
+    if (k->grouped) {
+        struct trp_cgroup_name name = group_name(k, nursery);
+        trp_cgroup_enter(&n->groups, &name);
+    }
     trp_standing_read_only(&n->sys->standing);
-    trp_child_main(n->sys, birth, id, channel);
+    trp_child_main(n->sys, birth, k->id, channel);
 }
 
 static void kid_due(struct kid *k, pid_t pid) {
@@ -202,10 +259,13 @@ static void kid_fork(struct nursery *n, const struct trp_order *o, struct trp_bi
     struct kid *k = kid_add(n, o);
     if (!k)
         go(n);
+    group_make(n, k, &birth->limits);
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
-        kid_main(n, o->id, birth, channel, self);
+        kid_main(n, k, birth, channel, self);
     kid_due(k, pid);
+    if (pid < 0)
+        group_remove(n, k);
 }
 
 /* The first code of a program's process. */
@@ -263,6 +323,7 @@ static void reap(struct nursery *n) {
                 n->kids[i].pid = 0;
                 n->kids[i].ended = true;
                 n->kids[i].status = status;
+                group_remove(n, &n->kids[i]);
             }
         }
     }
@@ -359,7 +420,8 @@ static bool take_order(struct nursery *n) {
 /* --- reports --- */
 
 static void due_next(struct kid *k) {
-    k->due = k->ended ? (struct trp_report){.what = TRP_REPORT_ENDED, .life = k->life, .id = k->id, .value = k->status}
+    k->due = k->ended ? (struct trp_report){.what = TRP_REPORT_ENDED, .life = k->life, .id = k->id, .value = k->status,
+                                             .ran_out = k->ran_out}
                       : (struct trp_report){0};
     k->ended = false;
 }
@@ -386,16 +448,29 @@ static bool report_kid(struct nursery *n, struct kid *k, bool *over) {
     return true;
 }
 
+/* It may go, with its group. */
+static void kid_over(struct nursery *n, struct kid *k) {
+    k->over = true;
+    group_remove(n, k);
+    if (k->grouped)
+        n->litter = true;
+    else
+        kid_remove(n, k);
+}
+
 /* False: something is left. */
 static bool report(struct nursery *n) {
+    n->litter = false;
+    groups_sweep(n);
     for (size_t i = 0; i < n->count;) {
-        bool over = false;
-        if (!report_kid(n, &n->kids[i], &over))
+        struct kid *k = &n->kids[i];
+        bool over = k->over;
+        size_t before = n->count;
+        if (!over && !report_kid(n, k, &over))
             return false;
         if (over)
-            kid_remove(n, &n->kids[i]);
-        else
-            i++;
+            kid_over(n, k);
+        i += n->count == before;
     }
     return true;
 }
@@ -410,7 +485,7 @@ _Noreturn void trp_nursery_main(troupe_system *sys, int fd, pid_t parent) {
         short want = report(&n) ? POLLIN : POLLIN | POLLOUT;
         struct pollfd p[3] = {
             {.fd = n.socket, .events = want}, {.fd = n.signals, .events = POLLIN}, {.fd = n.parent, .events = POLLIN}};
-        if (poll(p, 3, -1) < 0)
+        if (poll(p, 3, n.litter ? LITTER_MS : -1) < 0)
             continue;
         if (p[2].revents)
             go(&n);

@@ -105,10 +105,11 @@ static struct trp_proxy *proxy_of(struct trp_actor *a) {
     return a->backend == &trp_process_backend ? a->run : NULL;
 }
 
-static void end_reported(struct trp_proxy *p, troupe_exit exit) {
+static void end_reported(struct trp_proxy *p, troupe_exit exit, bool ran_out) {
     if (atomic_load(&p->over))
         return;
     p->exit = exit;
+    p->ran_out = ran_out && exit.code == SIGKILL;
     atomic_store(&p->over, true);
     trp_actor_unpark(p->actor);
 }
@@ -120,10 +121,10 @@ static void report(struct trp_proxy *p, const struct trp_report *r) {
         trp_log(TROUPE_LOG_DEBUG, "actor.forked", "%s: pid %d", p->actor->birth->name, (int)p->pid);
         break;
     case TRP_REPORT_FAILED:
-        end_reported(p, trp_exit_unborn(strerror(r->value)));
+        end_reported(p, trp_exit_unborn(strerror(r->value)), false);
         break;
     case TRP_REPORT_ENDED:
-        end_reported(p, trp_exit_status(r->value));
+        end_reported(p, trp_exit_status(r->value), r->ran_out);
         break;
     }
 }
@@ -141,7 +142,7 @@ static void nursery_gone(struct trp_actor *a, void *ctx) {
     struct trp_proxy *p = proxy_of(a);
     (void)ctx;
     if (p)
-        end_reported(p, trp_exit_status(SIGKILL)); /* a wait status that is a bare number is a signal's */
+        end_reported(p, trp_exit_status(SIGKILL), false); /* a wait status that is a bare number is a signal's */
 }
 
 void trp_process_nursery_gone(troupe_system *sys) {
@@ -189,7 +190,7 @@ static void explain(struct trp_proxy *p) {
     if (p->watch.overdue) {
         snprintf(hint, sizeof hint, "deadline of %lld ms", (long long)p->actor->birth->deadline_ms);
         trp_exit_hint(&p->exit, hint);
-    } else if (p->mark == TRP_MARK_MEMORY) {
+    } else if (p->mark == TRP_MARK_MEMORY || p->ran_out) {
         trp_exit_hint(&p->exit, "memory limit");
     } else if (p->exit.code == SIGXCPU && p->actor->birth->limits.cpu_seconds) {
         trp_exit_hint(&p->exit, "CPU limit");

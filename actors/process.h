@@ -26,6 +26,7 @@ struct trp_proxy {
     _Atomic pid_t pid;        /* (s) 0: not known yet */
     troupe_exit exit;         /* (s) how this life ended, when it is `over` */
     troupe_exit given;        /* (u) by the body, before it ended normally; text "": nothing said */
+    bool ran_out;             /* (s) the same: of its control group's memory */
     atomic_bool over;         /* (a) the end of this life has been reported */
     atomic_bool rung;         /* (a) the body has woken the steward: there may be something to read */
     struct trp_timer restart; /* (s) */

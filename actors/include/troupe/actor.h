@@ -123,11 +123,17 @@ typedef enum troupe_overflow {
     TROUPE_DROP_OLDEST, /* the oldest message goes, counted as a dead letter */
 } troupe_overflow;
 
-/* What the process of a process actor may use; 0: no limit of ours. An actor that breaks one ends by it, and its exit says so in brackets. */
+/* What the process of a process actor may use; 0: no limit of ours. An actor that breaks one ends by it, and its exit says so in brackets. Memory, files and
+ * seconds are limits of the kernel for that process, and always hold. Where control groups can be written (version 1; version 2 if the program's own group has no
+ * process in it, or TROUPE_CGROUP names a folder that was handed to it) the process has besides a group of its own, for it and all that it starts: that may touch a quarter
+ * and 16 MiB more than `memory` together ("SIGKILL (memory limit)"), and what is left of it at the actor's end is killed. cpu_percent and tasks are that group's alone:
+ * without groups they mean nothing. */
 typedef struct troupe_limits {
     size_t memory;        /* bytes of address space beyond what it has when its body begins: malloc gives NULL then. "SIGSEGV (memory limit)" */
     unsigned cpu_seconds; /* of processor time, of one life. "SIGXCPU (CPU limit)" */
     unsigned files;       /* descriptors: opening more gives EMFILE. A dozen are in use before the first */
+    unsigned cpu_percent; /* of one processor, at most so much in each tenth of a second: it is slower, nothing ends */
+    unsigned tasks;       /* processes and threads, itself counted: fork and pthread_create say EAGAIN */
 } troupe_limits;
 
 typedef struct troupe_spawn_opts {
