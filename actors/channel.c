@@ -111,11 +111,12 @@ void trp_channel_ring(const struct trp_channel *ch) {
     enum trp_side other = trp_side_other(ch->side);
     switch (trp_shared_rouse(&ch->shared, other)) {
     case TRP_SLEEP_SOCKET:
+    case TRP_SLEEP_CALLED:
         /* Full: then it is full of wakes. Broken: then nobody is there to be woken. */
         (void)!send(ch->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         break;
     case TRP_SLEEP_FUTEX:
-        trp_futex_wake(&ch->shared.words->sleep[other].how);
+        trp_futex_wake(trp_shared_how(&ch->shared, other));
         break;
     case TRP_SLEEP_NOT:
         break;
@@ -209,6 +210,8 @@ static void consumed(struct trp_channel *ch, size_t n) {
 void trp_channel_read(struct trp_channel *ch) {
     struct trp_slice all;
     for (size_t n = 0; !ch->dead && n < TRP_RING_SIZE && (all = trp_ring_peek(&ch->in)).n > 0; n += all.n) {
+        if (ch->handler->before)
+            ch->handler->before(ch->user);
         take(ch, all);
         if (!ch->dead)
             consumed(ch, all.n);
@@ -322,7 +325,7 @@ void trp_channel_flush(struct trp_channel *ch) {
 void trp_channel_flush_all(struct trp_channel *ch) {
     trp_channel_flush(ch);
     while (trp_channel_pending(ch) > 0 && !ch->out.broken) {
-        _Atomic uint32_t *how = &ch->shared.words->sleep[ch->side].how;
+        _Atomic uint32_t *how = trp_shared_how(&ch->shared, ch->side);
         atomic_store(how, TRP_SLEEP_FUTEX);
         trp_channel_flush(ch);
         if (trp_channel_pending(ch) > 0)
@@ -334,7 +337,7 @@ void trp_channel_flush_all(struct trp_channel *ch) {
 /* --- sleeping --- */
 
 bool trp_channel_sleep(struct trp_channel *ch, enum trp_sleep how) {
-    atomic_store(&ch->shared.words->sleep[ch->side].how, how);
+    atomic_store(trp_shared_how(&ch->shared, ch->side), how);
     if (!trp_channel_has(ch))
         return true;
     trp_channel_awake(ch);
@@ -342,15 +345,15 @@ bool trp_channel_sleep(struct trp_channel *ch, enum trp_sleep how) {
 }
 
 void trp_channel_awake(struct trp_channel *ch) {
-    atomic_store(&ch->shared.words->sleep[ch->side].how, TRP_SLEEP_NOT);
+    atomic_store(trp_shared_how(&ch->shared, ch->side), TRP_SLEEP_NOT);
 }
 
 void trp_channel_doze(struct trp_channel *ch, int64_t deadline) {
-    trp_futex_wait(&ch->shared.words->sleep[ch->side].how, TRP_SLEEP_FUTEX, deadline);
+    trp_futex_wait(trp_shared_how(&ch->shared, ch->side), TRP_SLEEP_FUTEX, deadline);
 }
 
 enum trp_sleep trp_channel_sleeps(const struct trp_channel *ch) {
-    return (enum trp_sleep)atomic_load(&ch->shared.words->sleep[ch->side].how);
+    return (enum trp_sleep)atomic_load(trp_shared_how(&ch->shared, ch->side));
 }
 
 bool trp_channel_stirs(const struct trp_channel *ch) {
@@ -359,7 +362,7 @@ bool trp_channel_stirs(const struct trp_channel *ch) {
 }
 
 void trp_channel_rouse(const struct trp_channel *ch) {
-    _Atomic uint32_t *how = &ch->shared.words->sleep[ch->side].how;
+    _Atomic uint32_t *how = trp_shared_how(&ch->shared, ch->side);
     uint32_t dozes = TRP_SLEEP_FUTEX;
     (void)atomic_compare_exchange_strong(how, &dozes, TRP_SLEEP_NOT);
     trp_futex_wake(how);

@@ -16,7 +16,16 @@
  * and the argument SHUT KILL JOIN      op; ref: whom TIE     op; number: what (tie.h); ref: the id; body: the name SEND_AFTER
  * op; ref: to whom; number: milliseconds; body: the payload. The result's ref: its number UNSEND  op; number: of what is not to
  * be sent after all GIVEN   number: the code; body: the text: how the body says that it has ended CANCEL  op: no time is left
- * for it; its RESULT is AGAIN, unless it has been done meanwhile Each with an op is answered by one RESULT. */
+ * for it; its RESULT is AGAIN, unless it has been done meanwhile Each with an op is answered by one RESULT.
+ *
+ * About lanes from process to process (lane.h), which number is a lane's serial:
+ *     LANE       from a body: ref: to whom it would like one. From the system: the answer; ref: the same; status; number; op: the door there
+ *     LANE_IN    from the system: one leads here; number; ref: from whom; op: the door there
+ *     STRETCH    from a body: what it puts into the lane from now on comes after what it has sent through the system; ref: to whom; number; op: the stretch.
+ *                From the system, among the messages: the same; ref: from whom
+ *     LANE_OVER  from the system: the other end is gone; number. From a body: it touches it no more
+ *     RING       from a body: ref: who sleeps in its loop and is to be woken
+ *     LOOK       from the system: what a body waits for may not come any more */
 #ifndef TRP_CHANNEL_H
 #define TRP_CHANNEL_H
 
@@ -43,6 +52,12 @@ enum trp_frame_type {
     TRP_FRAME_GIVEN,
     TRP_FRAME_SEND_AFTER,
     TRP_FRAME_UNSEND,
+    TRP_FRAME_LANE,
+    TRP_FRAME_LANE_IN,
+    TRP_FRAME_STRETCH,
+    TRP_FRAME_LANE_OVER,
+    TRP_FRAME_RING,
+    TRP_FRAME_LOOK,
 };
 
 struct trp_frame {
@@ -60,6 +75,9 @@ struct trp_channel_handler {
     bool (*frame)(void *user, const struct trp_frame *f, struct trp_slice body);
     /* The other end is gone (by the loop), or makes no sense (by trp_channel_read, which does nothing from then on). */
     void (*broken)(void *user);
+    /* Frames are there and are about to be handled: what happened before any of them was sent can be seen by now. NULL: nobody
+     * cares. By trp_channel_read. */
+    void (*before)(void *user);
     /* The other end has woken this one: there may be frames to read, or room to write. By the loop. */
     void (*rung)(void *user);
 };

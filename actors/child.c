@@ -16,6 +16,7 @@
 
 #include "actors/channel.h"
 #include "actors/cores.h"
+#include "actors/direct.h"
 #include "actors/limits.h"
 #include "actors/overflow.h"
 #include "actors/process.h"
@@ -54,6 +55,7 @@ static struct {
     uint64_t told;                  /* taken, when it was last looked whether the system waits for that */
     uint64_t tell;                  /* look when it is so many more */
     uint64_t ahead;                 /* sends without a result */
+    struct trp_direct direct;       /* the ways to and from other processes */
 } child;
 
 /* --- frames --- */
@@ -196,7 +198,7 @@ static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice bod
     case TRP_FRAME_CLOSE:
         return trp_actor_close(&child.actor) == TROUPE_OK;
     default:
-        return false;
+        return trp_direct_frame(&child.direct, f);
     }
 }
 
@@ -210,7 +212,19 @@ static void on_rung(void *user) {
     (void)user;
 }
 
-static const struct trp_channel_handler handler = {.frame = on_frame, .broken = on_broken, .rung = on_rung};
+/* What others had sent straight to here before they did what a frame tells of, comes before it. */
+static void before_frames(void *user) {
+    (void)user;
+    trp_direct_read(&child.direct);
+}
+
+static const struct trp_channel_handler handler = {
+    .frame = on_frame, .broken = on_broken, .rung = on_rung, .before = before_frames};
+
+static void read_all(void) {
+    trp_channel_read(child.channel);
+    trp_direct_read(&child.direct);
+}
 
 /* --- calls --- */
 
@@ -244,15 +258,40 @@ static bool may_send_ahead(troupe_ref to, size_t size) {
     return false;
 }
 
-static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {
+static troupe_status send_by_system(troupe_self *self, troupe_ref to, struct trp_slice bytes, bool wait) {
     struct trp_frame f = {.type = wait ? TRP_FRAME_SEND : TRP_FRAME_TRY_SEND, .ref = to.id};
-    troupe_status st = trp_standing_status(&child.standing, to.id);
-    if (st == TROUPE_OK && wait && may_send_ahead(to, (*m)->payload.n)) {
-        child.ahead++;
-        say(f, (*m)->payload);
-    } else if (st == TROUPE_OK) {
-        st = call(self, f, (*m)->payload, TRP_NEVER);
+    if (!wait || !may_send_ahead(to, bytes.n))
+        return call(self, f, bytes, TRP_NEVER);
+    child.ahead++;
+    say(f, bytes);
+    return TROUPE_OK;
+}
+
+/* Straight to its process, if there is a way. *way is what became of that, with OK. */
+static troupe_status send_straight(troupe_self *self, troupe_ref to, struct trp_slice bytes, enum trp_way *way) {
+    troupe_status st;
+    while ((st = trp_standing_status(&child.standing, to.id)) == TROUPE_OK) {
+        *way = trp_direct_send(&child.direct, to.id, trp_standing_ahead(&child.standing, to.id), bytes);
+        if (*way != TRP_WAY_FULL)
+            return TROUPE_OK;
+        st = trp_self_wait(self, TRP_NEVER);
+        if (st != TROUPE_OK)
+            return st;
     }
+    return st;
+}
+
+static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {
+    enum trp_way way = TRP_WAY_SYSTEM;
+    troupe_status st;
+    if (wait) {
+        st = send_straight(self, to, (*m)->payload, &way);
+    } else {
+        st = trp_standing_status(&child.standing, to.id);
+        trp_direct_leave(&child.direct, to.id);
+    }
+    if (st == TROUPE_OK && way == TRP_WAY_SYSTEM)
+        st = send_by_system(self, to, (*m)->payload, wait);
     if (st == TROUPE_OK) {
         trp_msg_drop(*m);
         *m = NULL;
@@ -262,6 +301,7 @@ static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_
 
 static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
                                struct troupe_msg **answer) {
+    trp_direct_leave(&child.direct, to.id);
     troupe_status st = call(self, (struct trp_frame){.type = TRP_FRAME_ASK, .ref = to.id}, (*m)->payload, deadline);
     if (st == TROUPE_OK)
         *answer = child.call.answer;
@@ -271,6 +311,7 @@ static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_m
 static troupe_status child_question(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
                                     struct trp_ask *ask) {
     (void)self, (void)deadline;
+    trp_direct_leave(&child.direct, to.id);
     ask->number = ++child.ops;
     trp_waits_add(&child.actor.asks, &ask->wait);
     say((struct trp_frame){.type = TRP_FRAME_ASK, .ref = to.id, .op = ask->number}, (*m)->payload);
@@ -391,7 +432,7 @@ static void child_received(troupe_self *self, const struct troupe_msg *m) {
     (void)self;
     atomic_store_explicit(&child.words->handled, ++child.handled, memory_order_relaxed);
     note_doing(TRP_DOING_MESSAGE);
-    if (!m->from || trp_is_note(m))
+    if (!m->from || trp_is_note(m) || trp_direct_received(&child.direct, m))
         return;
     child.taken++;
     if (child.taken - child.told >= child.tell)
@@ -422,25 +463,39 @@ const struct trp_reach trp_child_reach = {
 
 /* --- its life --- */
 
+static bool stirs(void) {
+    return trp_channel_stirs(child.channel) || trp_direct_stirs(&child.direct);
+}
+
 /* Looks for something for a while, if that lately paid. */
 static bool look(struct trp_patience *patience, int64_t began) {
     if (!trp_patience_looks(patience))
         return false;
     do {
         for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-            if (trp_channel_stirs(child.channel))
+            if (stirs())
                 break;
             trp_spin_relax();
         }
-    } while (!trp_channel_stirs(child.channel) && trp_now() - began < TRP_PATIENCE_NS);
+    } while (!stirs() && trp_now() - began < TRP_PATIENCE_NS);
     return true;
 }
 
-/* With nothing but the channel to wait for: on its word. */
+/* False: there is something to be read. */
+static bool lie_down(enum trp_sleep how) {
+    if (!trp_channel_sleep(child.channel, how))
+        return false;
+    if (!trp_direct_has(&child.direct))
+        return true;
+    trp_channel_awake(child.channel);
+    return false;
+}
+
+/* With nothing but the channel and lanes to wait for: on its word. */
 static void doze(struct trp_patience *patience, int64_t deadline) {
     int64_t began = patience->may_spin ? trp_now() : 0;
     bool looked = patience->may_spin && look(patience, began);
-    if (trp_channel_sleep(child.channel, TRP_SLEEP_FUTEX)) {
+    if (lie_down(TRP_SLEEP_FUTEX)) {
         trp_channel_doze(child.channel, deadline);
         trp_channel_awake(child.channel);
     }
@@ -452,7 +507,7 @@ static void doze(struct trp_patience *patience, int64_t deadline) {
 static void sleep_until(struct trp_worker *w, int64_t deadline) {
     if (trp_worker_is_quiet(w)) {
         doze(&w->patience, deadline);
-    } else if (trp_channel_sleep(child.channel, TRP_SLEEP_SOCKET)) {
+    } else if (lie_down(TRP_SLEEP_SOCKET)) {
         trp_worker_turn(w, deadline);
         trp_channel_awake(child.channel);
     }
@@ -462,11 +517,12 @@ static void sleep_until(struct trp_worker *w, int64_t deadline) {
 static bool child_park(troupe_self *self, int64_t deadline) {
     _Atomic unsigned *wake = &self->actor->wake;
     tell_taken(true);
-    trp_channel_read(child.channel);
+    trp_direct_tell(&child.direct);
+    read_all();
     /* Relaxed, here and below: see above. */
     if (atomic_load_explicit(wake, memory_order_relaxed) != TRP_NOTIFIED) {
         sleep_until(self->worker, deadline);
-        trp_channel_read(child.channel);
+        read_all();
     }
     if (atomic_exchange_explicit(wake, TRP_AWAKE, memory_order_relaxed) == TRP_NOTIFIED)
         return true;
@@ -474,7 +530,7 @@ static bool child_park(troupe_self *self, int64_t deadline) {
 }
 
 static void child_yield(troupe_self *self) {
-    trp_channel_read(child.channel);
+    read_all();
     if (!trp_worker_is_quiet(self->worker))
         trp_worker_turn(self->worker, 0);
 }
@@ -492,6 +548,17 @@ static void must(troupe_status st) {
         _exit(EX_OSERR);
 }
 
+static const struct trp_direct_line line = {.say = say, .out_of_memory = out_of_memory};
+
+/* Where it sleeps, so that other processes can wake it. */
+static void open_door(const troupe_system *sys, struct trp_shared *shared) {
+    unsigned door = shared->words->door;
+    if (!door)
+        return;
+    must(trp_lanes_reach_door(&sys->lanes, door));
+    shared->door = trp_lanes_door(&sys->lanes, door);
+}
+
 static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64_t id, int channel) {
     struct trp_actor *a = &child.actor;
     struct trp_shared shared;
@@ -499,6 +566,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     must(memory < 0 ? TROUPE_SYSTEM : trp_shared_map(&shared, memory));
     close(memory);
     child.sys.forks = trp_copy_now();
+    open_door(sys, &shared);
     child.sys.broker = sys->broker;
     child.sys.authkey = sys->authkey;
     child.sys.name = sys->name;
@@ -517,6 +585,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     trp_worker_enter(a->worker);
     must(trp_channel_new(&child.channel, &a->worker->loop, channel, shared, TRP_SIDE_BODY, &handler, NULL));
     trp_worker_know_quiet(a->worker);
+    trp_direct_init(&child.direct, &sys->lanes, a, &line);
     trp_self_init(&child.self, a, &child_backend, &trp_child_reach);
     if (birth->clean_env)
         must(trp_limits_clean_env());

@@ -92,6 +92,8 @@ static bool inspect(struct trp_actor *a, troupe_actor_info *out) {
     if (!look(a, out, &m))
         return false;
     out->pid = m.pid;
+    out->queued_bytes += m.straight_bytes;
+    out->handled += m.straight;
     out->cpu_ns = cpu_of(&m);
     out->stack_size = m.stack_size;
     out->stack_used = stack_used(&m);

@@ -15,6 +15,9 @@ struct trp_measure {
     void *stack;     /* the low end; NULL: not known */
     size_t stack_size;
     int pid; /* 0: none */
+    /* Messages that did not come by its mailbox here: bytes not received yet, how many have been. */
+    size_t straight_bytes;
+    uint64_t straight;
 };
 
 #endif

@@ -11,8 +11,8 @@
 
 #include "clients/msg.h"
 
-/* troupe_msg.kind */
-enum trp_note_kind { TRP_NOTE_NONE, TRP_NOTE_DOWN, TRP_NOTE_EXIT };
+/* troupe_msg.kind. A STRETCH is a mark among the messages to a process actor, and never received: see process_lane.c. */
+enum trp_note_kind { TRP_NOTE_NONE, TRP_NOTE_DOWN, TRP_NOTE_EXIT, TRP_NOTE_STRETCH };
 
 static inline bool trp_is_note(const struct troupe_msg *m) {
     return m->kind != TRP_NOTE_NONE;

@@ -244,6 +244,7 @@ _Noreturn static void kid_main(struct nursery *n, const struct kid *k, struct tr
         trp_cgroup_enter(&n->groups, &name);
     }
     trp_standing_read_only(&n->sys->standing);
+    trp_lanes_hide(&n->sys->lanes);
     trp_child_main(n->sys, birth, k->id, channel);
 }
 

@@ -22,7 +22,10 @@ static bool has_untaken(struct trp_proxy *p, const struct trp_shared_words *w) {
     pthread_mutex_lock(&p->down);
     bool some = atomic_load_explicit(&w->taken, memory_order_relaxed) - p->taken < p->count;
     pthread_mutex_unlock(&p->down);
-    return some;
+    size_t bytes;
+    uint64_t received;
+    trp_proxy_lanes_look(p, &bytes, &received);
+    return some || bytes > 0;
 }
 
 static bool is_at_work(struct trp_proxy *p, const struct trp_shared_words *w) {

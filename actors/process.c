@@ -28,32 +28,38 @@ enum { PENDING_MOST = 256 * 1024 };
 
 /* --- one life --- */
 
+static void drop_channel(struct trp_proxy *p) {
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+    trp_shared_unmap(&p->shared);
+    trp_lanes_door_drop(&p->actor->sys->lanes, p->door);
+    p->door = 0;
+}
+
 /* The near ends of a new channel in p; *far is the body's. */
 static troupe_status make_channel(struct trp_proxy *p, int *far) {
+    struct trp_lanes *lanes = &p->actor->sys->lanes;
     int fds[2], memory;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
         return TROUPE_SYSTEM;
     troupe_status st = trp_shared_new(&p->shared, &memory);
     if (st == TROUPE_OK) {
+        p->door = trp_lanes_door_take(lanes);
+        p->shared.words->door = p->door;
+        p->shared.door = p->door ? trp_lanes_door(lanes, p->door) : NULL;
         st = trp_shared_send(fds[0], memory);
         close(memory);
     }
     if (st != TROUPE_OK) {
         close(fds[0]);
         close(fds[1]);
-        trp_shared_unmap(&p->shared);
+        drop_channel(p);
         return st;
     }
     p->fd = fds[0];
     *far = fds[1];
     return TROUPE_OK;
-}
-
-static void drop_channel(struct trp_proxy *p) {
-    if (p->fd >= 0)
-        close(p->fd);
-    p->fd = -1;
-    trp_shared_unmap(&p->shared);
 }
 
 /* All is set before the order is sent: the report of the life's end may be there before this returns. */
@@ -70,7 +76,7 @@ static troupe_status fork_life(struct trp_proxy *p) {
     atomic_store_explicit(&p->blocked, false, memory_order_relaxed);
     p->taken = p->accepted = 0;
     p->given = trp_exit_normal();
-    p->watch.overdue = false;
+    p->watch.overdue = p->lanes_told = false;
     p->mark = TRP_MARK_NONE;
     atomic_store(&p->over, false);
     st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life, a->birth, far);
@@ -165,11 +171,12 @@ static void clear_away(struct trp_proxy *p) {
         trp_channel_read(p->channel); /* its last words: they were written before it died */
         p->mark = atomic_load(&trp_channel_words(p->channel)->mark);
         memcpy(p->epitaph, trp_channel_words(p->channel)->epitaph, sizeof p->epitaph - 1); /* its process is gone */
+        (void)trp_proxy_settle(p, false);
     }
-    trp_proxy_return_lent(p);
     pthread_mutex_lock(&p->down);
     trp_channel_close(&p->channel);
     pthread_mutex_unlock(&p->down);
+    trp_proxy_return_lent(p, trp_proxy_lanes_leave(p) > 0);
     trp_far_abandon(p);
     p->streams = false;
     pthread_mutex_unlock(&p->up);
@@ -330,7 +337,9 @@ static void process_resume(struct trp_actor *a) {
 }
 
 static void process_measure(struct trp_actor *a, struct trp_measure *out) {
-    out->pid = ((struct trp_proxy *)a->run)->pid;
+    const struct trp_proxy *p = a->run;
+    out->pid = p->pid;
+    trp_proxy_lanes_look(p, &out->straight_bytes, &out->straight);
 }
 
 const struct trp_backend trp_process_backend = {

@@ -8,6 +8,7 @@
 
 #include "actors/actor.h"
 #include "actors/channel.h"
+#include "actors/lanes.h"
 #include "actors/timer.h"
 
 struct trp_far; /* a call of the body on others, under way here (far.c) */
@@ -18,18 +19,21 @@ enum { TRP_WINDOW = 1024, TRP_WINDOW_BYTES = TRP_RING_SIZE };
  * locks and is read under either. Order of locks: up, then down, then an actor's; nobody holds two of the same sort. */
 struct trp_proxy {
     struct trp_actor *actor;
-    uint32_t life;            /* (r) counts forks: reports and kills name it */
-    bool alive;               /* (r) forked or about to be, end not reported */
-    bool kill_sent;           /* (r) */
-    int fd;                   /* (r) the channel's end before it is attached; -1 */
-    struct trp_shared shared; /* (r) the same */
-    _Atomic pid_t pid;        /* (s) 0: not known yet */
-    troupe_exit exit;         /* (s) how this life ended, when it is `over` */
-    troupe_exit given;        /* (u) by the body, before it ended normally; text "": nothing said */
-    bool ran_out;             /* (s) the same: of its control group's memory */
-    atomic_bool over;         /* (a) the end of this life has been reported */
-    atomic_bool rung;         /* (a) the body has woken the steward: there may be something to read */
-    struct trp_timer restart; /* (s) */
+    uint32_t life;             /* (r) counts forks: reports and kills name it */
+    bool alive;                /* (r) forked or about to be, end not reported */
+    bool kill_sent;            /* (r) */
+    int fd;                    /* (r) the channel's end before it is attached; -1 */
+    struct trp_shared shared;  /* (r) the same */
+    unsigned door;             /* (r) and (u), of this life: on which the body sleeps; 0: on its word */
+    bool lanes_told;           /* (r) those with a lane to it know that it is closing */
+    _Atomic uint64_t straight; /* (a) messages received by lanes that are over */
+    _Atomic pid_t pid;         /* (s) 0: not known yet */
+    troupe_exit exit;          /* (s) how this life ended, when it is `over` */
+    troupe_exit given;         /* (u) by the body, before it ended normally; text "": nothing said */
+    bool ran_out;              /* (s) the same: of its control group's memory */
+    atomic_bool over;          /* (a) the end of this life has been reported */
+    atomic_bool rung;          /* (a) the body has woken the steward: there may be something to read */
+    struct trp_timer restart;  /* (s) */
 
     struct trp_channel *channel; /* NULL: no life, or not attached yet */
 
@@ -74,8 +78,9 @@ void trp_proxy_settle_line(struct trp_proxy *p);
 void trp_proxy_flush(struct trp_proxy *p);
 /* A question that is at the body, taken from it; NULL: it is not there. Given. */
 struct troupe_msg *trp_proxy_question(struct trp_proxy *p, uint64_t from, uint64_t number);
-/* The body is gone: what it had received dies with it, what it had not goes back. Whoever runs the actor. */
-void trp_proxy_return_lent(struct trp_proxy *p);
+/* The body is gone, and what it had received is settled: that dies with it, what it had not goes back, sorted if something came
+ * by lanes. Whoever runs the actor. */
+void trp_proxy_return_lent(struct trp_proxy *p, bool sorts);
 /* For a sender that finds its mailbox full: what its body has received by now does not count any more. Any thread. */
 void trp_process_settle(struct trp_actor *a);
 
@@ -88,6 +93,20 @@ void trp_proxy_listen(struct trp_proxy *p);
 /* While a thread reads a stream, the steward looks now and then whether it still does. */
 void trp_proxy_tick(struct trp_proxy *p);
 void trp_proxy_on_tick(struct trp_timer *t);
+
+/* --- process_lane.c: lanes from process to process --- */
+
+/* A frame of the body about them; under `up`. False: it makes no sense. */
+TROUPE_NODISCARD bool trp_proxy_lane_frame(struct trp_proxy *p, const struct trp_frame *f);
+/* The body is gone, and so is the channel: what it had not received by lanes is in its mailbox, in how many messages, and to be
+ * sorted in. Under `up`. */
+size_t trp_proxy_lanes_leave(struct trp_proxy *p);
+/* Among all messages it had not received, of its mailbox, in a list: each comes to its place. */
+void trp_proxy_lanes_sort(struct troupe_msg **all);
+/* It takes no more messages: whoever waits to put some into its lanes is told. Whoever runs the actor. */
+void trp_proxy_lanes_closing(struct trp_proxy *p);
+/* Bytes that it has not received, messages that it has. Any thread. */
+void trp_proxy_lanes_look(const struct trp_proxy *p, size_t *bytes, uint64_t *received);
 
 /* --- overdue.c: the deadline of a message; the steward --- */
 

@@ -49,6 +49,11 @@ static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice bod
         return replied(p, f, body);
     case TRP_FRAME_GIVEN:
         return given(p, f, body);
+    case TRP_FRAME_LANE:
+    case TRP_FRAME_STRETCH:
+    case TRP_FRAME_LANE_OVER:
+    case TRP_FRAME_RING:
+        return trp_proxy_lane_frame(p, f);
     default:
         return trp_far_call(p, f, body);
     }

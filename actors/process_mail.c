@@ -96,7 +96,19 @@ static void give(struct trp_proxy *p, struct troupe_msg *m) {
         trp_msg_drop(m);
 }
 
+/* From here on the body may read what its sender puts into their lane. */
+static void move_mark(struct trp_proxy *p, struct troupe_msg *m) {
+    struct trp_frame f = {.type = TRP_FRAME_STRETCH, .ref = m->from, .number = m->origin.sid, .op = m->origin.token};
+    if (trp_channel_put(p->channel, f, (struct trp_slice){0}) != TROUPE_OK)
+        put_down(p, "no memory for a mark to it");
+    lent_add(p, m);
+}
+
 static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
+    if (m->kind == TRP_NOTE_STRETCH) {
+        move_mark(p, m);
+        return;
+    }
     if (trp_is_note(m)) {
         move_note(p, m);
         return;
@@ -136,17 +148,31 @@ struct settled {
     size_t count, bytes;
 };
 
+static void take_back_one(struct trp_proxy *p, struct settled *s) {
+    struct troupe_msg *m = lent_take(p);
+    s->count++;
+    s->bytes += m->size;
+    give(p, m);
+}
+
+/* The body does not count them. */
+static void take_back_marks(struct trp_proxy *p, struct settled *s) {
+    while (p->lent && p->lent->kind == TRP_NOTE_STRETCH)
+        take_back_one(p, s);
+}
+
 /* Under `down`. False: it claims what can't be. */
 static bool take_back(struct trp_proxy *p, struct settled *s) {
     /* Acquire: a message that has been received is not looked at over there any more. */
     uint64_t taken = atomic_load_explicit(&trp_channel_words(p->channel)->taken, memory_order_acquire);
     if (taken - p->taken > p->count)
         return false;
+    take_back_marks(p, s);
     for (; p->taken < taken; p->taken++) {
-        struct troupe_msg *m = lent_take(p);
-        s->count++;
-        s->bytes += m->size;
-        give(p, m);
+        if (!p->lent)
+            return false;
+        take_back_one(p, s);
+        take_back_marks(p, s);
     }
     return true;
 }
@@ -225,6 +251,8 @@ static bool deliver_once(struct trp_proxy *p) {
 void trp_proxy_deliver(struct trp_proxy *p) {
     while (!deliver_once(p) && trp_proxy_settle(p, true))
         ;
+    if (trp_mailbox_flags(&p->actor->mailbox) & TRP_MAIL_SHUT)
+        trp_proxy_lanes_closing(p);
 }
 
 /* The body may have made room for those who wait. */
@@ -251,8 +279,20 @@ struct troupe_msg *trp_proxy_question(struct trp_proxy *p, uint64_t from, uint64
 }
 
 /* What it had received dies with it, what it had not goes back. */
-void trp_proxy_return_lent(struct trp_proxy *p) {
-    (void)trp_proxy_settle(p, false);
+/* With what had not left here at all: each message that came by a lane finds its place among them. */
+static void sort_in(struct trp_proxy *p) {
+    struct troupe_msg *m;
+    while (trp_actor_lend(p->actor, &m) == TROUPE_OK)
+        lent_add(p, m);
+    trp_proxy_lanes_sort(&p->lent);
+    p->tail = &p->lent;
+    while (*p->tail)
+        p->tail = &(*p->tail)->next;
+}
+
+void trp_proxy_return_lent(struct trp_proxy *p, bool sorts) {
+    if (sorts)
+        sort_in(p);
     trp_actor_return(p->actor, p->lent, p->tail, p->count, p->bytes);
     p->lent = NULL;
     p->tail = &p->lent;

@@ -31,6 +31,7 @@ troupe_status trp_shared_map(struct trp_shared *s, int fd) {
         return TROUPE_SYSTEM;
     }
     s->words = (struct trp_shared_words *)(void *)at;
+    s->door = NULL;
     s->data[0] = at + WORDS;
     s->data[1] = at + WORDS + 2 * (size_t)TRP_RING_SIZE;
     return TROUPE_OK;

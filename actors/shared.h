@@ -28,6 +28,7 @@ enum trp_sleep {
     TRP_SLEEP_NOT,    /* it will look before it sleeps */
     TRP_SLEEP_SOCKET, /* in its loop: a byte on the socket wakes it */
     TRP_SLEEP_FUTEX,  /* on this very word */
+    TRP_SLEEP_CALLED, /* as TRP_SLEEP_SOCKET, and a third process has asked the system to wake it */
 };
 
 /* What the body does. */
@@ -52,6 +53,7 @@ struct trp_shared_words {
     _Atomic uint64_t handled;                 /* messages received, the broker's too */
     _Atomic uint32_t doing;                   /* enum trp_doing */
     _Atomic uint32_t mark;                    /* enum trp_mark */
+    uint32_t door; /* the system's, before the body is there: the door on which it sleeps (lanes.h); 0: it sleeps on its word here */
     char epitaph[TRP_EPITAPH]; /* by which the broker knows it, from before it knows the broker: see epitaph.h */
     /* The system's. */
     alignas(TRP_LINE) _Atomic uint64_t want; /* wake the system when `taken` is there; 0: it does not wait for that */
@@ -62,6 +64,7 @@ struct trp_shared_words {
 struct trp_shared {
     struct trp_shared_words *words; /* NULL: not mapped */
     uint8_t *data[2];               /* by whom the ring leads to */
+    _Atomic uint32_t *door;         /* how the body sleeps, where others than the system wake it, too; NULL: its word here */
 };
 
 /* Makes the memory; *fd is the caller's, to be sent. SYSTEM. */
@@ -74,9 +77,14 @@ void trp_shared_unmap(struct trp_shared *s);
 /* This end of the ring that leads to `side`. */
 void trp_shared_ring(const struct trp_shared *s, enum trp_side side, struct trp_ring *out);
 
+/* How that side sleeps. */
+static inline _Atomic uint32_t *trp_shared_how(const struct trp_shared *s, enum trp_side side) {
+    return side == TRP_SIDE_BODY && s->door ? s->door : &s->words->sleep[side].how;
+}
+
 /* Takes a side's sleep, to wake it accordingly. After whatever it is woken for. */
 static inline enum trp_sleep trp_shared_rouse(const struct trp_shared *s, enum trp_side side) {
-    _Atomic uint32_t *how = &s->words->sleep[side].how;
+    _Atomic uint32_t *how = trp_shared_how(s, side);
     /* Sequentially consistent, like the store of what was done before: see the top. */
     return atomic_load(how) == TRP_SLEEP_NOT ? TRP_SLEEP_NOT : (enum trp_sleep)atomic_exchange(how, TRP_SLEEP_NOT);
 }

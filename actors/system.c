@@ -326,6 +326,7 @@ static void system_free(troupe_system *sys) {
     trp_registry_fini(&sys->registry);
     trp_names_fini(&sys->names);
     trp_standing_fini(&sys->standing);
+    trp_lanes_fini(&sys->lanes);
     trp_ends_fini(&sys->ends);
     trp_stage_free(sys->stage, &sys->stacks);
     trp_stacks_fini(&sys->stacks);
@@ -374,8 +375,10 @@ static troupe_status system_init(troupe_system *sys, const troupe_system_opts *o
     troupe_status st = copy_opts(sys, opts);
     if (st == TROUPE_OK)
         st = check_authkey(opts->authkey_file);
-    if (st == TROUPE_OK && !opts->no_processes)
+    if (st == TROUPE_OK && !opts->no_processes) {
         trp_standing_init(&sys->standing);
+        st = trp_lanes_init(&sys->lanes);
+    }
     if (st == TROUPE_OK && !opts->no_processes)
         st = trp_nursery_open(&sys->nursery, sys);
     if (st == TROUPE_OK)

@@ -21,6 +21,7 @@
 #include "actors/stack.h"
 #include "actors/stage.h"
 #include "actors/standing.h"
+#include "actors/lanes.h"
 
 /* A thread actor's thread, from its start until somebody has joined it. */
 struct trp_thread {
@@ -39,6 +40,7 @@ struct troupe_system {
     struct trp_stacks stacks;
     struct trp_nursery nursery;
     struct trp_standing standing; /* what its process actors can know of the others */
+    struct trp_lanes lanes;       /* from one of them to another */
 
     struct trp_stage *stage;  /* (c) NULL: it is not a test's */
     struct trp_actor *opener; /* (c) */

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * The lanes of a process actor, seen from its process (lane.h): those that lead to others and those that lead here. Its one
+ * thread alone uses this.
+ *
+ * A plain send goes by a lane once a few of them in a row have gone to the same process actor. Everything else goes through the
+ * system, as does what is too large, and so do the next few sends after it: then the lane goes on with a new stretch, of which
+ * the other end hears among what came through the system. So what one sends to another arrives in its order. */
+#ifndef TRP_DIRECT_H
+#define TRP_DIRECT_H
+
+#include "actors/actor.h"
+#include "actors/channel.h"
+#include "actors/lanes.h"
+
+enum { TRP_OUTLETS = 64, TRP_INLETS = 64, TRP_NEAR = 64 };
+
+struct trp_outlet {
+    uint64_t to, serial;
+    _Atomic uint32_t *door; /* the reader's */
+    struct trp_lane_out out;
+    uint32_t stretch;
+    bool open; /* it is the way for now */
+};
+
+struct trp_inlet {
+    uint64_t from, serial;  /* serial 0: there is none */
+    _Atomic uint32_t *door; /* the writer's */
+    struct trp_lane_in in;
+    uint32_t stretch; /* up to here may be read */
+    bool held;        /* what comes next is of a later one */
+    bool over;        /* the writer is gone */
+};
+
+/* Whom it has sent to lately. */
+struct trp_near {
+    uint64_t to;
+    int plain; /* sends in a row through the system that could have gone by a lane; negative: not wanted so soon */
+    struct trp_outlet *outlet; /* NULL: none */
+};
+
+/* How it reaches the system. */
+struct trp_direct_line {
+    void (*say)(struct trp_frame f, struct trp_slice body); /* puts a frame into the channel */
+    void (*out_of_memory)(void);                            /* does not return */
+};
+
+struct trp_direct {
+    const struct trp_lanes *lanes;
+    struct trp_actor *actor;
+    const struct trp_direct_line *line;
+    unsigned outlets, inlets; /* places in use at most */
+    struct trp_outlet outlet[TRP_OUTLETS];
+    struct trp_inlet inlet[TRP_INLETS];
+    struct trp_near near[TRP_NEAR];
+    struct trp_outlet *awaits; /* it waits for room there; NULL */
+    uint64_t tell;             /* received messages between two looks whether the writer waits */
+};
+
+/* All is zero before. */
+void trp_direct_init(struct trp_direct *d, const struct trp_lanes *lanes, struct trp_actor *actor,
+                     const struct trp_direct_line *line);
+
+/* A frame of the system about lanes. False: it makes no sense. */
+TROUPE_NODISCARD bool trp_direct_frame(struct trp_direct *d, const struct trp_frame *f);
+
+/* --- sending --- */
+
+enum trp_way {
+    TRP_WAY_SENT,
+    TRP_WAY_FULL,   /* park; when it is time to look again this thread is woken */
+    TRP_WAY_SYSTEM, /* it has to go through the system */
+};
+/* A plain send to somebody who takes mail and has so many places (standing.h) for what is under way. */
+enum trp_way trp_direct_send(struct trp_direct *d, uint64_t to, unsigned ahead, struct trp_slice bytes);
+/* Something to it is about to go through the system. */
+void trp_direct_leave(struct trp_direct *d, uint64_t to);
+
+/* --- receiving --- */
+
+/* Into the mailbox with all that is there. */
+void trp_direct_read(struct trp_direct *d);
+/* Called for each message that the body receives. False: it did not come by a lane. */
+bool trp_direct_received(struct trp_direct *d, const struct troupe_msg *m);
+/* The body is about to park: those who wait for what it has received are told. */
+void trp_direct_tell(struct trp_direct *d);
+/* Is there anything to read, or the room that it waits for? Sequentially consistent, after it has said that it sleeps. */
+bool trp_direct_has(struct trp_direct *d);
+/* The same as a hint, and cheap. */
+bool trp_direct_stirs(const struct trp_direct *d);
+
+#endif
