@@ -128,7 +128,7 @@ static bool goes(struct trp_direct *d, struct trp_near *n, size_t size) {
 
 static enum trp_way put(struct trp_direct *d, struct trp_outlet *o, struct trp_slice bytes) {
     while (!trp_lane_write(&o->out, o->stretch, bytes)) {
-        if (o->out.broken || trp_lane_want(&o->out))
+        if (trp_lane_want(&o->out, bytes.n))
             return TRP_WAY_FULL;
     }
     wake(d, o->door, o->to);

@@ -52,13 +52,17 @@ static bool is_crowded(const struct trp_lane_out *o) {
     return o->sent - atomic_load_explicit(&o->lane.words->taken, memory_order_relaxed) >= o->most;
 }
 
+static bool has_room(struct trp_lane_out *o, uint64_t end) {
+    if (!fits(o, end))
+        see_tail(o);
+    return !o->broken && fits(o, end) && !is_crowded(o);
+}
+
 bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice bytes) {
     size_t n = whole(bytes.n);
     uint64_t at = place(o->at, n);
     trp_assert(bytes.n <= TRP_LANE_PIECE);
-    if (!fits(o, at + n))
-        see_tail(o);
-    if (o->broken || !fits(o, at + n) || is_crowded(o))
+    if (!has_room(o, at + n))
         return false;
     if (at != o->at)
         header_put(&o->lane, o->at, (struct header){.size = (uint32_t)SKIP});
@@ -71,12 +75,14 @@ bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice b
     return true;
 }
 
-bool trp_lane_want(struct trp_lane_out *o) {
+bool trp_lane_want(struct trp_lane_out *o, size_t bytes) {
     struct trp_lane_words *w = o->lane.words;
-    uint64_t taken = atomic_load_explicit(&w->taken, memory_order_relaxed);
-    /* Sequentially consistent, then a look at what has been taken; over there it is the other way round. */
+    uint64_t taken = atomic_load_explicit(&w->taken, memory_order_relaxed), end = place(o->at, whole(bytes)) + whole(bytes);
+    /* Sequentially consistent, then a look at what has been received; over there it is the other way round. Without room then,
+     * something is there that has not been received, so it is not wanted in vain. */
     atomic_store(&w->want, taken + 1 + (o->sent - taken) / 2);
-    if (atomic_load(&w->taken) == taken)
+    (void)atomic_load(&w->taken);
+    if (!has_room(o, end))
         return true;
     atomic_store(&w->want, 0);
     return false;

@@ -54,8 +54,9 @@ void trp_lane_out_init(struct trp_lane_out *o, struct trp_lane lane, uint32_t mo
 /* A message of at most TRP_LANE_PIECE bytes. Sequentially consistent, before a look at whether the reader sleeps, and at
  * `shut`. False: there is no room for it now. */
 TROUPE_NODISCARD bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice bytes);
-/* The reader shall tell when there is more room, half of what there can be. False: there is some by now. */
-TROUPE_NODISCARD bool trp_lane_want(struct trp_lane_out *o);
+/* There was no room for so many bytes: the reader shall tell when half of what is there has been received. False: there is room by
+ * now. */
+TROUPE_NODISCARD bool trp_lane_want(struct trp_lane_out *o, size_t bytes);
 
 /* --- the reader's end --- */
 
