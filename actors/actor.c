@@ -498,9 +498,8 @@ void trp_question_settle(struct troupe_msg *m) {
 
 size_t trp_messages_bury(struct troupe_msg *all, troupe_status st) {
     size_t n = 0;
-    for (struct troupe_msg *m = all, *next; m; m = next) {
+    for (struct troupe_msg *m = all, *next; m; m = next, n++) {
         next = m->next;
-        n += m->kind != TRP_NOTE_STRETCH;
         if (m->owner)
             question_end(m, st, NULL);
         else if (m->origin.settle)

@@ -133,12 +133,12 @@ static void tell(troupe_system *sys, struct trp_actor *to, const struct troupe_m
 
 /* --- burying --- */
 
-/* Takes those out that are letters themselves: no one is to hear of them. */
+/* Takes those out that are letters themselves, or nobody's message (note.h): no one is to hear of them. */
 static struct troupe_msg *without_letters(struct troupe_msg *all) {
     struct troupe_msg **at = &all;
     while (*at) {
         struct troupe_msg *m = *at;
-        if (!is_letter(m)) {
+        if (!is_letter(m) && m->kind != TRP_NOTE_STRETCH) {
             at = &m->next;
             continue;
         }

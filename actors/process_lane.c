@@ -13,11 +13,9 @@
  *
  * A stretch begins with a mark among the messages through the system. It is in the mailbox before the record knows of it: a
  * reader's death in between leaves that stretch to be emptied after the mark. */
-#include <string.h>
-
+#include "actors/letters.h"
 #include "actors/process.h"
 #include "actors/system.h"
-#include "transports/assert.h"
 
 /* So many may lead to one process: it looks at all of them. */
 enum { INLETS = 64 };
@@ -130,22 +128,27 @@ static struct troupe_msg **drain(struct trp_lane_record *r, bool all, struct tro
     return tail;
 }
 
-/* What p has sent. */
-static void deliver(struct trp_proxy *p, uint64_t to, struct troupe_msg *all) {
-    struct trp_actor *a = all ? trp_registry_get(&p->actor->sys->registry, to) : NULL;
+/* In whatever state `to` is; NULL: it is gone. */
+static void deliver_one(struct trp_proxy *p, struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
+    m->next = NULL;
+    if (to) {
+        trp_actor_deliver(to, m, true);
+        return;
+    }
+    m->to = id;
+    trp_letters_bury(p->actor->sys, NULL, m, TROUPE_NOT_FOUND);
+}
+
+/* What p has sent. No lock of all lanes, nor for trp_proxy_lanes_leave: whom it wakes may need that. */
+static void deliver(struct trp_proxy *p, uint64_t id, struct troupe_msg *all) {
+    struct trp_actor *to = all ? trp_registry_get(&p->actor->sys->registry, id) : NULL;
     for (struct troupe_msg *m = all, *next; m; m = next) {
         next = m->next;
-        m->next = NULL;
-        m->origin = (struct trp_origin){0};
-        if (a) {
-            trp_actor_deliver(a, m, true);
-        } else {
-            trp_system_dead_letters(p->actor->sys, p->actor, 1);
-            trp_msg_drop(m);
-        }
+        m->origin.sid = m->origin.token = 0;
+        deliver_one(p, to, id, m);
     }
-    if (a)
-        trp_actor_unref(a);
+    if (to)
+        trp_actor_unref(to);
 }
 
 /* --- frames of a body --- */
@@ -298,11 +301,8 @@ void trp_proxy_lanes_sort(struct troupe_msg **all) {
     }
 }
 
-/* Behind what is in the mailbox; trp_proxy_lanes_sort puts it right. Nobody else delivers to it meanwhile what the same writers
- * have put there later: that takes the lock of all lanes. */
-static size_t go_blind(struct trp_proxy *p, struct trp_lane_record *r) {
-    struct troupe_msg *left = NULL, *next;
-    size_t n = 0;
+/* What is left comes behind *tail. */
+static struct troupe_msg **go_blind(struct trp_proxy *p, struct trp_lane_record *r, struct troupe_msg **tail) {
     struct trp_lane lane = trp_lanes_at(lanes_of(p), r->serial);
     r->blind = true;
     /* Sequentially consistent, before the look at what has been written: the writer sees it, or we see what it wrote. */
@@ -310,17 +310,12 @@ static size_t go_blind(struct trp_proxy *p, struct trp_lane_record *r) {
     count_received(p, r);
     trp_lane_in_init(&r->in, lane);
     (void)trp_lane_has(&r->in);
-    drain(r, r->mute, &left);
-    for (struct troupe_msg *m = left; m; m = next, n++) {
-        next = m->next;
-        m->next = NULL;
-        trp_actor_deliver(p->actor, m, true);
-    }
+    tail = drain(r, r->mute, tail);
     if (r->mute)
         trp_lanes_end(lanes_of(p), r);
     else
         tell_id(p->actor->sys, r->from, (struct trp_frame){.type = TRP_FRAME_LANE_OVER, .number = r->serial});
-    return n;
+    return tail;
 }
 
 /* The next one from *i on that leads from it and whose other end does not know. NULL: none. */
@@ -352,9 +347,12 @@ static void go_mute(struct trp_proxy *p) {
     } while (r);
 }
 
+/* Behind what is in the mailbox: trp_proxy_lanes_sort puts it right, also if what the same writers have left later has got
+ * there before it. */
 size_t trp_proxy_lanes_leave(struct trp_proxy *p) {
     struct trp_lanes *l = lanes_of(p);
     uint64_t me = trp_actor_id(p->actor);
+    struct troupe_msg *left = NULL, **tail = &left, *next;
     size_t n = 0;
     if (!p->door)
         return 0;
@@ -363,9 +361,13 @@ size_t trp_proxy_lanes_leave(struct trp_proxy *p) {
     for (unsigned i = 0; i < TRP_LANES; i++) {
         struct trp_lane_record *r = &l->records[i];
         if (atomic_load_explicit(&r->to, memory_order_relaxed) == me && !r->blind)
-            n += go_blind(p, r);
+            tail = go_blind(p, r, tail);
     }
     pthread_mutex_unlock(&l->lock);
+    for (struct troupe_msg *m = left; m; m = next, n++) {
+        next = m->next;
+        deliver_one(p, p->actor, me, m);
+    }
     return n;
 }
 
