@@ -712,7 +712,8 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
     /* From here on nobody binds himself to it, and nobody waits for its end who does not yet. */
     bool bound = a->bonds != NULL, joined = a->joins.first != NULL;
     expel_all_unlock(a, TROUPE_NOT_FOUND);
-    trp_letters_bury(a->sys, a, mail, TROUPE_DIED);
+    if (mail)
+        trp_letters_bury(a->sys, a, mail, TROUPE_DIED);
     if (bound) {
         trp_names_end(&a->sys->names, a);
         trp_bonds_end(a, exit);

@@ -18,6 +18,7 @@ enum {
     HOGS_MOST = 16,      /* threads beyond the number of workers: so many hogs at once are taken over from */
     WORTH_NS = 20000, /* who only sends and receives gives way sooner, and is best left with those it talks to */
     CROWD = 128,      /* so many that wait are worth it at any price */
+    BROOD = 32,       /* and so many that are not born yet: they have nobody here to talk to so far, and may have many children */
 };
 
 /* --- sleeping, helping --- */
@@ -57,9 +58,9 @@ void trp_crew_look(struct trp_crew *crew, struct trp_worker *w, int64_t ns) {
     struct trp_guest *me = &trp_runner_here()->guest;
     if (!trp_guard_enter(&w->queue.guard, me))
         return;
-    unsigned n = trp_runq_roaming(&w->queue);
+    unsigned n = trp_runq_roaming(&w->queue), unborn = w->queue.births.count;
     trp_guard_exit(me);
-    if ((n >= 2 && ns > WORTH_NS) || n >= CROWD)
+    if ((n >= 2 && ns > WORTH_NS) || n >= CROWD || unborn >= BROOD)
         (void)trp_crew_call_help(crew);
 }
 

@@ -2,12 +2,12 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * A share is a ring of ends, oldest overwritten, with a hash table of chains through the ring: both of fixed size, so that the
- * end of an actor never allocates. The memory is touched as it is used. */
+ * end of an actor never allocates. The memory is touched as it is used. Ends are numbered, and chained by their numbers, which
+ * say how old they are: what is overwritten is not taken out of its chain, since it is the last of it. */
 #include "actors/ends.h"
 
 #include "actors/actor.h"
 #include "transports/alloc.h"
-#include "transports/assert.h"
 
 troupe_status trp_ends_init(struct trp_ends *e) {
     e->share = trp_calloc(TRP_ENDS_SHARES, sizeof *e->share);
@@ -33,41 +33,37 @@ static uint32_t *bucket(struct trp_ends_share *s, uint64_t id) {
     return &s->buckets[(id ^ id >> 32) % TRP_ENDS];
 }
 
-static void forget(struct trp_ends_share *s, uint32_t index) {
-    struct trp_end *old = &s->ring[index];
-    if (!old->id)
-        return;
-    uint32_t *at = bucket(s, old->id);
-    while (*at != index + 1) {
-        trp_assert(*at);
-        at = &s->ring[*at - 1].next;
-    }
-    *at = old->next;
+static struct trp_end *place(struct trp_ends_share *s, uint32_t number) {
+    return &s->ring[number % TRP_ENDS];
 }
 
 void trp_ends_add(struct trp_ends *e, uint64_t id, const troupe_exit *exit) {
     struct trp_ends_share *s = share_here(e);
     bool plain = trp_exit_is_plain(exit);
     trp_spinlock_lock(&s->lock);
-    unsigned count = atomic_load_explicit(&s->count, memory_order_relaxed);
-    uint32_t index = count % TRP_ENDS, *at = bucket(s, id);
-    forget(s, index);
-    s->ring[index] = (struct trp_end){.id = id, .next = *at, .plain = plain};
+    uint32_t number = atomic_load_explicit(&s->count, memory_order_relaxed), *first = bucket(s, id);
+    *place(s, number) = (struct trp_end){.id = id, .next = *first, .plain = plain};
     if (!plain)
-        s->words[index] = *exit;
-    *at = index + 1;
-    atomic_store_explicit(&s->count, count + 1, memory_order_relaxed);
+        s->words[number % TRP_ENDS] = *exit;
+    *first = number;
+    atomic_store_explicit(&s->count, number + 1, memory_order_relaxed);
     trp_spinlock_unlock(&s->lock);
 }
 
-/* Under its lock. */
+/* A chain leads to ever older ones. Where it comes to one that has been overwritten, all behind that have been, too. Under the
+ * lock. */
 static bool look_up(struct trp_ends_share *s, uint64_t id, troupe_exit *out) {
-    uint32_t at = *bucket(s, id);
-    while (at && s->ring[at - 1].id != id)
-        at = s->ring[at - 1].next;
-    if (at)
-        *out = s->ring[at - 1].plain ? trp_exit_normal() : s->words[at - 1];
-    return at != 0;
+    uint32_t count = atomic_load_explicit(&s->count, memory_order_relaxed), number = *bucket(s, id), age = 0;
+    while (count - number - 1 >= age && count - number - 1 < TRP_ENDS) {
+        const struct trp_end *end = place(s, number);
+        if (end->id == id) {
+            *out = end->plain ? trp_exit_normal() : s->words[number % TRP_ENDS];
+            return true;
+        }
+        age = count - number; /* at least, of the next */
+        number = end->next;
+    }
+    return false;
 }
 
 bool trp_ends_find(struct trp_ends *e, uint64_t id, troupe_exit *out) {

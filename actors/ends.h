@@ -15,17 +15,17 @@
 enum { TRP_ENDS = 4096, TRP_ENDS_SHARES = 8 };
 
 struct trp_end {
-    uint64_t id;   /* 0: empty */
-    uint32_t next; /* of its bucket; index + 1 */
+    uint64_t id;
+    uint32_t next; /* of its bucket: a number */
     bool plain;    /* trp_exit_is_plain: there are no words */
 };
 
 /* (l) under lock, (a) also read without it */
 struct trp_ends_share {
     struct trp_spinlock lock;
-    atomic_uint count;             /* (a) ever; the next place is count % TRP_ENDS */
+    atomic_uint count;             /* (a) ever: the number of the next, which has its place at that % TRP_ENDS */
     struct trp_end ring[TRP_ENDS]; /* (l) */
-    uint32_t buckets[TRP_ENDS];    /* (l) TRP_ENDS chains; index + 1, 0: empty */
+    uint32_t buckets[TRP_ENDS];    /* (l) the number of the latest; one that is too old: none */
     troupe_exit words[TRP_ENDS];   /* (l) how that of the ring has ended, if it isn't plain */
 };
 

@@ -138,5 +138,4 @@ void trp_fiber_adopt(struct trp_fiber *f) {
 void trp_fiber_fini(struct trp_fiber *f) {
     if (f->tsan)
         tsan_free(f->tsan);
-    *f = (struct trp_fiber){0};
 }

@@ -20,32 +20,23 @@ static unsigned char write_label(char out[TRP_LABEL_SIZE], unsigned n) {
     return (unsigned char)(sizeof stem - 1 + (size_t)(end - d));
 }
 
-/* One more; the numbers of a batch have as many digits, but where the first has fewer: then the text grows. */
-static void count_on(struct trp_labels *l) {
-    char *d = l->text + l->length - 1;
-    while (*d == '9')
-        *d-- = '0';
-    if (*d != '-') {
-        ++*d;
-        return;
-    }
-    memmove(d + 2, d + 1, (size_t)(l->text + l->length - (d + 1)));
-    d[1] = '1';
-    l->length++;
+/* A whole hundred: within it only the last two digits change. There is one in twice as many numbers. */
+static void batch_take(struct trp_labels *l, atomic_uint *count) {
+    /* Relaxed, as below: a number. */
+    unsigned n = atomic_fetch_add_explicit(count, 2 * BATCH, memory_order_relaxed) + 1;
+    l->length = (unsigned char)(write_label(l->text, (n + BATCH - 1) / BATCH * BATCH) - 2);
+    l->left = BATCH;
 }
 
 void trp_label_next(struct trp_labels *near, atomic_uint *count, char out[TRP_LABEL_SIZE]) {
     if (!near) {
-        /* Relaxed, both: a number. */
         (void)write_label(out, atomic_fetch_add_explicit(count, 1, memory_order_relaxed) + 1);
         return;
     }
-    if (near->left) {
-        count_on(near);
-        near->left--;
-    } else {
-        near->length = write_label(near->text, atomic_fetch_add_explicit(count, BATCH, memory_order_relaxed) + 1);
-        near->left = BATCH - 1;
-    }
+    if (!near->left)
+        batch_take(near, count);
+    unsigned n = BATCH - near->left--;
     memcpy(out, near->text, TRP_LABEL_SIZE);
+    out[near->length] = (char)('0' + n / 10);
+    out[near->length + 1] = (char)('0' + n % 10);
 }

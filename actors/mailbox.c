@@ -374,7 +374,9 @@ void trp_mailbox_shut(struct trp_mailbox *mb) {
 }
 
 struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb) {
-    (void)gather_behind(mb);
+    /* Acquire: it is shut, so what is not there now does not come. */
+    if (trp_mail_message(atomic_load_explicit(&mb->head, memory_order_acquire)))
+        (void)gather_behind(mb);
     struct troupe_msg *all = mb->first;
     mb->first = NULL;
     mb->count = 0;

@@ -24,8 +24,12 @@
 enum { SPEND = 128 };
 
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach) {
-    *self = (troupe_self){.actor = a, .worker = a->worker, .backend = backend, .reach = reach};
-    self->given = trp_exit_normal();
+    static const troupe_self blank = {.given = {.how = TROUPE_END_NORMAL, .text = "normal"}};
+    memcpy(self, &blank, sizeof blank);
+    self->actor = a;
+    self->worker = a->worker;
+    self->backend = backend;
+    self->reach = reach;
     self->forks = trp_copy_now();
     self->patience = a->sys->stage ? 1 : SPEND;
     self->plain = reach == &trp_local_reach && !a->sys->stage && !a->birth->max_messages && !a->mailbox.exact;

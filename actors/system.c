@@ -162,16 +162,36 @@ static atomic_size_t *count_of(troupe_system *sys, const struct trp_actor *a) {
     return trp_node_owns(a->birth->body) ? &sys->serving : &sys->live;
 }
 
-void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit) {
-    trp_log(trp_exit_is_crash(exit) ? TROUPE_LOG_WARN : TROUPE_LOG_DEBUG, "actor.ended", "%s ended: %s", a->birth->name, exit->text);
-    atomic_size_t *count = count_of(sys, a);
-    if (count == &sys->live && trp_exit_is_crash(exit))
-        atomic_store(&sys->crashed, true);
-    if (a == sys->opener || !count)
-        return;
-    /* The opener may be waiting for the last one. It outlives all others. */
-    if (atomic_fetch_sub(count, 1) == 1)
+/* Who is of the system's crew settles before it sleeps; others don't, and keep nothing. */
+static struct trp_tally *tally_of(troupe_system *sys, const atomic_size_t *count) {
+    struct trp_runner *here = trp_runner_here();
+    return here && here->crew == &sys->crew && count == &sys->live ? &here->tally : NULL;
+}
+
+/* The opener may be waiting for the last one. It outlives all others. */
+static void count_out(troupe_system *sys, atomic_size_t *count) {
+    if (trp_tally_out(tally_of(sys, count), count))
         trp_actor_unpark(sys->opener);
+}
+
+void trp_system_settle(troupe_system *sys) {
+    if (trp_tally_settle(tally_of(sys, &sys->live), &sys->live))
+        trp_actor_unpark(sys->opener);
+}
+
+static void say_ended(const struct trp_actor *a, const troupe_exit *exit, troupe_log_level level) {
+    if (trp_log_wants(level))
+        trp_log(level, "actor.ended", "%s ended: %s", a->birth->name, exit->text);
+}
+
+void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit) {
+    bool crash = trp_exit_is_crash(exit);
+    atomic_size_t *count = count_of(sys, a);
+    say_ended(a, exit, crash ? TROUPE_LOG_WARN : TROUPE_LOG_DEBUG);
+    if (crash && count == &sys->live)
+        atomic_store(&sys->crashed, true);
+    if (a != sys->opener && count)
+        count_out(sys, count);
 }
 
 /* --- spawning --- */
@@ -251,7 +271,7 @@ troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, tro
     *birth = NULL;
     atomic_size_t *count = count_of(sys, a);
     if (count)
-        atomic_fetch_add(count, 1);
+        trp_tally_in(tally_of(sys, count), count);
     trp_registry_publish(a);
     uint64_t id = trp_actor_id(a);
     st = tie_in(a);
@@ -259,7 +279,7 @@ troupe_status trp_system_spawn(troupe_system *sys, struct trp_birth **birth, tro
         st = a->backend->start(a);
     if (st != TROUPE_OK) {
         if (count)
-            atomic_fetch_sub(count, 1);
+            count_out(sys, count);
         trp_actor_abort(a);
         return st;
     }

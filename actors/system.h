@@ -60,7 +60,7 @@ struct troupe_system {
     atomic_bool manned;                /* (a) the crew's workers run */
     struct trp_worker *_Atomic steady; /* (a) steward, once it runs */
     atomic_uint named;                 /* (a) actors without a name so far */
-    atomic_size_t live;                /* (a) actors but the opener */
+    atomic_size_t live;                /* (a) actors but the opener; too many while workers are busy, see tally.h */
     atomic_size_t serving;             /* (a) and those that are ours: the node, the stand-ins */
     char node[TROUPE_NODE_NAME_MAX + 1]; /* (m) then (c), once `joined` is 2 */
     atomic_uint joined;                /* (a) 0 no, 1 somebody tries, 2 the node is there */
@@ -91,6 +91,8 @@ void trp_system_kill_all(troupe_system *sys);
 
 /* News of an actor. Any thread, no lock held. */
 void trp_system_restarting(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit, int64_t delay_ms);
+/* A worker's thread has nothing to do for now: what it holds of the number of actors is given back. */
+void trp_system_settle(troupe_system *sys);
 void trp_system_ended(troupe_system *sys, struct trp_actor *a, const troupe_exit *exit);
 
 #endif

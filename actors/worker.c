@@ -16,6 +16,7 @@
 
 #include "actors/backend.h"
 #include "actors/crew.h"
+#include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
@@ -267,6 +268,8 @@ static bool fall_asleep(struct trp_runner *r, struct trp_worker *w) {
 }
 
 static bool nothing_to_do(struct trp_runner *r, struct trp_worker *w) {
+    if (w->crew)
+        trp_system_settle(w->sys);
     return fall_asleep(r, w) && !(w->crew && trp_crew_steal(w->crew, w));
 }
 
@@ -289,6 +292,7 @@ bool trp_runner_serve(struct trp_runner *r, struct trp_worker *w) {
             trp_timers_run(&w->timers, trp_now());
         trp_worker_wake_sleepers(w);
         if (!run_slice(r, w)) {
+            trp_system_settle(w->sys);
             r->at = NULL;
             trp_worker_enter(NULL);
             return false;

@@ -29,6 +29,7 @@
 #include "actors/registry.h"
 #include "actors/runq.h"
 #include "actors/stack.h"
+#include "actors/tally.h"
 #include "actors/timer.h"
 #include "transports/loop.h"
 
@@ -76,6 +77,7 @@ struct trp_runner {
     struct trp_stacks_near stacks; /* (o) */
     struct trp_slots_near slots;   /* (o) */
     struct trp_labels labels;      /* (o) */
+    struct trp_tally tally;        /* (o) of its crew's system */
     struct trp_births_near births; /* (o) */
     struct trp_runner *next;    /* (m) all of a crew */
     struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */

@@ -168,7 +168,7 @@ START_TEST(ends_of_many_threads) {
 END_TEST
 
 START_TEST(names_for_those_without) {
-    enum { GIVEN = 2000, MOST = GIVEN + 200 };
+    enum { GIVEN = 2000, MOST = 2 * GIVEN + 500 };
     static bool seen[MOST + 1];
     atomic_uint count = 0;
     struct trp_labels near[2] = {0};
@@ -185,6 +185,38 @@ START_TEST(names_for_those_without) {
         seen[n] = true;
     }
     ck_assert_uint_gt(atomic_load(&count), 999); /* four digits have been counted to */
+}
+END_TEST
+
+/* What threads have in hand makes the number too high, never too low; settled, it is right. */
+START_TEST(a_tally_is_never_too_low) {
+    enum { THREADS = 3, STEPS = 20000 };
+    struct trp_tally near[THREADS] = {{0}};
+    atomic_size_t count = 0;
+    size_t there = 0;
+    unsigned random = 1;
+    for (int i = 0; i < STEPS; i++) {
+        random = random * 1103515245 + 12345;
+        struct trp_tally *who = random >> 16 & 3 ? &near[(random >> 16 & 3) - 1] : NULL;
+        if (random >> 20 & 1 || there == 0) {
+            trp_tally_in(who, &count);
+            there++;
+        } else {
+            there--;
+            (void)trp_tally_out(who, &count);
+        }
+        ck_assert_uint_ge(atomic_load(&count), there);
+        ck_assert_uint_le(atomic_load(&count), there + THREADS * 128);
+    }
+    for (; there > 0; there--)
+        ck_assert(!trp_tally_out(&near[0], &count) || there == 1);
+    for (int i = 1; i < THREADS; i++)
+        ck_assert(!trp_tally_settle(&near[i], &count) || near[0].hand == 0);
+    ck_assert(trp_tally_settle(&near[0], &count));
+    ck_assert(!trp_tally_settle(&near[0], &count)); /* it is told once */
+    ck_assert_uint_eq(atomic_load(&count), 0);
+    trp_tally_in(NULL, &count);
+    ck_assert(trp_tally_out(NULL, &count));
 }
 END_TEST
 
@@ -231,6 +263,7 @@ int main(void) {
                                   the_last_ends_are_remembered,
                                   ends_of_many_threads,
                                   names_for_those_without,
+                                  a_tally_is_never_too_low,
                                   ends_in_words,
                                   a_birth_is_a_copy};
     Suite *s = suite_create("registry");

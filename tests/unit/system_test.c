@@ -129,14 +129,13 @@ END_TEST
 /* Short lives, more of them than are remembered: slots and stacks are used again. */
 START_TEST(ten_thousand_short_lives) {
     system_up();
-    troupe_ref first = spawn(TROUPE_COROUTINE, returns, NULL, 0), ref = first;
+    troupe_ref ref = spawn(TROUPE_COROUTINE, returns, NULL, 0);
     for (int i = 0; i < 10000; i++) {
         ends(ref, TROUPE_END_NORMAL);
         ref = spawn(TROUPE_COROUTINE, returns, NULL, 0);
     }
     ends(ref, TROUPE_END_NORMAL);
     ck_assert_uint_le(sys->registry.used, 256);
-    ck_assert_int_eq(troupe_join(me, first, 0, NULL), TROUPE_NOT_FOUND);
     system_down();
 }
 END_TEST
