@@ -5,9 +5,14 @@
  * by itself. Beside each fault another actor goes on, and the fault is reported once. */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <troupe/future.h>
+#include <troupe/monitor.h>
+#include <troupe/names.h>
+#include <troupe/supervisor.h>
 #include <unistd.h>
 
 #include "actors/sanitizer.h"
@@ -15,7 +20,7 @@
 
 /* --- faults --- */
 
-enum { SEGV, ABORT, LOOP, LOOP_OF_CPU, MEMORY, KILL, STOP, STOP_IDLE, FAULTS };
+enum { SEGV, ABORT, LOOP, LOOP_OF_CPU, MEMORY, KILL, STOP, STOP_IDLE, FAULTS, WHO = 500 };
 
 static const struct {
     const char *text; /* the beginning */
@@ -78,7 +83,7 @@ static void goes_wrong(int how) {
     }
 }
 
-/* A number below FAULTS is a way to go wrong, any other is answered. */
+/* A number below FAULTS is a way to go wrong, any other is answered; WHO by its process. */
 static void serves(troupe_self *self, void *arg) {
     troupe_msg *m;
     int64_t n;
@@ -86,7 +91,7 @@ static void serves(troupe_self *self, void *arg) {
     while (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
         if (troupe_msg_int(m, &n) && n < FAULTS)
             goes_wrong((int)n);
-        (void)!troupe_reply(self, m, troupe_int(n));
+        (void)!troupe_reply(self, m, troupe_int(n == WHO ? getpid() : n));
         troupe_msg_free(&m);
     }
 }
@@ -143,6 +148,89 @@ START_TEST(each_fault_is_told_once_and_disturbs_nobody) {
     stop(other);
     /* Nothing more has been told. */
     ck_assert_int_eq(troupe_receive(me, 0, &m), TROUPE_TIMEOUT);
+}
+END_TEST
+
+/* The same under a supervisor, which has a coroutine, the one that goes wrong, and a thread: those are started again that its
+ * strategy says, and nobody else notices. */
+static const struct {
+    int fault;
+    troupe_strategy strategy;
+} supervised[] = {
+    {SEGV, TROUPE_ONE_FOR_ONE},  {SEGV, TROUPE_ONE_FOR_ALL}, {SEGV, TROUPE_REST_FOR_ONE},       {ABORT, TROUPE_ONE_FOR_ALL},
+    {LOOP, TROUPE_REST_FOR_ONE}, {LOOP, TROUPE_ONE_FOR_ONE}, {LOOP_OF_CPU, TROUPE_ONE_FOR_ONE}, {MEMORY, TROUPE_ONE_FOR_ALL},
+    {KILL, TROUPE_REST_FOR_ONE}, {KILL, TROUPE_ONE_FOR_ALL}, {STOP, TROUPE_ONE_FOR_ONE},        {STOP_IDLE, TROUPE_ONE_FOR_ALL},
+};
+enum { SUPERVISED = sizeof supervised / sizeof *supervised, CHILDREN = 3 };
+static const char *const children[CHILDREN] = {"before", "faulty", "behind"};
+
+static troupe_ref supervise(int fault, troupe_strategy strategy) {
+    static const troupe_kind kinds[CHILDREN] = {TROUPE_COROUTINE, TROUPE_PROCESS, TROUPE_THREAD};
+    troupe_ref to = troupe_self_ref(me), ref;
+    troupe_child list[CHILDREN];
+    for (int i = 0; i < CHILDREN; i++) {
+        list[i] = (troupe_child){.body = serves, .arg = &to, .arg_size = sizeof to};
+        if (kinds[i] == TROUPE_PROCESS)
+            list[i].opts = limited(fault);
+        list[i].opts.kind = kinds[i];
+        list[i].opts.name = children[i];
+        list[i].opts.registered = true;
+        list[i].opts.restart = TROUPE_TRANSIENT;
+        list[i].opts.backoff_min_ms = 1;
+    }
+    troupe_supervisor_opts opts = {.strategy = strategy, .children = list, .count = CHILDREN};
+    ck_assert_int_eq(troupe_supervise(me, NULL, &opts, &ref), TROUPE_OK);
+    return ref;
+}
+
+static void find_children(troupe_ref *refs) {
+    for (int i = 0; i < CHILDREN; i++) {
+        ck_assert_int_eq(troupe_whereis(me, children[i], &refs[i]), TROUPE_OK);
+        answers(refs[i], 1000 + i);
+    }
+}
+
+static void let_it_go_wrong(troupe_ref ref, int fault) {
+    troupe_msg *m;
+    int64_t pid;
+    if (fault != STOP_IDLE) {
+        ck_assert_int_eq(troupe_ask(me, ref, troupe_int(fault), PATIENCE_MS, &m), TROUPE_DIED);
+        return;
+    }
+    ck_assert_int_eq(troupe_ask(me, ref, troupe_int(WHO), PATIENCE_MS, &m), TROUPE_OK);
+    ck_assert(troupe_msg_int(m, &pid));
+    troupe_msg_free(&m);
+    kill((pid_t)pid, SIGSTOP);
+    ck_assert_int_eq(troupe_send(me, ref, troupe_int(1002)), TROUPE_OK);
+}
+
+START_TEST(a_supervisor_mends_each_fault) {
+    int fault = supervised[_i].fault;
+    troupe_strategy strategy = supervised[_i].strategy;
+    troupe_ref before[CHILDREN], after[CHILDREN], other = spawn_serving((troupe_spawn_opts){0});
+    troupe_msg *m;
+    if (fault == MEMORY && (TRP_ASAN || TRP_TSAN))
+        return;
+    troupe_ref boss = supervise(fault, strategy);
+    for (int i = 0; i < CHILDREN + 1; i++)
+        (void)hear();
+    find_children(before);
+    let_it_go_wrong(before[1], fault);
+    answers(other, 1003);
+    troupe_exit exit = ends(before[1], TROUPE_END_SIGNAL);
+    ck_assert_mem_eq(exit.text, told[fault].text, strlen(told[fault].text));
+    ck_assert_msg(strstr(exit.text, told[fault].hint) != NULL, "%s", exit.text);
+    int begun = strategy == TROUPE_ONE_FOR_ONE ? 1 : strategy == TROUPE_REST_FOR_ONE ? 2 : 3;
+    for (int i = 0; i < begun; i++)
+        (void)hear();
+    find_children(after);
+    ck_assert(after[1].id != before[1].id);
+    ck_assert_int_eq(after[0].id != before[0].id, strategy == TROUPE_ONE_FOR_ALL);
+    ck_assert_int_eq(after[2].id != before[2].id, strategy != TROUPE_ONE_FOR_ONE);
+    answers(other, 1004);
+    ck_assert_int_eq(troupe_receive(me, 0, &m), TROUPE_TIMEOUT); /* nobody else has been started */
+    stop(boss);
+    stop(other);
 }
 END_TEST
 
@@ -278,14 +366,19 @@ static unsigned seed(void) {
     return n;
 }
 
-/* 200 at once (fewer under sanitizers), used and killed at random for TROUPE_CROWD_MS: each death is told once, each question
- * has an end, nothing is left. */
-enum { CROWD = TRP_ASAN || TRP_TSAN ? 40 : 200 };
+/* 200 at once (fewer under sanitizers), used by three and killed at random for TROUPE_CROWD_MS: each death is told once, each
+ * question has an end, nothing is left. */
+enum { CROWD = TRP_ASAN || TRP_TSAN ? 40 : 200, ASKERS = 2 };
 
 struct member {
     troupe_ref ref;
     pid_t pid;
+    troupe_watch watch;
 };
+
+/* For the askers, which are a thread and a coroutine of this process. */
+static _Atomic uint64_t asked[CROWD];
+static atomic_bool asking;
 
 static int64_t now_ms(void) {
     struct timespec t;
@@ -293,10 +386,41 @@ static int64_t now_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static struct member member_new(void) {
-    struct member c = {.ref = spawn_serving((troupe_spawn_opts){0})};
-    c.pid = (pid_t)hear();
-    return c;
+static bool is_an_end(troupe_status st) {
+    return st == TROUPE_OK || st == TROUPE_DIED || st == TROUPE_NOT_FOUND || st == TROUPE_CLOSED;
+}
+
+/* Whoever is there, dead or alive. Tells how many questions were left without an end, or had a wrong answer. */
+static void asks_around(troupe_self *self, void *arg) {
+    unsigned at = 12345;
+    int64_t lost = 0, got = 0;
+    while (atomic_load(&asking)) {
+        troupe_msg *m;
+        at = at * 1103515245u + 12345u;
+        troupe_ref ref = {atomic_load(&asked[(at >> 16) % CROWD])};
+        troupe_status st = troupe_ask(self, ref, troupe_int(1000 + (int64_t)(at % 1000)), PATIENCE_MS, &m);
+        lost += !is_an_end(st);
+        if (st != TROUPE_OK)
+            continue;
+        lost += !troupe_msg_int(m, &got) || got != 1000 + (int64_t)(at % 1000);
+        troupe_msg_free(&m);
+    }
+    say(self, *(troupe_ref *)arg, lost);
+}
+
+static void member_new(struct member *c) {
+    c->ref = spawn_serving((troupe_spawn_opts){0});
+    c->pid = (pid_t)hear();
+    ck_assert_int_eq(troupe_monitor(me, c->ref, &c->watch), TROUPE_OK);
+}
+
+static void hear_down(const struct member *c) {
+    troupe_down down;
+    troupe_msg *m;
+    ck_assert_int_eq(troupe_receive(me, PATIENCE_MS, &m), TROUPE_OK);
+    ck_assert(troupe_msg_down(m, &down));
+    ck_assert_uint_eq(down.ref.id, c->ref.id);
+    troupe_msg_free(&m);
 }
 
 static void member_dies(const struct member *c) {
@@ -307,27 +431,54 @@ static void member_dies(const struct member *c) {
         kill(c->pid, SIGKILL);
     ends(c->ref, told_by_us ? TROUPE_END_KILLED : TROUPE_END_SIGNAL);
     ck_assert_int_eq(kill(c->pid, 0), -1);
+    hear_down(c);
+}
+
+/* With a question in its hand, or on its way: that has an end, too. */
+static void member_dies_asked(const struct member *c) {
+    troupe_future *f;
+    troupe_msg *m = NULL;
+    ck_assert_int_eq(troupe_ask_async(me, c->ref, troupe_int(1000), &f), TROUPE_OK);
+    member_dies(c);
+    troupe_status st = troupe_future_await(me, &f, PATIENCE_MS, &m);
+    ck_assert_msg(is_an_end(st), "%s", troupe_status_text(st));
+    troupe_msg_free(&m);
+}
+
+static void crowd_lives(struct member *crowd, int64_t until) {
+    for (unsigned n = 0; now_ms() < until; n++) {
+        int i = rand() % CROWD;
+        if (rand() % 4) {
+            answers(crowd[i].ref, 1000 + n);
+            continue;
+        }
+        (rand() % 2 ? member_dies : member_dies_asked)(&crowd[i]);
+        member_new(&crowd[i]);
+        atomic_store(&asked[i], crowd[i].ref.id);
+    }
 }
 
 START_TEST(a_crowd_killed_at_random) {
     static struct member crowd[CROWD];
     const char *given = getenv("TROUPE_CROWD_MS");
-    int64_t until = now_ms() + (given ? atoll(given) : 1500);
+    troupe_ref to = troupe_self_ref(me), askers[ASKERS];
+    troupe_msg *m;
     srand(seed());
-    for (int i = 0; i < CROWD; i++)
-        crowd[i] = member_new();
-    for (unsigned n = 0; now_ms() < until; n++) {
-        struct member *c = &crowd[rand() % CROWD];
-        if (rand() % 4) {
-            answers(c->ref, 1000 + n);
-            continue;
-        }
-        member_dies(c);
-        *c = member_new();
+    for (int i = 0; i < CROWD; i++) {
+        member_new(&crowd[i]);
+        atomic_store(&asked[i], crowd[i].ref.id);
+    }
+    atomic_store(&asking, true);
+    for (int i = 0; i < ASKERS; i++)
+        askers[i] = spawn(i % 2 ? TROUPE_COROUTINE : TROUPE_THREAD, asks_around, &to, sizeof to);
+    crowd_lives(crowd, now_ms() + (given ? atoll(given) : 1500));
+    atomic_store(&asking, false);
+    for (int i = 0; i < ASKERS; i++) {
+        ends(askers[i], TROUPE_END_NORMAL);
+        ck_assert_int_eq(hear(), 0);
     }
     for (int i = 0; i < CROWD; i++)
         member_dies(&crowd[i]);
-    troupe_msg *m;
     ck_assert_int_eq(troupe_receive(me, 0, &m), TROUPE_TIMEOUT);
 }
 END_TEST
@@ -337,6 +488,7 @@ int main(void) {
     TCase *c = tcase_create("limits");
     tcase_add_checked_fixture(c, system_up, system_down);
     tcase_add_loop_test(c, each_fault_is_told_once_and_disturbs_nobody, 0, FAULTS);
+    tcase_add_loop_test(c, a_supervisor_mends_each_fault, 0, SUPERVISED);
     tcase_add_test(c, after_a_deadline_it_is_restarted);
     tcase_add_test(c, a_deadline_is_for_one_message);
     tcase_add_test(c, limits_are_for_processes);
