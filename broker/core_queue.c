@@ -5,7 +5,7 @@
  * subscriptions at the end of the event, for the engine's effects must not call it back. */
 #include "broker/core_queue.h"
 
-#include "broker/core_purge.h"
+#include "broker/core_chore.h"
 #include "broker/queue_info.h"
 #include "transports/alloc.h"
 
@@ -78,7 +78,7 @@ void trp_core_queues_close(struct trp_core *c) {
     while (c->queues && (q = trp_queues_next(c->queues, q)))
         free_routes(c, q);
     trp_obituaries_end(c);
-    trp_core_purges_fini(c);
+    trp_core_chores_fini(c);
     trp_queues_free(c->queues);
     c->queues = NULL;
     trp_confirms_fini(&c->confirms);
@@ -131,8 +131,8 @@ void trp_core_wall(struct trp_core *c, uint64_t now_ns, uint64_t wall_ms) {
 bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most) {
     trp_core_at(c, now_ns);
     bool more = trp_queues_tick(c->queues, c->when, most) == most;
-    trp_core_purge_on(c);
-    more |= c->purges != NULL;
+    trp_core_chore_on(c);
+    more |= c->chores != NULL;
     trp_obituaries_tick(c);
     if (c->ended)
         trp_core_end_consumers(c);
@@ -142,7 +142,7 @@ bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most) {
 }
 
 uint64_t trp_core_deadline(const struct trp_core *c) {
-    if (c->purges)
+    if (c->chores)
         return 0;
     uint64_t queues = c->queues ? trp_queues_next_deadline(c->queues) : TRP_QUEUE_NEVER, orphans = trp_obituaries_deadline(c);
     return queues < orphans ? queues : orphans;

@@ -214,14 +214,14 @@ void trp_queue_stat(const struct trp_queue *q, struct trp_when now, struct trp_q
 uint64_t trp_queue_number(const struct trp_queue *q);
 
 /* Looking at messages one after the other: ready in the order they would go out, in hand by consumer and time, the others in
- * the order they came there. The place where a look ended is kept over events; it passes over what leaves its state.
+ * the order they came there. The place where a look ended is kept over events, for a few at a time; it passes over what leaves its state.
  * look_at: to the n-th, from 0; takes time in proportion to n. look: the one there; EMPTY: that was all. look_on: to the next.
  */
 void trp_queue_look_at(struct trp_queue *q, enum trp_queue_state state, uint64_t n);
 TROUPE_NODISCARD troupe_status trp_queue_look(const struct trp_queue *q, struct trp_queue_message *m);
 void trp_queue_look_on(struct trp_queue *q);
-/* Is the last one that was looked at, and passed, the one with that number? */
-bool trp_queue_look_behind(const struct trp_queue *q, enum trp_queue_state state, uint64_t number);
+/* Has a look passed the one with that number last? Then it is gone on with. */
+bool trp_queue_look_behind(struct trp_queue *q, enum trp_queue_state state, uint64_t number);
 /* look_at and look. */
 TROUPE_NODISCARD troupe_status trp_queue_peek(struct trp_queue *q, enum trp_queue_state state, uint64_t n,
                                               struct trp_queue_message *m);
@@ -240,10 +240,23 @@ TROUPE_NODISCARD troupe_status trp_queue_purge(struct trp_queue *q, struct trp_w
                                                uint64_t *count, uint64_t *lsn);
 /* The number of the next message that is put. */
 uint64_t trp_queues_next_number(const struct trp_queues *s);
-/* Gives dead messages another life: those buried in q become ready, and those in q that died elsewhere go back to where
- * they came from (if that still is), in the order they would go out; at most so many. *count: how many, also when it
+/* Giving dead messages another life, in steps: those buried in q become ready, and those in q that died elsewhere go back to
+ * where they came from (if that still is), in the order they would go out. Only what is there when it begins. */
+struct trp_queue_retry {
+    uint64_t left;          /* so many more may have another life */
+    uint64_t ready, buried; /* so many more are to be looked at */
+    uint64_t last;          /* the number of the last one that stayed where it was; 0: none has */
+    unsigned priority;      /* of that one */
+};
+
+struct trp_queue_retry trp_queue_retry_begin(const struct trp_queue *q, uint64_t most);
+static inline bool trp_queue_retry_is_over(const struct trp_queue_retry *r) {
+    return r->left == 0 || (r->ready == 0 && r->buried == 0);
+}
+/* One step, which looks at so many messages at most. *count: how many have another life, also when it
  * ends early: FULL (where one came from, or the log), AGAIN, NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_queue_retry(struct trp_queue *q, struct trp_when now, uint64_t most, uint64_t *count);
+TROUPE_NODISCARD troupe_status trp_queue_retry(struct trp_queue *q, struct trp_when now, struct trp_queue_retry *r,
+                                               uint64_t looks, uint64_t *count);
 
 struct trp_queue_put {
     struct trp_slice raw;   /* the message: anything, at least one byte */

@@ -193,39 +193,87 @@ static troupe_status dig_up(struct trp_queue *q, struct trp_queue_item *it, stru
     return TROUPE_OK;
 }
 
-/* OK: sent home, or it has no home to go to. */
-static troupe_status send_home(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now, uint64_t *count) {
+/* EMPTY: it has no home to go to. */
+static troupe_status send_home(struct trp_queue *q, struct trp_queue_item *it, struct trp_when now) {
     struct trp_queue *home = it->dead ? trp_queues_find(q->set, trp_queue_item_death(it).queue) : NULL;
     if (!home || home == q)
-        return TROUPE_OK;
+        return TROUPE_EMPTY;
     if (!trp_queue_fits(home, it->size))
         return TROUPE_FULL;
     trp_queue_unlink(q, it);
     troupe_status st = move(q, it, home, NULL, TRP_REASON_NONE, now);
     if (st)
         trp_queue_link(q, it);
-    else
+    return st;
+}
+
+static bool has_passed(const struct trp_queue_retry *r, const struct trp_queue_item *it) {
+    return it->priority < r->priority || (it->priority == r->priority && it->seq <= r->last);
+}
+
+/* As long as none has stayed, the next one is the first. */
+static struct trp_queue_item *next_ready(struct trp_queue *q, const struct trp_queue_retry *r) {
+    if (!r->last)
+        return trp_queue_first_ready(q);
+    if (!trp_queue_look_behind(q, TRP_QUEUE_READY, r->last)) {
+        trp_queue_look_at(q, TRP_QUEUE_READY, 0);
+        while (trp_queue_look_here(q) && has_passed(r, trp_queue_look_here(q)))
+            trp_queue_look_on(q);
+    }
+    return trp_queue_look_here(q);
+}
+
+/* It stays. */
+static void pass_over(struct trp_queue *q, struct trp_queue_retry *r, const struct trp_queue_item *it) {
+    if (!r->last)
+        trp_queue_look_at(q, TRP_QUEUE_READY, 0);
+    r->last = it->seq;
+    r->priority = it->priority;
+    trp_queue_look_on(q);
+}
+
+static troupe_status retry_ready(struct trp_queue *q, struct trp_queue_retry *r, struct trp_when now, uint64_t *looks,
+                                 uint64_t *count) {
+    struct trp_queue_item *it = NULL;
+    for (; r->left && r->ready && *looks && (it = next_ready(q, r)); r->ready--, --*looks) {
+        troupe_status st = send_home(q, it, now);
+        if (st == TROUPE_EMPTY) {
+            pass_over(q, r, it);
+            continue;
+        }
+        if (st)
+            return st;
+        r->left--;
         ++*count;
-    return st;
-}
-
-static troupe_status send_all_home(struct trp_queue *q, struct trp_when now, uint64_t most, uint64_t *count) {
-    troupe_status st = TROUPE_OK;
-    for (int i = 0; i < TRP_QUEUE_PRIORITIES; i++) {
-        struct trp_queue_walk w = trp_queue_order_walk(&q->ready[i]);
-        for (struct trp_queue_item *it; !st && *count < most && (it = trp_queue_walk_next(&w));)
-            st = send_home(q, it, now, count);
     }
-    return st;
+    if (!it && r->left && *looks)
+        r->ready = 0; /* others have taken some */
+    return TROUPE_OK;
 }
 
-troupe_status trp_queue_retry(struct trp_queue *q, struct trp_when now, uint64_t most, uint64_t *count) {
+static troupe_status retry_buried(struct trp_queue *q, struct trp_queue_retry *r, struct trp_when now, uint64_t *looks,
+                                  uint64_t *count) {
+    for (; r->left && r->buried && *looks && q->buried.first; r->left--, r->buried--, --*looks, ++*count) {
+        troupe_status st = dig_up(q, q->buried.first, now);
+        if (st)
+            return st;
+    }
+    if (!q->buried.first)
+        r->buried = 0;
+    return TROUPE_OK;
+}
+
+struct trp_queue_retry trp_queue_retry_begin(const struct trp_queue *q, uint64_t most) {
+    return (struct trp_queue_retry){
+        .left = most, .ready = q->messages[TRP_QUEUE_READY], .buried = q->messages[TRP_QUEUE_BURIED]};
+}
+
+troupe_status trp_queue_retry(struct trp_queue *q, struct trp_when now, struct trp_queue_retry *r, uint64_t looks,
+                              uint64_t *count) {
     *count = 0;
-    troupe_status st = send_all_home(q, now, most, count);
-    while (!st && *count < most && q->buried.first) {
-        st = dig_up(q, q->buried.first, now);
-        *count += !st;
-    }
+    troupe_status st = retry_ready(q, r, now, &looks, count);
+    if (!st && r->ready == 0)
+        st = retry_buried(q, r, now, &looks, count);
     q->totals.retried += *count;
     trp_queues_settle(q->set, now);
     return st;

@@ -44,9 +44,9 @@ struct trp_consumer {
     uint64_t next_token;
 };
 
-/* Where the last look ended (queue_look.c). */
+/* Where a look ended (queue_look.c). */
+enum { TRP_QUEUE_LOOKS = 4 };
 struct trp_queue_look {
-    bool on;
     enum trp_queue_state state;
     uint32_t priority;          /* ready: of the walk */
     struct trp_queue_walk walk; /* not ready: the list alone */
@@ -76,7 +76,8 @@ struct trp_queue {
     struct trp_dedup dedup;
     struct trp_timer timer; /* the end of the oldest dedup id */
     struct trp_queue_totals totals;
-    struct trp_queue_look look;
+    struct trp_queue_look looks[TRP_QUEUE_LOOKS]; /* the last one first */
+    uint32_t n_looks;                             /* so many of them are of any meaning */
     /* then: the patterns' slices, the packed configuration */
 };
 
@@ -227,11 +228,17 @@ bool trp_queues_sweep(struct trp_queues *s, size_t most);
 /* ---- views (queue_view.c, queue_look.c) ---- */
 
 /* The look stands on it, and it is about to leave its place. */
-void trp_queue_look_past(struct trp_queue *q, struct trp_queue_item *it);
+void trp_queue_look_past(struct trp_queue *q, struct trp_queue_look *l, struct trp_queue_item *it);
 /* It is about to leave its place. */
 static inline void trp_queue_look_leave(struct trp_queue *q, struct trp_queue_item *it) {
-    if (it == q->look.walk.list || it == q->look.walk.tree)
-        trp_queue_look_past(q, it);
+    for (uint32_t i = 0; i < q->n_looks; i++) {
+        if (it == q->looks[i].walk.list || it == q->looks[i].walk.tree)
+            trp_queue_look_past(q, &q->looks[i], it);
+    }
+}
+/* Where the last look stands; NULL: at the end. */
+static inline struct trp_queue_item *trp_queue_look_here(const struct trp_queue *q) {
+    return trp_queue_walk_here(&q->looks[0].walk);
 }
 
 void trp_queue_view(const struct trp_queue *q, const struct trp_queue_item *it, struct trp_queue_message *m);

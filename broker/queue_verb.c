@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * [QUEUE, id, verb, name, options]: a table of verbs, a function each. Every one answers its id once. */
-#include "broker/core_purge.h"
+#include "broker/core_chore.h"
 #include "broker/core_queue.h"
 #include "broker/queue_info.h"
 #include "transports/alloc.h"
@@ -144,7 +144,7 @@ static void verb_delete(const struct job *j) {
     trp_core_unroute_queue(j->c, q);
     troupe_status st = trp_queue_delete(&q, &lsn);
     if (st == TROUPE_OK)
-        trp_core_purge_leave(j->c, j->q);
+        trp_core_chores_leave(j->c, j->q);
     if (st == TROUPE_OK)
         done(j, lsn, count);
     else if (trp_core_route_queue(j->c, q) != TROUPE_OK)
@@ -296,17 +296,12 @@ static void verb_resume(const struct job *j) {
 }
 
 static void verb_retry(const struct job *j) {
-    uint64_t most = UINT64_MAX, count = 0;
+    uint64_t most = UINT64_MAX;
     const char *why;
-    if (!option_uint(j, "count", &most, &why)) {
-        fail(j, "INVALID", "count is how many at most");
-        return;
-    }
-    troupe_status st = trp_queue_retry(j->q, j->c->when, most, &count);
-    if (st == TROUPE_OK || count > 0)
-        done(j, 0, count);
+    if (option_uint(j, "count", &most, &why))
+        trp_core_retry(j->c, j->p, j->id, j->q, most);
     else
-        fail_status(j, st);
+        fail(j, "INVALID", "count is how many at most");
 }
 
 /* ---- consuming ---- */

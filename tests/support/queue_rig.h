@@ -283,6 +283,12 @@ static inline void rig_ack(char letter, uint64_t token) {
     ck_assert_int_eq(rig_try_ack(letter, token), TROUPE_OK);
 }
 
+/* All of it in one step. */
+static inline troupe_status rig_retry(struct trp_queue *q, uint64_t most, uint64_t *count) {
+    struct trp_queue_retry r = trp_queue_retry_begin(q, most);
+    return trp_queue_retry(q, rig.now, &r, UINT64_MAX, count);
+}
+
 static inline void rig_nack(char letter, uint64_t token, uint64_t delay_ms) {
     ck_assert_int_eq(trp_consumer_nack(rig_at(letter), rig.now, token, delay_ms), TROUPE_OK);
 }

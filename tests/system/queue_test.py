@@ -181,6 +181,22 @@ class Shell(QueueCase):
         self.assertEqual(ends[0][3] + ends[1][3], many)
         self.assertEqual(self.counts("mail"), (0, 0, 0, 0))
 
+    def test_a_retry_takes_steps(self):
+        """Of a queue with many dead messages: others are served in between, and one answer names them all."""
+        self.queue("declare", "mail")
+        many = 50000
+        peer, other = self.peer(), self.peer()
+        quiet = msgpack.packb([PUB, 0, ["_q.mail", None, {"t-ttl": 1}, b"old"]])
+        for _ in range(many // 1000):
+            peer.send_bytes(peer.frame(quiet * 1000))
+        until(lambda: self.counts("mail")[0] == 0 and self.counts("mail.dead")[0] == many, 20, "all die")
+        peer.send([QUEUE, 7, "retry", "mail.dead", {}])
+        other.put("mail", b"new")
+        answer = peer.receive()
+        self.assertEqual((answer[0], answer[1], answer[3]), (OK, 7, many))
+        self.assertEqual(self.counts("mail"), (many + 1, 0, 0, 0))
+        self.assertEqual(self.counts("mail.dead"), (0, 0, 0, 0))
+
     def test_a_paused_queue_gives_nothing(self):
         self.queue("declare", "mail")
         self.queue("put", "mail", "a")

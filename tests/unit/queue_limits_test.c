@@ -145,7 +145,7 @@ START_TEST(what_the_dead_letter_queue_cannot_take_is_buried) {
     rig_pass(100000);
     rig_attach('b', 1);
     EXPECT("a:1=m1 a:2=m2");
-    ck_assert_int_eq(trp_queue_retry(rig.q, rig.now, 10, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(rig.q, 10, &count), TROUPE_OK);
     ck_assert_uint_eq(count, 1);
     EXPECT("b:1=m2");
 }
@@ -163,11 +163,11 @@ START_TEST(retry_sends_them_home) {
     rig_leave('a');
     rig_forget();
     struct trp_queue *dead = rig_find("q.dead");
-    ck_assert_int_eq(trp_queue_retry(dead, rig.now, 2, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(dead, 2, &count), TROUPE_OK);
     ck_assert_uint_eq(count, 2);
     rig_attach('b', 9);
     EXPECT("b:1=m1 b:2=m2");
-    ck_assert_int_eq(trp_queue_retry(dead, rig.now, 100, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(dead, 100, &count), TROUPE_OK);
     ck_assert_uint_eq(count, 3);
     EXPECT("b:3=m3 b:4=m4 b:5=m5");
     ck_assert_str_eq(rig_counts("q.dead"), "0/0/0/0");
@@ -185,11 +185,11 @@ START_TEST(retry_ends_where_there_is_no_room) {
     rig_leave('a');
     rig_put("m3");
     rig_forget();
-    ck_assert_int_eq(trp_queue_retry(rig_find("small.dead"), rig.now, 100, &count), TROUPE_FULL);
+    ck_assert_int_eq(rig_retry(rig_find("small.dead"), 100, &count), TROUPE_FULL);
     ck_assert_uint_eq(count, 1);
     ck_assert_str_eq(rig_counts("small.dead"), "1/0/0/0");
     ck_assert_int_eq(trp_queue_delete(&rig.q, &lsn), TROUPE_OK);
-    ck_assert_int_eq(trp_queue_retry(rig_find("small.dead"), rig.now, 100, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(rig_find("small.dead"), 100, &count), TROUPE_OK);
     ck_assert_uint_eq(count, 0); /* it has no home any more, and stays */
     ck_assert_str_eq(rig_counts("small.dead"), "1/0/0/0");
 }
@@ -526,10 +526,10 @@ START_TEST(no_memory_for_the_dead) {
     ck_assert_uint_ge(buried, 2);
     ck_assert_uint_eq(rig_totals().unrecorded, 0);
     rig_leave('a');
-    ck_assert_int_eq(trp_queue_retry(rig.q, rig.now, 100, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(rig.q, 100, &count), TROUPE_OK);
     ck_assert_uint_eq(count, buried);
     faults_fail_at(1);
-    ck_assert_int_eq(trp_queue_retry(rig_find("d.dead"), rig.now, 100, &count), TROUPE_NO_MEMORY);
+    ck_assert_int_eq(rig_retry(rig_find("d.dead"), 100, &count), TROUPE_NO_MEMORY);
     faults_off();
     ck_assert_uint_eq(count, 0);
     ck_assert_str_eq(rig_counts("d.dead"), "1/0/0/0");

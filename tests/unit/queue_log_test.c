@@ -103,7 +103,7 @@ START_TEST(a_move_is_one_record) {
     rig_put("m1");
     ck_assert_int_eq(trp_consumer_bury(rig_at('a'), rig.now, 1, trp_slice_str("why")), TROUPE_OK);
     LOG("PUT1 DECLARE2 PUT2<1");
-    ck_assert_int_eq(trp_queue_retry(rig_find("q.dead"), rig.now, 9, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(rig_find("q.dead"), 9, &count), TROUPE_OK);
     LOG("PUT3<2");
 }
 END_TEST
@@ -192,13 +192,13 @@ START_TEST(the_dead_of_a_full_log_are_buried) {
     ck_assert_int_eq(trp_consumer_bury(rig_at('a'), rig.now, 2, trp_slice_str("why")), TROUPE_OK);
     LOG("STATE2");
     ck_assert_str_eq(rig_counts(NULL), "0/0/0/1");
-    ck_assert_int_eq(trp_queue_retry(rig.q, rig.now, 9, &count), TROUPE_FULL);
-    ck_assert_int_eq(trp_queue_retry(rig_find("q.dead"), rig.now, 9, &count), TROUPE_FULL);
+    ck_assert_int_eq(rig_retry(rig.q, 9, &count), TROUPE_FULL);
+    ck_assert_int_eq(rig_retry(rig_find("q.dead"), 9, &count), TROUPE_FULL);
     ck_assert_uint_eq(count, 0);
     rig.refuse = TROUPE_OK;
     restart();
     ck_assert_str_eq(rig_counts(NULL), "0/0/0/1");
-    ck_assert_int_eq(trp_queue_retry(rig.q, rig.now, 9, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(rig.q, 9, &count), TROUPE_OK);
     restart();
     ck_assert_str_eq(rig_counts(NULL), "1/0/0/0");
     ck_assert_str_eq(rig_counts("q.dead"), "1/0/0/0");
@@ -368,7 +368,7 @@ START_TEST(the_dead_are_in_one_place_only) {
     rig.q = rig_find("q.dead");
     rig_attach('d', 1);
     EXPECT("d:1=m1!own words@q");
-    ck_assert_int_eq(trp_queue_retry(rig_find("q.dead"), rig.now, 9, &count), TROUPE_OK);
+    ck_assert_int_eq(rig_retry(rig_find("q.dead"), 9, &count), TROUPE_OK);
     ck_assert_uint_eq(count, 0); /* it is in a hand */
 }
 END_TEST

@@ -365,7 +365,9 @@ static void event_retry(void) {
     uint64_t count, want, most = PICK(1, 3, UINT64_MAX);
     if (!name)
         return;
-    troupe_status st = trp_queue_retry(real_queue(name), model_now, most, &count);
+    struct trp_queue_retry r = trp_queue_retry_begin(real_queue(name), most);
+    troupe_status st = trp_queue_retry(real_queue(name), model_now, &r, UINT64_MAX, &count);
+    ck_assert(st || trp_queue_retry_is_over(&r));
     compare_traces("retry", st, model_retry(name, most, &want));
     ck_assert_uint_eq(count, want);
     seen.dug += count;
