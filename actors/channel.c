@@ -33,6 +33,7 @@ struct trp_channel {
     struct trp_ring in;                        /* (r) */
     struct trp_buf gathered;                   /* (r) the beginning of a frame */
     bool dead;                                 /* (r) it made no sense */
+    troupe_status why;                         /* (r) and how */
     _Atomic uint64_t read;                     /* (a) where the reader stands */
     atomic_uint refs;                          /* (a) one is the loop's */
 };
@@ -125,28 +126,34 @@ void trp_channel_ring(const struct trp_channel *ch) {
 
 /* --- reading --- */
 
-static void channel_break(struct trp_channel *ch) {
+troupe_status trp_channel_why(const struct trp_channel *ch) {
+    return ch->why;
+}
+
+static void channel_break(struct trp_channel *ch, troupe_status why) {
     if (ch->dead)
         return;
     ch->dead = true;
+    ch->why = why;
     ch->handler->broken(ch->user);
 }
 
 static void handle(struct trp_channel *ch, const struct trp_frame *f, struct trp_slice body) {
     if (!ch->handler->frame(ch->user, f, body))
-        channel_break(ch);
+        channel_break(ch, TROUPE_PROTOCOL);
 }
 
 /* Whoever slept in the loop may have been woken by what was read with the descriptor. */
 static void handle_parcel(struct trp_channel *ch, struct trp_frame f) {
-    bool rung, ok = trp_parcels_open(&ch->parcels, &ch->parcel, &rung);
+    bool rung;
+    troupe_status st = trp_parcels_open(&ch->parcels, &ch->parcel, &rung);
     if (rung)
         ch->handler->rung(ch->user);
-    if (ok) {
+    if (st == TROUPE_OK) {
         f.size = (uint32_t)ch->parcel.body.n;
         handle(ch, &f, ch->parcel.body);
     } else {
-        channel_break(ch);
+        channel_break(ch, st);
     }
     trp_parcel_close(&ch->parcel);
 }
@@ -181,7 +188,7 @@ static size_t frames_at(struct trp_channel *ch, const uint8_t *p, size_t n) {
 
 static void gather(struct trp_channel *ch, const uint8_t *p, size_t n) {
     if (trp_buf_put(&ch->gathered, p, n) != TROUPE_OK) {
-        channel_break(ch);
+        channel_break(ch, TROUPE_NO_MEMORY);
         return;
     }
     size_t done = frames_at(ch, ch->gathered.p, ch->gathered.n);
@@ -219,7 +226,7 @@ void trp_channel_read(struct trp_channel *ch) {
     /* Relaxed: a hint for who looks. */
     atomic_store_explicit(&ch->read, ch->in.at, memory_order_relaxed);
     if (ch->in.broken)
-        channel_break(ch);
+        channel_break(ch, TROUPE_PROTOCOL);
 }
 
 bool trp_channel_has(struct trp_channel *ch) {

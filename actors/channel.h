@@ -120,6 +120,8 @@ size_t trp_channel_pending(const struct trp_channel *ch);
 void trp_channel_read(struct trp_channel *ch);
 /* For the handler's `frame`: a message of its body's parts, which takes a large body as it lies, at most once. NULL: no memory. */
 struct troupe_msg *trp_channel_message(struct trp_channel *ch, struct trp_slice topic, struct trp_slice payload);
+/* What has broken it: PROTOCOL, NO_MEMORY. OK: nothing here; the other end is gone, if anything. The reader. */
+troupe_status trp_channel_why(const struct trp_channel *ch);
 /* Would trp_channel_read find something? A hint, and cheap. */
 bool trp_channel_has(struct trp_channel *ch);
 

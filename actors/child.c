@@ -204,6 +204,8 @@ static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice bod
 
 static void on_broken(void *user) {
     (void)user;
+    if (trp_channel_why(child.channel) == TROUPE_NO_MEMORY)
+        out_of_memory();
     orphaned();
 }
 

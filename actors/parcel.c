@@ -206,28 +206,28 @@ static int next_come(struct trp_parcels *p, bool *rung) {
     return fd;
 }
 
-static bool map(int fd, struct trp_parcel *out) {
+static troupe_status map(int fd, struct trp_parcel *out) {
     struct stat s;
     if (fstat(fd, &s) != 0 || s.st_size < HEAD || s.st_size - HEAD > UINT32_MAX || fcntl(fd, F_GET_SEALS) != SEALS)
-        return false;
+        return TROUPE_PROTOCOL;
     void *at = mmap(NULL, (size_t)s.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     if (at == MAP_FAILED)
-        return false;
+        return TROUPE_NO_MEMORY;
     out->at = at;
     out->mapped = (size_t)s.st_size;
     out->body = (struct trp_slice){(uint8_t *)at + HEAD, out->mapped - HEAD};
-    return true;
+    return TROUPE_OK;
 }
 
-bool trp_parcels_open(struct trp_parcels *p, struct trp_parcel *out, bool *rung) {
+troupe_status trp_parcels_open(struct trp_parcels *p, struct trp_parcel *out, bool *rung) {
     *rung = false;
     int fd = next_come(p, rung);
-    bool ok = fd >= 0 && map(fd, out);
+    troupe_status st = fd >= 0 ? map(fd, out) : TROUPE_PROTOCOL;
     if (fd >= 0)
         close(fd);
     spare_again();
     atomic_store_explicit(&p->from->opened, ++p->opened, memory_order_release);
-    return ok;
+    return st;
 }
 
 /* --- what is in it --- */

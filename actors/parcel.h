@@ -53,9 +53,9 @@ struct trp_parcel {
     size_t mapped;
     struct trp_slice body;
 };
-/* Maps the next one. *rung: wakes have been read on the way. False: none has come, or it is not what we send, or no memory.
- * The reader. */
-TROUPE_NODISCARD bool trp_parcels_open(struct trp_parcels *p, struct trp_parcel *out, bool *rung);
+/* Maps the next one. *rung: wakes have been read on the way. PROTOCOL: none has come, or it is not what we send; NO_MEMORY. The
+ * reader. */
+TROUPE_NODISCARD troupe_status trp_parcels_open(struct trp_parcels *p, struct trp_parcel *out, bool *rung);
 /* A message of it, of which both slices are parts. Takes it; accepts none, then the slices are copied: NULL: no memory. */
 struct troupe_msg *trp_parcel_message(struct trp_parcel *parcel, struct trp_slice topic, struct trp_slice payload);
 /* Accepts none. */

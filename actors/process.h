@@ -14,7 +14,7 @@
 struct trp_far; /* a call of the body on others, under way here (far.c) */
 
 /* Messages that have left and have not been received: at most so many, or so many bytes, or one. */
-enum { TRP_WINDOW = 1024, TRP_WINDOW_BYTES = TRP_RING_SIZE };
+enum { TRP_WINDOW = 1024, TRP_WINDOW_BYTES = 1 << 20 };
 /* (r) whoever runs the actor, (d) under `down`, (u) under `up`, (a) atomic, (s) the steward; the channel changes under both
  * locks and is read under either. Order of locks: up, then down, then an actor's; nobody holds two of the same sort. */
 struct trp_proxy {

@@ -233,6 +233,20 @@ START_TEST(a_body_without_descriptors) {
 }
 END_TEST
 
+/* It could not even look at it: so it ends, and why is said. */
+START_TEST(more_than_a_body_may_have) {
+    troupe_ref to = troupe_self_ref(me), ref;
+    troupe_spawn_opts opts = {.kind = TROUPE_PROCESS, .limits.memory = 8 << 20};
+    if (TRP_ASAN || TRP_TSAN)
+        return; /* no limit of address space there */
+    ck_assert_int_eq(troupe_spawn(me, &opts, tells_and_echoes, &to, sizeof to, &ref), TROUPE_OK);
+    (void)hear();
+    ck_assert_int_eq(troupe_send(me, ref, troupe_bytes(pattern(), MOST)), TROUPE_OK);
+    troupe_exit exit = ends(ref, TROUPE_END_EXIT);
+    ck_assert_msg(strstr(exit.text, "(memory limit)") != NULL, "%s", exit.text);
+}
+END_TEST
+
 /* --- what else crosses --- */
 
 /* Hears from a program of its own; tells how many lines came as they should. */
@@ -302,6 +316,7 @@ int main(void) {
     tcase_add_test(c, a_process_that_sends_is_held_back);
     tcase_add_test(c, a_death_in_the_middle_leaves_nothing);
     tcase_add_test(c, a_body_without_descriptors);
+    tcase_add_test(c, more_than_a_body_may_have);
     tcase_add_loop_test(c, a_topic_crosses, TROUPE_COROUTINE, TROUPE_PROCESS + 1);
     tcase_add_test(c, an_error_crosses);
     tcase_set_timeout(c, 100);

@@ -254,6 +254,7 @@ START_TEST(a_mad_writer) {
     trp_ring_publish(&ring, sizeof f);
     trp_channel_read(b.ch);
     ck_assert_uint_eq(b.broken, 1);
+    ck_assert_int_eq(trp_channel_why(b.ch), TROUPE_PROTOCOL);
     ck_assert_uint_eq(b.frames, 0);
     close(fds[0]);
     trp_shared_unmap(&ours);
