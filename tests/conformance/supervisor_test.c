@@ -17,6 +17,7 @@
 #include "actors/sanitizer.h"
 #include "actors/system.h"
 #include "tests/support/actors.h"
+#include "tests/support/effort.h"
 #include "tests/support/faults.h"
 
 enum { KINDS = 3, PAIRS = KINDS * KINDS, STOPPED = 1000 };
@@ -470,7 +471,7 @@ static void hear_starts(int n) {
 START_TEST(thousands_of_restarts_leave_nothing_behind) {
     static const int most[] = {[TROUPE_COROUTINE] = 5000, [TROUPE_THREAD] = 5000, [TROUPE_PROCESS] = 500};
     enum { CROWD = 20 };
-    int n = TRP_ASAN || TRP_TSAN ? most[_i] / 10 : most[_i];
+    int n = effort_rounds(most[_i] / CROWD) * CROWD;
     system_up();
     int fds = TRP_TSAN ? 0 : count_fds();
     troupe_child children[CROWD];

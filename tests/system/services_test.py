@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The small services among the examples, behind the broker's gateway."""
 
+import select
 import time
 
 from harness import SANITIZED, Broker, Case, Connection, Program, main, seconds, until
@@ -58,6 +59,41 @@ class Echo(Case):
                 for n, c in reversed(list(enumerate(peers[2:]))):
                     self.assertEqual(c.read_until(b"_SB"), b"HELLO %d" % n)
                 self.assertEqual(server.terminate(), 0)
+
+
+class Fib(Case):
+    def serve(self, way):
+        server = Program(self, "fib-server", "tcp://127.0.0.1:0", way)
+        url = server.wait_line(r"listening at (\S+)")[1]
+        return server, [Connection(self, url) for _ in range(3)]
+
+    def ask(self, connection, request, answer):
+        connection.send_bytes(request)
+        self.assertEqual(connection.read_until(b"\n"), answer)
+
+    def test_each_way_answers_the_same(self):
+        for way in ("one", "thread", "process", "coroutine"):
+            with self.subTest(way):
+                server, (first, second, third) = self.serve(way)
+                if way == "one":  # whoever came later is served when the first has left
+                    second.send_bytes(b"10")
+                for request, answer in ((b"20", b"6765"), (b" 30\r\n", b"832040"), (b"0", b"1"), (b"-5", b"1")):
+                    self.ask(first, request, answer)
+                self.ask(first, b"two", b"ERR a number up to 93 is wanted")
+                self.ask(first, b"2000", b"ERR a number up to 93 is wanted")
+                if way == "one":
+                    self.assertEqual(select.select([second.socket], [], [], 0)[0], [])
+                    first.half_close()
+                    self.assertEqual(second.read_until(b"\n"), b"55")
+                else:
+                    self.ask(second, b"10", b"55")
+                    first.reset()
+                second.half_close()
+                self.ask(third, b"36", b"14930352")
+                self.assertEqual(server.terminate(), 0)
+
+    def test_a_wrong_word_is_refused(self):
+        self.assertEqual(Program(self, "fib-server", "tcp://127.0.0.1:0", "subinterpreter").wait(), 2)
 
 
 if __name__ == "__main__":
