@@ -96,7 +96,7 @@ static bool mount_parse(const char *line, struct mount *m) {
 /* The group's folder below the mount. */
 static void set_folder(struct trp_cgroups *g, enum trp_cgroup_kind kind, const struct mount *m, const char *group) {
     size_t n = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
-    if (n && strncmp(group, m->root, n) != 0)
+    if (n && (strncmp(group, m->root, n) != 0 || (group[n] && group[n] != '/')))
         return;
     char *out = g->in[kind].folder;
     if (snprintf(out, TRP_CGROUP_FOLDER, "%s%s", m->at, group + n) >= TRP_CGROUP_FOLDER || access(out, W_OK) != 0)

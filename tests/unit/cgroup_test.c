@@ -167,6 +167,16 @@ START_TEST(what_cannot_be_had) {
 }
 END_TEST
 
+/* A mount that shows another part of the hierarchy, whose name begins like ours. */
+START_TEST(a_mount_of_others) {
+    says("4:memory:/docker/xz\n", "33 31 0:30 /docker/x %s/mem rw - cgroup cgroup rw,memory\n");
+    folder(at("mem"));
+    folder(at("memz"));
+    find(NULL);
+    ck_assert_str_eq(g.in[TRP_CGROUP_MEMORY].folder, "");
+}
+END_TEST
+
 START_TEST(a_folder_that_was_handed_to_us) {
     says("0::/not/ours\n", "31 23 0:28 / %s rw - cgroup2 cgroup2 rw\n");
     folder(at("handed"));
@@ -225,6 +235,7 @@ int main(void) {
     tcase_add_test(c, version_1);
     tcase_add_test(c, version_2);
     tcase_add_test(c, what_cannot_be_had);
+    tcase_add_test(c, a_mount_of_others);
     tcase_add_test(c, a_folder_that_was_handed_to_us);
     tcase_add_test(c, nothing_that_can_be_read);
     tcase_add_test(c, what_others_left_behind);
