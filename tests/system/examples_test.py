@@ -10,6 +10,13 @@ from harness import BIN, Case, main, seconds
 # program: what is expected of it. `out`: its output, lines in order; a line that begins with "~" is a regular expression.
 # Optional: `args`, `input`, `code` (its exit status), `unordered` (the lines come in any order), `seconds` (at most so many).
 EXAMPLES = {
+    "all-cores": {
+        "out": """\
+~two of kind coroutine: [0-9.]+ processors
+~two of kind thread: [0-9.]+ processors
+~two of kind process: [0-9.]+ processors
+""",  # how many depends on who else wants them
+    },
     "averager": {
         "out": """\
 0.0
