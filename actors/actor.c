@@ -349,6 +349,31 @@ troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg *
     return take(a, want, false, out);
 }
 
+static troupe_status await_once(struct trp_actor *a) {
+    struct trp_mailbox *mb = &a->mailbox;
+    if (trp_actor_has_mail(a))
+        return TROUPE_OK;
+    if (!mb->exact && !trp_mailbox_looks(mb, TRP_LOOK_NOTES | TRP_LOOK_MORE))
+        return silence(a, true);
+    pthread_mutex_lock(&a->lock);
+    troupe_status st = a->life != TRP_STARTING && a->life != TRP_RUNNING ? TROUPE_CLOSED : TROUPE_EMPTY;
+    if (st == TROUPE_EMPTY && !(trp_mailbox_await(mb) & TRP_MAIL_WAITING) && !mb->exact)
+        st = TROUPE_AGAIN; /* as in take_locked */
+    if (mb->parked.first)
+        admit_unlock(a);
+    else
+        pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
+troupe_status trp_actor_await(struct trp_actor *a) {
+    troupe_status st;
+    do
+        st = await_once(a);
+    while (st == TROUPE_AGAIN);
+    return st;
+}
+
 void trp_actor_settle_down(struct trp_actor *a) {
     if (trp_mailbox_fence(&a->mailbox) & TRP_MAIL_CROWDED)
         admit_line(a);

@@ -126,6 +126,8 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
 TROUPE_NODISCARD bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m);
 /* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: none, and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
+/* The same without taking it: OK: there is one. Else the next one unparks it, and it has to park, not to listen. */
+TROUPE_NODISCARD troupe_status trp_actor_await(struct trp_actor *a);
 /* The receiver is about to wait for something else than mail: room that it has made is given away first. */
 void trp_actor_settle_down(struct trp_actor *a);
 /* Is there a next message? The receiver's thread. */

@@ -207,6 +207,15 @@ static bool is_used_up(troupe_self *self) {
     return self->used_up;
 }
 
+bool trp_self_has_news(troupe_self *self) {
+    uint64_t most = self->actor->birth->max_messages;
+    if (self->reach->receives)
+        self->reach->receives(self);
+    trp_futures_run(self);
+    return trp_actor_killed(self->actor) || (most && self->received >= most) || (self->queueing && self->queueing->lost) ||
+           trp_actor_await(self->actor) != TROUPE_EMPTY;
+}
+
 /* The next message, in hand; EMPTY; AGAIN: the long way has to be gone. */
 static inline troupe_status take_plainly(troupe_self *self, struct troupe_msg **out) {
     struct trp_mailbox *mb = &self->actor->mailbox;

@@ -99,6 +99,9 @@ void trp_self_take_out_of_hand(struct troupe_msg *m);
 /* The next message, in hand, without waiting; EMPTY: the next one to come will unpark. CLOSED as troupe_receive. */
 TROUPE_NODISCARD troupe_status trp_self_poll(troupe_self *self, struct troupe_msg **out);
 
+/* Has troupe_receive something to say, a message or a status? False: whatever it will be unparks. */
+TROUPE_NODISCARD bool trp_self_has_news(troupe_self *self);
+
 /* Parks once. OK: look again at what you wait for; TIMEOUT; CLOSED: it was killed. */
 TROUPE_NODISCARD troupe_status trp_self_wait(troupe_self *self, int64_t deadline);
 /* It stays with its worker from now on: it is about to use what is the worker's, its connection or its loop. May park. True: until

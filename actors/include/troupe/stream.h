@@ -34,9 +34,10 @@
 
 /* --- descriptors --- */
 
-enum { TROUPE_READABLE = 1, TROUPE_WRITABLE = 2 };
+enum { TROUPE_READABLE = 1, TROUPE_WRITABLE = 2, TROUPE_MAIL = 4 };
 
-/* Waits until a descriptor is ready for one of `events`; *ready (may be NULL) says for which. An end and an error of the other side count as both:
+/* Waits until a descriptor is ready for one of `events`; *ready (may be NULL) says for which. With TROUPE_MAIL beside them also until troupe_receive has
+ * something to say, a message or that the actor is to close: it then does not park. An end and an error of the other side count as both:
  * the next read or write tells. A file of a disk is always ready. The descriptor stays the caller's, and stays open while it is waited for; others may
  * wait for it at the same time. TIMEOUT; CLOSED: killed. Faults: INVALID (no descriptor, no events), NO_MEMORY, SYSTEM. Context: self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_wait_fd(troupe_self *self, int fd, unsigned events, int64_t timeout_ms, unsigned *ready);
