@@ -22,7 +22,7 @@
 #include "clients/msg.h"
 
 /* From here on a file costs no more than pieces, measured (DESIGN.md); so many may be under way each way. */
-enum { TRP_PARCEL_TO_SYSTEM = 256 * 1024, TRP_PARCEL_TO_BODY = 1024 * 1024, TRP_PARCELS = 4 };
+enum { TRP_PARCEL_TO_SYSTEM = 256 * 1024, TRP_PARCEL_TO_BODY = 2 * 1024 * 1024, TRP_PARCELS = 4 };
 
 /* One end of a channel. (w) the writer's, (r) the reader's, (m) under `lock` */
 struct trp_parcels {

@@ -14,7 +14,7 @@
 #include "tests/support/descriptors.h"
 #include "tests/support/run.h"
 
-enum { LARGE = 2 << 20 };
+enum { LARGE = 3 << 20 };
 
 struct end {
     struct trp_channel *ch;
