@@ -11,7 +11,7 @@
  *         traced_end();             // by any thread
  *     }
  *
- *     if (traced_run(piece, arg, &t)) { ... t.own, t.all ... }
+ *     if (traced_run(piece, arg, &t)) { ... t.all, t.wakes ... }
  *
  * Pieces add up. A child that fails a check ends by it, and so does the test. Linux 5.3. */
 #ifndef TESTS_TRACED_H
@@ -31,9 +31,9 @@
 struct traced {
     long pieces;
     long all;   /* calls of all threads between begin and end */
-    long own;   /* those of the thread that said begin */
-    long wakes; /* of its own, those by which a thread can be woken: write(2) and futex(2) */
-    long most;  /* own, of the piece that has most of them */
+    long wakes; /* write(2) by the thread that said begin: what wakes a worker, and waits for nobody, however busy the machine
+                   is */
+    long most;  /* wakes, of the piece that has most of them */
 };
 
 /* A call that means nothing to the kernel, and is no part of the piece. */
@@ -50,19 +50,19 @@ static inline void traced_end(void) {
 struct tracer {
     struct traced *out;
     pid_t beginner; /* 0: outside */
-    long own;
+    long wakes;
 };
 
 static inline void traced_mark(struct tracer *t, pid_t tid, int what) {
     if (what == TRACED_BEGIN) {
         t->beginner = tid;
-        t->own = 0;
+        t->wakes = 0;
         return;
     }
     t->beginner = 0;
     t->out->pieces++;
-    t->out->own += t->own;
-    t->out->most = t->own > t->out->most ? t->own : t->out->most;
+    t->out->wakes += t->wakes;
+    t->out->most = t->wakes > t->out->most ? t->wakes : t->out->most;
 }
 
 static inline void traced_call(struct tracer *t, pid_t tid) {
@@ -73,8 +73,7 @@ static inline void traced_call(struct tracer *t, pid_t tid) {
         traced_mark(t, tid, (int)info.entry.args[1]);
     } else if (t->beginner) {
         t->out->all++;
-        t->own += tid == t->beginner;
-        t->out->wakes += tid == t->beginner && (info.entry.nr == SYS_write || info.entry.nr == SYS_futex);
+        t->wakes += tid == t->beginner && info.entry.nr == SYS_write;
     }
 }
 
