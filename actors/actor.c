@@ -36,7 +36,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     a->run = NULL;
     a->life = TRP_RUNNING;
     atomic_init(&a->lives, 0);
-    a->again = false;
+    a->again = a->begun = false;
     atomic_init(&a->dropped, 0);
     atomic_init(&a->cpu_ms, 0);
     a->backoff_ms = 0;

@@ -51,6 +51,7 @@ struct trp_actor {
     atomic_bool killed;                /* (a) set once, under lock */
     bool roams;                        /* (o) it may run on any worker of its crew */
     bool again;                        /* (o) used up: its next life begins even if it is closing */
+    bool begun;                        /* (o) a handler is in a life */
     atomic_uint lives;                 /* (a) begun so far: written by whoever runs it */
     atomic_uint dropped;               /* (a) messages to it that nobody will see */
     _Atomic uint32_t cpu_ms;           /* (a) of a coroutine or handler: see usage.h */

@@ -62,10 +62,9 @@ void trp_handler_body(troupe_self *self, void *arg) {
 
 /* --- coroutines --- */
 
-/* What an actor has instead of a stack. */
+/* What an actor has instead of a stack: its a->run. One without a state has its carrier there and nothing else. */
 struct handled {
     struct trp_coroutine *carrier; /* NULL: it needs none */
-    bool begun;                    /* its life */
     alignas(max_align_t) uint8_t state[];
 };
 
@@ -77,28 +76,44 @@ static size_t state_size(const struct trp_actor *a) {
     return a->birth->arg_size - sizeof(struct given);
 }
 
-static bool begin(troupe_self *self, struct handled *h) {
+/* NULL: it has none. */
+static void *own_state(const struct trp_actor *a) {
+    return state_size(a) ? ((struct handled *)a->run)->state : NULL;
+}
+
+static struct trp_coroutine *carrier_of(const struct trp_actor *a) {
+    return state_size(a) ? ((struct handled *)a->run)->carrier : a->run;
+}
+
+static void carrier_set(struct trp_actor *a, struct trp_coroutine *co) {
+    if (state_size(a))
+        ((struct handled *)a->run)->carrier = co;
+    else
+        a->run = co;
+}
+
+static bool begin(troupe_self *self) {
     struct trp_actor *a = self->actor;
     if (!trp_actor_enter(a))
         return false;
-    if (trp_actor_lives(a) > 1) /* who is restarted shares its birth with nobody */
-        memcpy(h->state, given_of(a)->state, state_size(a));
-    h->begun = true;
+    if (trp_actor_lives(a) > 1 && state_size(a)) /* who is restarted shares its birth with nobody */
+        memcpy(own_state(a), given_of(a)->state, state_size(a));
+    a->begun = true;
     self->given = trp_exit_normal();
-    call(given_of(a)->calls.on_start, self, state_of(h->state, a->birth->arg_size));
+    call(given_of(a)->calls.on_start, self, own_state(a));
     return true;
 }
 
 /* The end of a life; YIELDED: another begins. */
-static enum trp_ran end(troupe_self *self, struct handled *h) {
+static enum trp_ran end(troupe_self *self) {
     struct trp_actor *a = self->actor;
     troupe_exit exit = trp_exit_killed();
     int64_t ms;
-    if (h->begun) {
-        call(given_of(a)->calls.on_end, self, state_of(h->state, a->birth->arg_size));
+    if (a->begun) {
+        call(given_of(a)->calls.on_end, self, own_state(a));
         trp_self_leave(self);
         exit = trp_actor_killed(a) ? trp_exit_killed() : self->given;
-        h->begun = false;
+        a->begun = false;
         if (trp_actor_leave(a, &exit, &ms)) {
             trp_self_wait_for_restart(self, ms);
             return TRP_RAN_YIELDED;
@@ -111,19 +126,18 @@ static enum trp_ran end(troupe_self *self, struct handled *h) {
 /* Handles what is there. */
 static enum trp_ran live_on(troupe_self *self) {
     struct trp_actor *a = self->actor;
-    struct handled *h = a->run;
-    if (!h->begun && !begin(self, h))
-        return end(self, h);
-    void *state = state_of(h->state, a->birth->arg_size);
+    if (!a->begun && !begin(self))
+        return end(self);
+    void *state = own_state(a);
     for (unsigned n = 0; n < BATCH; n++) {
         struct troupe_msg *m;
         if (trp_actor_killed(a))
-            return end(self, h);
+            return end(self);
         if (self->thens > 0)
             trp_futures_run(self);
         troupe_status st = trp_actor_take(a, false, &m);
         if (st != TROUPE_OK)
-            return st == TROUPE_CLOSED ? end(self, h) : TRP_RAN_LISTENS;
+            return st == TROUPE_CLOSED ? end(self) : TRP_RAN_LISTENS;
         self->spent = 0;
         trp_self_take_in_hand(self, m);
         handle(&given_of(a)->calls, self, state, m);
@@ -183,13 +197,13 @@ static void carrier_put(struct trp_coroutine *co, troupe_system *sys) {
 
 static enum trp_ran handler_run(struct trp_actor **which) {
     struct trp_actor *a = *which;
-    struct handled *h = a->run;
     troupe_system *sys = a->sys;
-    struct trp_coroutine *co = h->carrier;
+    struct trp_coroutine *co = carrier_of(a);
     if (!co) {
-        h->carrier = co = carrier_take(a);
+        co = carrier_take(a);
         if (!co)
             return TRP_RAN_YIELDED; /* perhaps there is one when it has its next turn */
+        carrier_set(a, co);
         co->self.actor = a;
     }
     co->idle = false;
@@ -197,22 +211,30 @@ static enum trp_ran handler_run(struct trp_actor **which) {
     enum trp_ran ran = trp_coroutine_enter(co)->ran;
     if (co->idle) {
         if (ran != TRP_RAN_GONE)
-            h->carrier = NULL;
+            carrier_set(a, NULL);
         carrier_put(co, sys);
     }
     return ran;
 }
 
-static troupe_status handler_start(struct trp_actor *a) {
-    struct trp_worker *w;
+/* NO_MEMORY. */
+static troupe_status state_new(struct trp_actor *a) {
+    if (!state_size(a))
+        return TROUPE_OK;
     struct handled *h = trp_malloc(sizeof *h + state_size(a));
     if (!h)
         return TROUPE_NO_MEMORY;
     h->carrier = NULL;
-    h->begun = false;
     memcpy(h->state, given_of(a)->state, state_size(a));
     a->run = h;
-    troupe_status st = trp_system_worker(a->sys, &w);
+    return TROUPE_OK;
+}
+
+static troupe_status handler_start(struct trp_actor *a) {
+    struct trp_worker *w;
+    troupe_status st = state_new(a);
+    if (st == TROUPE_OK)
+        st = trp_system_worker(a->sys, &w);
     if (st != TROUPE_OK)
         return st;
     a->worker = w;
@@ -228,7 +250,8 @@ static void handler_resume(struct trp_actor *a) {
 }
 
 static void handler_free(struct trp_actor *a) {
-    trp_free(a->run);
+    if (state_size(a))
+        trp_free(a->run);
 }
 
 /* The stack that it borrows now and then is nobody's. */

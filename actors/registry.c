@@ -19,6 +19,7 @@
 #include "transports/assert.h"
 
 enum { NEAR_BATCH = 32, NEAR_MOST = 64 };
+enum { FEW = 16 }; /* slabs that come from the allocator: 4,096 actors */
 
 static uint64_t id_of(const struct trp_actor *a) {
     return (uint64_t)a->generation << 32 | a->slot;
@@ -40,27 +41,27 @@ static struct trp_actor *slab_at(struct trp_registry *r, uint32_t slab) {
 void trp_registry_fini(struct trp_registry *r) {
     if (!r->slabs)
         return;
-    for (uint32_t s = 0; s < TRP_SLABS && slab_at(r, s); s++) {
-        struct trp_actor *slab = slab_at(r, s);
-        for (unsigned i = 0; i < TRP_SLAB; i++) {
-            trp_assert(atomic_load(&slab[i].refs) == 0);
-            trp_actor_fini(&slab[i]);
-        }
-        trp_free(slab);
+    for (uint32_t slot = 0; slot < r->used; slot++) {
+        struct trp_actor *a = &slab_at(r, slot / TRP_SLAB)[slot % TRP_SLAB];
+        trp_assert(atomic_load(&a->refs) == 0);
+        trp_actor_fini(a);
     }
+    for (uint32_t s = 0; s < FEW && slab_at(r, s); s++)
+        trp_free(slab_at(r, s));
+    trp_expanse_free(&r->crowd);
     pthread_mutex_destroy(&r->lock);
     trp_free((void *)(uintptr_t)r->slabs);
     *r = (struct trp_registry){0};
 }
 
+/* Zeroed; a slot is made an actor's when it is first used, while its memory is warm. */
 static bool slab_add(struct trp_registry *r, uint32_t slab) {
-    struct trp_actor *actors = slab < TRP_SLABS ? trp_calloc(TRP_SLAB, sizeof *actors) : NULL;
+    size_t size = TRP_SLAB * sizeof(struct trp_actor);
+    struct trp_actor *actors = NULL;
+    if (slab < TRP_SLABS)
+        actors = slab < FEW ? trp_calloc(1, size) : trp_expanse_get(&r->crowd, size);
     if (!actors)
         return false;
-    for (uint32_t i = 0; i < TRP_SLAB; i++) {
-        trp_actor_init(&actors[i]);
-        actors[i].slot = slab * TRP_SLAB + i;
-    }
     atomic_store_explicit(&r->slabs[slab], actors, memory_order_release);
     return true;
 }
@@ -75,7 +76,8 @@ static struct trp_actor *slot_take(struct trp_registry *r) {
     if (r->used % TRP_SLAB == 0 && !slab_add(r, r->used / TRP_SLAB))
         return NULL;
     a = &slab_at(r, r->used / TRP_SLAB)[r->used % TRP_SLAB];
-    r->used++;
+    trp_actor_init(a);
+    a->slot = r->used++;
     return a;
 }
 

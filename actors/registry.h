@@ -10,6 +10,7 @@
 #define TRP_REGISTRY_H
 
 #include "actors/actor.h"
+#include "actors/expanse.h"
 
 enum { TRP_SLAB = 256, TRP_SLABS = 65536 }; /* 16 M actors */
 
@@ -18,6 +19,7 @@ struct trp_registry {
     struct trp_actor *free;           /* (m) last freed first: warm memory */
     uint32_t used;                    /* (m) slots that have been an actor at least once */
     struct trp_actor *_Atomic *slabs; /* TRP_SLABS pointers, NULL from some one on */
+    struct trp_expanse crowd;        /* (m) what the slabs of a crowd are cut from */
 };
 
 /* Some free slots that one thread keeps at hand: zero it. They need not be given back before the registry's end. */
