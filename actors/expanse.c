@@ -42,8 +42,11 @@ static bool part_add(struct trp_expanse *c) {
 }
 
 void *trp_expanse_get(struct trp_expanse *c, size_t size) {
-    size = (size + alignof(struct trp_expanse_part) - 1) / alignof(struct trp_expanse_part) * alignof(struct trp_expanse_part);
-    if (size > part_size / 4 || (c->left < size && !part_add(c)))
+    const size_t align = alignof(struct trp_expanse_part);
+    if (size > part_size / 4)
+        return NULL;
+    size = (size + align - 1) / align * align;
+    if (c->left < size && !part_add(c))
         return NULL;
     void *p = c->at;
     c->at += size;

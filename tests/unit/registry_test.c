@@ -66,7 +66,7 @@ static void count(struct trp_actor *a, void *ctx) {
 }
 
 START_TEST(many_at_once) {
-    enum { MANY = 3 * TRP_SLAB + 7 };
+    enum { MANY = 20 * TRP_SLAB + 7 }; /* the first slabs are the allocator's, the others cut from an expanse */
     static struct trp_actor *all[MANY];
     size_t n = 0;
     for (int i = 0; i < MANY; i++)
@@ -220,6 +220,25 @@ START_TEST(a_tally_is_never_too_low) {
 }
 END_TEST
 
+START_TEST(an_expanse_gives_zeroed_memory) {
+    enum { SIZE = (1 << 20) + 1, MANY = 100 };
+    struct trp_expanse all = {0};
+    static uint8_t *got[MANY];
+    for (int i = 0; i < MANY; i++) {
+        got[i] = trp_expanse_get(&all, SIZE);
+        ck_assert_ptr_nonnull(got[i]);
+        ck_assert_uint_eq((uintptr_t)got[i] % 64, 0);
+        ck_assert(got[i][0] == 0 && got[i][SIZE / 2] == 0 && got[i][SIZE - 1] == 0);
+        got[i][0] = got[i][SIZE - 1] = (uint8_t)(i + 1);
+    }
+    for (int i = 0; i < MANY; i++)
+        ck_assert(got[i][0] == i + 1 && got[i][SIZE - 1] == i + 1);
+    ck_assert_ptr_null(trp_expanse_get(&all, SIZE_MAX / 2));
+    trp_expanse_free(&all);
+    trp_expanse_free(&all);
+}
+END_TEST
+
 START_TEST(ends_in_words) {
     ck_assert_str_eq(trp_exit_status(0).text, "normal");
     ck_assert_str_eq(trp_exit_status(3 << 8).text, "exit status 3");
@@ -264,6 +283,7 @@ int main(void) {
                                   ends_of_many_threads,
                                   names_for_those_without,
                                   a_tally_is_never_too_low,
+                                  an_expanse_gives_zeroed_memory,
                                   ends_in_words,
                                   a_birth_is_a_copy};
     Suite *s = suite_create("registry");
