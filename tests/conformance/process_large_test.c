@@ -100,6 +100,33 @@ START_TEST(between_two_processes) {
 }
 END_TEST
 
+struct heavy {
+    troupe_ref home;
+    uint8_t bytes[3 << 20];
+};
+
+static void weighs(troupe_self *self, void *arg) {
+    const struct heavy *h = arg;
+    say(self, h->home, memcmp(h->bytes, pattern(), sizeof h->bytes) == 0);
+}
+
+/* What a process asks for may be large, too. */
+static void spawns(troupe_self *self, void *arg) {
+    static struct heavy h;
+    troupe_ref ref;
+    h.home = *(troupe_ref *)arg;
+    memcpy(h.bytes, pattern(), sizeof h.bytes);
+    if (troupe_spawn(self, &(troupe_spawn_opts){.kind = TROUPE_PROCESS}, weighs, &h, sizeof h, &ref) == TROUPE_OK)
+        (void)!troupe_join(self, ref, PATIENCE_MS, NULL);
+}
+
+START_TEST(an_argument_from_a_process) {
+    troupe_ref to = troupe_self_ref(me);
+    ends(spawn(TROUPE_PROCESS, spawns, &to, sizeof to), TROUPE_END_NORMAL);
+    ck_assert_int_eq(hear(), 1);
+}
+END_TEST
+
 /* --- bounds --- */
 
 static void tells_and_echoes(troupe_self *self, void *arg) {
@@ -312,6 +339,7 @@ int main(void) {
     tcase_add_test(c, any_size_there_and_back);
     tcase_add_test(c, order_is_kept);
     tcase_add_test(c, between_two_processes);
+    tcase_add_test(c, an_argument_from_a_process);
     tcase_add_test(c, what_is_not_received_is_bounded);
     tcase_add_test(c, a_process_that_sends_is_held_back);
     tcase_add_test(c, a_death_in_the_middle_leaves_nothing);
