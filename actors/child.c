@@ -550,7 +550,12 @@ static void must(troupe_status st) {
         _exit(EX_OSERR);
 }
 
-static const struct trp_direct_line line = {.say = say, .out_of_memory = out_of_memory};
+static void say_of_lane(struct trp_direct *d, const struct trp_frame *f) {
+    (void)d;
+    say(*f, (struct trp_slice){0});
+}
+
+static const struct trp_direct_line line = {.say = say_of_lane, .out_of_memory = out_of_memory, .confined = true};
 
 /* Where it sleeps, so that other processes can wake it. */
 static void open_door(const troupe_system *sys, struct trp_shared *shared) {

@@ -22,7 +22,7 @@ void trp_direct_init(struct trp_direct *d, const struct trp_lanes *lanes, struct
 }
 
 static void say(struct trp_direct *d, struct trp_frame f) {
-    d->line->say(f, (struct trp_slice){0});
+    d->line->say(d, &f);
 }
 
 /* Sequentially consistent, after what it is woken for. Who sleeps in its loop is woken by the system, once. */
@@ -38,6 +38,16 @@ static void wake(struct trp_direct *d, _Atomic uint32_t *door, uint64_t whom) {
             say(d, (struct trp_frame){.type = TRP_FRAME_RING, .ref = whom});
         return;
     }
+}
+
+static bool reach_memory(const struct trp_direct *d, const struct trp_frame *f) {
+    return !d->line->confined ||
+           (trp_lanes_reach(d->lanes, f->number) == TROUPE_OK && trp_lanes_reach_door(d->lanes, (unsigned)f->op) == TROUPE_OK);
+}
+
+static void leave_memory(const struct trp_direct *d, uint64_t serial) {
+    if (d->line->confined)
+        trp_lanes_leave(d->lanes, serial);
 }
 
 /* --- outlets --- */
@@ -66,7 +76,7 @@ static void outlet_over(struct trp_direct *d, struct trp_outlet *o) {
         d->awaits = NULL;
     if (near_of(d, to)->outlet == o)
         d->near[(uint32_t)to % TRP_NEAR] = (struct trp_near){.to = to};
-    trp_lanes_leave(d->lanes, serial);
+    leave_memory(d, serial);
     say(d, (struct trp_frame){.type = TRP_FRAME_LANE_OVER, .number = serial});
 }
 
@@ -95,8 +105,7 @@ static bool outlet_new(struct trp_direct *d, const struct trp_frame *f) {
     if (f->status != TROUPE_OK)
         return true;
     struct trp_outlet *o = n->outlet ? NULL : outlet_place(d);
-    if (!o || trp_lanes_reach(d->lanes, f->number) != TROUPE_OK ||
-        trp_lanes_reach_door(d->lanes, (unsigned)f->op) != TROUPE_OK) {
+    if (!o || !reach_memory(d, f)) {
         say(d, (struct trp_frame){.type = TRP_FRAME_LANE_OVER, .number = f->number});
         return true;
     }
@@ -109,6 +118,13 @@ static bool outlet_new(struct trp_direct *d, const struct trp_frame *f) {
     return true;
 }
 
+static bool asks(struct trp_actor *a) {
+    pthread_mutex_lock(&a->lock);
+    bool some = a->asks.first != NULL;
+    pthread_mutex_unlock(&a->lock);
+    return some;
+}
+
 /* Is the lane the way for this one? Not while a question that nobody waits for is in line over there: it would be overtaken. */
 static bool goes(struct trp_direct *d, struct trp_near *n, size_t size) {
     struct trp_outlet *o = n->outlet;
@@ -118,7 +134,7 @@ static bool goes(struct trp_direct *d, struct trp_near *n, size_t size) {
     }
     if (o->open)
         return true;
-    if (++n->plain < AGAIN || d->actor->asks.first)
+    if (++n->plain < AGAIN || asks(d->actor))
         return false;
     o->open = true;
     o->stretch++;
@@ -159,11 +175,17 @@ enum trp_way trp_direct_send(struct trp_direct *d, uint64_t to, unsigned ahead, 
     return way;
 }
 
+void trp_direct_meet(struct trp_direct *d, uint64_t to) {
+    (void)near_of(d, to);
+}
+
 void trp_direct_leave(struct trp_direct *d, uint64_t to) {
-    struct trp_near *n = near_of(d, to);
-    n->plain = n->plain < 0 ? n->plain : 0;
-    if (n->outlet)
-        outlet_leave(d, n->outlet);
+    struct trp_near *n = &d->near[(uint32_t)to % TRP_NEAR];
+    struct trp_outlet *o = n->to == to ? n->outlet : outlet_find(d, to);
+    if (n->to == to && n->plain > 0)
+        n->plain = 0;
+    if (o)
+        outlet_leave(d, o);
 }
 
 /* --- inlets --- */
@@ -180,8 +202,7 @@ static bool inlet_new(struct trp_direct *d, const struct trp_frame *f) {
     struct trp_inlet *in = inlet_find(d, 0);
     if (!in && d->inlets < TRP_INLETS)
         in = &d->inlet[d->inlets++];
-    if (!in || trp_lanes_reach(d->lanes, f->number) != TROUPE_OK ||
-        trp_lanes_reach_door(d->lanes, (unsigned)f->op) != TROUPE_OK)
+    if (!in || !reach_memory(d, f))
         return false;
     *in = (struct trp_inlet){.from = f->ref, .serial = f->number, .door = trp_lanes_door(d->lanes, (unsigned)f->op)};
     trp_lane_in_init(&in->in, trp_lanes_at(d->lanes, f->number));
@@ -192,7 +213,7 @@ static bool inlet_new(struct trp_direct *d, const struct trp_frame *f) {
 static void inlet_over_if_empty(struct trp_direct *d, struct trp_inlet *in) {
     if (!in->over || !trp_lane_is_empty(&in->in))
         return;
-    trp_lanes_leave(d->lanes, in->serial);
+    leave_memory(d, in->serial);
     say(d, (struct trp_frame){.type = TRP_FRAME_LANE_OVER, .number = in->serial});
     in->serial = 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The lanes of a process actor, seen from its process (lane.h): those that lead to others and those that lead here. Its one
- * thread alone uses this.
+ * The lanes of one actor (lane.h): those that lead to process actors, and those that lead here, if it is one itself. An actor
+ * in a process of its own has this there, one with a thread of its own has it in its worker (straight.h). That thread alone
+ * uses it.
  *
  * A plain send goes by a lane once a few of them in a row have gone to the same process actor. Everything else goes through the
  * system, as does what is too large, and so do the next few sends after it: then the lane goes on with a new stretch, of which
@@ -40,10 +41,13 @@ struct trp_near {
     struct trp_outlet *outlet; /* NULL: none */
 };
 
+struct trp_direct;
+
 /* How it reaches the system. */
 struct trp_direct_line {
-    void (*say)(struct trp_frame f, struct trp_slice body); /* puts a frame into the channel */
-    void (*out_of_memory)(void);                            /* does not return */
+    void (*say)(struct trp_direct *d, const struct trp_frame *f); /* a frame about lanes; an answer may come inside */
+    void (*out_of_memory)(void);                                  /* of one that has inlets; does not return */
+    bool confined; /* it can touch the memory of lanes only after it has asked for that */
 };
 
 struct trp_direct {
@@ -74,6 +78,12 @@ enum trp_way {
 };
 /* A plain send to somebody who takes mail and has so many places (standing.h) for what is under way. */
 enum trp_way trp_direct_send(struct trp_direct *d, uint64_t to, unsigned ahead, struct trp_slice bytes);
+/* Somebody to whom a plain send may go by a lane. */
+void trp_direct_meet(struct trp_direct *d, uint64_t to);
+/* Has it met that one lately? */
+static inline bool trp_direct_knows(const struct trp_direct *d, uint64_t to) {
+    return d->near[(uint32_t)to % TRP_NEAR].to == to;
+}
 /* Something to it is about to go through the system. */
 void trp_direct_leave(struct trp_direct *d, uint64_t to);
 
