@@ -8,6 +8,7 @@
 #include "actors/copy.h"
 #include "actors/cores.h"
 #include "actors/self.h"
+#include "actors/straight.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
@@ -124,6 +125,7 @@ void troupe_detach(troupe_self **attached) {
     struct trp_actor *a = self->actor;
     trp_self_leave(self);
     trp_bus_close(&a->worker->bus, TRP_BUS_FLUSH_MS);
+    trp_straight_free(&a->worker->straight);
     trp_worker_enter(NULL);
     leave(a->sys, a);
     trp_free(self);

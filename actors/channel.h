@@ -24,8 +24,7 @@
  *     STRETCH    from a body: what it puts into the lane from now on comes after what it has sent through the system; ref: to whom; number; op: the stretch.
  *                From the system, among the messages: the same; ref: from whom
  *     LANE_OVER  from the system: the other end is gone; number. From a body: it touches it no more
- *     RING       from a body: ref: who sleeps in its loop and is to be woken
- *     LOOK       from the system: what a body waits for may not come any more */
+ *     RING       from a body: ref: who sleeps in its loop and is to be woken */
 #ifndef TRP_CHANNEL_H
 #define TRP_CHANNEL_H
 
@@ -57,7 +56,6 @@ enum trp_frame_type {
     TRP_FRAME_STRETCH,
     TRP_FRAME_LANE_OVER,
     TRP_FRAME_RING,
-    TRP_FRAME_LOOK,
 };
 
 struct trp_frame {

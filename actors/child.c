@@ -271,13 +271,14 @@ static troupe_status send_by_system(troupe_self *self, troupe_ref to, struct trp
 
 /* Straight to its process, if there is a way. *way is what became of that, with OK. */
 static troupe_status send_straight(troupe_self *self, troupe_ref to, struct trp_slice bytes, enum trp_way *way) {
+    int64_t deadline = 0;
     troupe_status st;
     while ((st = trp_standing_status(&child.standing, to.id)) == TROUPE_OK) {
-        *way = trp_direct_send(&child.direct, to.id, trp_standing_ahead(&child.standing, to.id), bytes);
+        *way = trp_direct_try(&child.direct, to.id, trp_standing_ahead(&child.standing, to.id), bytes, &deadline);
         if (*way != TRP_WAY_FULL)
             return TROUPE_OK;
-        st = trp_self_wait(self, TRP_NEVER);
-        if (st != TROUPE_OK)
+        st = trp_self_wait(self, deadline);
+        if (st == TROUPE_CLOSED)
             return st;
     }
     return st;

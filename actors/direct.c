@@ -2,6 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors */
 #include "actors/direct.h"
 
+#include "actors/deadline.h"
 #include "actors/futex.h"
 #include "transports/assert.h"
 
@@ -134,7 +135,7 @@ static bool goes(struct trp_direct *d, struct trp_near *n, size_t size) {
     }
     if (o->open)
         return true;
-    if (++n->plain < AGAIN || asks(d->actor))
+    if (++n->plain < AGAIN || !trp_lane_has_been_received(&o->out) || asks(d->actor))
         return false;
     o->open = true;
     o->stretch++;
@@ -151,21 +152,21 @@ static enum trp_way put(struct trp_direct *d, struct trp_outlet *o, struct trp_s
     return TRP_WAY_SENT;
 }
 
-enum trp_way trp_direct_send(struct trp_direct *d, uint64_t to, unsigned ahead, struct trp_slice bytes) {
-    struct trp_near *n = near_of(d, to);
-    d->awaits = NULL;
-    if (ahead == 0)
-        return TRP_WAY_SYSTEM;
-    if (!n->outlet) {
-        if (++n->plain == WORTH)
-            say(d, (struct trp_frame){.type = TRP_FRAME_LANE, .ref = to});
+/* Full for longer than it pays to wait. */
+static bool is_late(int64_t *deadline) {
+    if (*deadline)
+        return trp_now() >= *deadline;
+    *deadline = trp_deadline(TRP_DIRECT_PATIENCE_MS);
+    return false;
+}
+
+/* The lane is its way. */
+static enum trp_way put_or_leave(struct trp_direct *d, struct trp_outlet *o, struct trp_slice bytes, int64_t *deadline) {
+    enum trp_way way = put(d, o, bytes);
+    if (way == TRP_WAY_FULL && is_late(deadline)) {
+        trp_direct_leave(d, o->to);
         return TRP_WAY_SYSTEM;
     }
-    if (!goes(d, n, bytes.n))
-        return TRP_WAY_SYSTEM;
-    struct trp_outlet *o = n->outlet;
-    o->out.most = ahead;
-    enum trp_way way = put(d, o, bytes);
     if (way == TRP_WAY_FULL)
         d->awaits = o;
     if (is_shut(o)) {
@@ -173,6 +174,20 @@ enum trp_way trp_direct_send(struct trp_direct *d, uint64_t to, unsigned ahead, 
         way = way == TRP_WAY_FULL ? TRP_WAY_SYSTEM : way;
     }
     return way;
+}
+
+enum trp_way trp_direct_try(struct trp_direct *d, uint64_t to, unsigned ahead, struct trp_slice bytes, int64_t *deadline) {
+    struct trp_near *n = near_of(d, to);
+    d->awaits = NULL;
+    if (ahead == 0)
+        return TRP_WAY_SYSTEM;
+    if (n->outlet && goes(d, n, bytes.n)) {
+        n->outlet->out.most = ahead;
+        return put_or_leave(d, n->outlet, bytes, deadline);
+    }
+    if (!n->outlet && ++n->plain == WORTH)
+        say(d, (struct trp_frame){.type = TRP_FRAME_LANE, .ref = to});
+    return TRP_WAY_SYSTEM;
 }
 
 void trp_direct_meet(struct trp_direct *d, uint64_t to) {
@@ -309,9 +324,6 @@ bool trp_direct_frame(struct trp_direct *d, const struct trp_frame *f) {
         return true;
     case TRP_FRAME_LANE_OVER:
         over(d, f->number);
-        return true;
-    case TRP_FRAME_LOOK:
-        trp_actor_unpark(d->actor);
         return true;
     default:
         return false;

@@ -69,15 +69,21 @@ void trp_direct_init(struct trp_direct *d, const struct trp_lanes *lanes, struct
 /* A frame of the system about lanes. False: it makes no sense. */
 TROUPE_NODISCARD bool trp_direct_frame(struct trp_direct *d, const struct trp_frame *f);
 
-/* --- sending --- */
+/* --- sending ---
+ *
+ * A lane is a small part of what the receiver may hold, so who finds it full waits for a moment only: one that does receive
+ * makes room in that. For one that does not, the rest of its mailbox is the system's to fill, and to say that it is full. */
+
+enum { TRP_DIRECT_PATIENCE_MS = 5 };
 
 enum trp_way {
     TRP_WAY_SENT,
-    TRP_WAY_FULL,   /* park; when it is time to look again this thread is woken */
+    TRP_WAY_FULL,   /* park, for TRP_DIRECT_PATIENCE_MS at most; when there is room this thread is woken */
     TRP_WAY_SYSTEM, /* it has to go through the system */
 };
-/* A plain send to somebody who takes mail and has so many places (standing.h) for what is under way. */
-enum trp_way trp_direct_send(struct trp_direct *d, uint64_t to, unsigned ahead, struct trp_slice bytes);
+/* A plain send to somebody who takes mail and has so many places (standing.h) for what is under way. *deadline is 0 at the
+ * first try of a send, and set with FULL: until then to park. */
+enum trp_way trp_direct_try(struct trp_direct *d, uint64_t to, unsigned ahead, struct trp_slice bytes, int64_t *deadline);
 /* Somebody to whom a plain send may go by a lane. */
 void trp_direct_meet(struct trp_direct *d, uint64_t to);
 /* Has it met that one lately? */

@@ -54,9 +54,14 @@ void trp_lane_out_init(struct trp_lane_out *o, struct trp_lane lane, uint32_t mo
 /* A message of at most TRP_LANE_PIECE bytes. Sequentially consistent, before a look at whether the reader sleeps, and at
  * `shut`. False: there is no room for it now. */
 TROUPE_NODISCARD bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice bytes);
-/* There was no room for so many bytes: the reader shall tell when half of what is there has been received. False: there is room by
- * now. */
+/* There was no room for so many bytes: the reader shall tell when half of what is there has been received. False: there is room
+ * by now. */
 TROUPE_NODISCARD bool trp_lane_want(struct trp_lane_out *o, size_t bytes);
+
+/* Has the reader's body received all? */
+static inline bool trp_lane_has_been_received(const struct trp_lane_out *o) {
+    return atomic_load_explicit(&o->lane.words->taken, memory_order_relaxed) == o->sent;
+}
 
 /* --- the reader's end --- */
 

@@ -4,6 +4,7 @@
  * How a body reaches the actors of its own system: it looks them up and acts on them itself, on its own thread. No
  * message passes a third thread. */
 #include "actors/self.h"
+#include "actors/straight.h"
 #include "actors/system.h"
 #include "transports/assert.h"
 
@@ -19,44 +20,81 @@ static troupe_status await(troupe_self *self, struct trp_actor *on, struct trp_w
     return wait->st;
 }
 
-/* What the short way does not take: a full mailbox or a closed one, a large message. */
-static troupe_status post_slowly(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait) {
+static troupe_status post_into(troupe_self *self, struct trp_actor *to, struct troupe_msg **m, int64_t deadline, bool wait) {
+    struct trp_send send = {.wait = {.who = self->actor, .role = TRP_WAIT_SEND}, .msg = *m};
+    troupe_status st = trp_actor_send(to, &send, wait);
+    if (st == TROUPE_AGAIN)
+        st = await(self, to, &to->mailbox.parked, &send.wait, deadline);
+    *m = send.msg;
+    return st;
+}
+
+/* By a lane, where there is one. True: *st says what became of it. */
+static bool send_straight(troupe_self *self, uint64_t to, struct troupe_msg **m, troupe_status *st) {
+    bool sent;
+    *st = trp_straight_send(self->worker->straight, self, to, (*m)->payload, &sent);
+    if (sent) {
+        trp_msg_drop(*m);
+        *m = NULL;
+    }
+    return sent || *st != TROUPE_OK;
+}
+
+/* From a thread: where it will listen for what that says, and how plain sends may go. */
+static bool reach_process(troupe_self *self, uint64_t to, struct troupe_msg **m, bool plain, troupe_status *st) {
+    struct trp_worker *w = self->worker;
+    /* Relaxed: a hint. */
+    atomic_store_explicit(&w->nap.peer, to, memory_order_relaxed);
+    return plain && trp_straight_meet(&w->straight, self->actor, to) && send_straight(self, to, m, st);
+}
+
+/* What the short way does not take: a full mailbox or a closed one, a large message, a process. */
+static troupe_status post_slowly(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait,
+                                 bool plain) {
     struct trp_actor *a = trp_registry_get(&self->actor->sys->registry, to.id);
+    troupe_status st;
     if (!a)
         return TROUPE_NOT_FOUND;
-    struct trp_send send = {.wait = {.who = self->actor, .role = TRP_WAIT_SEND}, .msg = *m};
-    if (self->worker->alone && a->backend == &trp_process_backend)
-        /* Relaxed: a hint. */
-        atomic_store_explicit(&self->worker->nap.peer, to.id, memory_order_relaxed);
-    troupe_status st = trp_actor_send(a, &send, wait);
-    if (st == TROUPE_AGAIN)
-        st = await(self, a, &a->mailbox.parked, &send.wait, deadline);
-    *m = send.msg;
+    bool far = self->worker->alone && a->backend == &trp_process_backend;
+    if (!far || !reach_process(self, to.id, m, plain, &st))
+        st = post_into(self, a, m, deadline, wait);
     trp_actor_unref(a);
     return st;
 }
 
-static troupe_status post(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait) {
+static troupe_status post(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, bool wait, bool plain) {
     struct trp_actor *a = trp_registry_peek(&self->actor->sys->registry, to.id);
     if (!a)
         return TROUPE_NOT_FOUND;
     if (!trp_actor_post(a, to.id, *m))
-        return post_slowly(self, to, m, deadline, wait);
+        return post_slowly(self, to, m, deadline, wait, plain);
     *m = NULL;
     return TROUPE_OK;
 }
 
 static troupe_status local_send(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait) {
-    return post(self, to, m, TRP_NEVER, wait);
+    struct trp_straight *s = self->worker->straight;
+    troupe_status st;
+    if (s && wait && trp_direct_knows(&s->direct, to.id)) {
+        /* Relaxed: a hint. */
+        atomic_store_explicit(&self->worker->nap.peer, to.id, memory_order_relaxed);
+        if (send_straight(self, to.id, m, &st))
+            return st;
+        return post(self, to, m, TRP_NEVER, true, false);
+    }
+    if (!wait)
+        trp_straight_leave(s, to.id);
+    return post(self, to, m, TRP_NEVER, wait, wait);
 }
 
 static troupe_status local_question(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
                                     struct trp_ask *ask) {
     struct trp_actor *me = self->actor;
+    trp_straight_leave(self->worker->straight, to.id);
     ask->number = ++self->asked;
     trp_question_make(*m, me, ask->number);
     trp_ask_begin(me, ask);
-    troupe_status st = post(self, to, m, deadline, true);
+    troupe_status st = post(self, to, m, deadline, true, false);
     if (st != TROUPE_OK) {
         /* Nobody has seen it, so nobody can have answered. */
         trp_assert(trp_wait_withdraw(me, &me->asks, &ask->wait));

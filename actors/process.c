@@ -76,7 +76,7 @@ static troupe_status fork_life(struct trp_proxy *p) {
     atomic_store_explicit(&p->blocked, false, memory_order_relaxed);
     p->taken = p->accepted = 0;
     p->given = trp_exit_normal();
-    p->watch.overdue = p->lanes_told = false;
+    p->watch.overdue = false;
     p->mark = TRP_MARK_NONE;
     atomic_store(&p->over, false);
     st = trp_nursery_fork(&a->sys->nursery, trp_actor_id(a), p->life, a->birth, far);

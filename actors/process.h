@@ -25,7 +25,6 @@ struct trp_proxy {
     int fd;                    /* (r) the channel's end before it is attached; -1 */
     struct trp_shared shared;  /* (r) the same */
     unsigned door;             /* (r) and (u), of this life: on which the body sleeps; 0: on its word */
-    bool lanes_told;           /* (r) those with a lane to it know that it is closing */
     _Atomic uint64_t straight; /* (a) messages received by lanes that are over */
     _Atomic pid_t pid;         /* (s) 0: not known yet */
     troupe_exit exit;          /* (s) how this life ended, when it is `over` */
@@ -103,8 +102,6 @@ TROUPE_NODISCARD bool trp_proxy_lane_frame(struct trp_proxy *p, const struct trp
 size_t trp_proxy_lanes_leave(struct trp_proxy *p);
 /* Among all messages it had not received, of its mailbox, in a list: each comes to its place. */
 void trp_proxy_lanes_sort(struct troupe_msg **all);
-/* It takes no more messages: whoever waits to put some into its lanes is told. Whoever runs the actor. */
-void trp_proxy_lanes_closing(struct trp_proxy *p);
 /* Bytes that it has not received, messages that it has. Any thread. */
 void trp_proxy_lanes_look(const struct trp_proxy *p, size_t *bytes, uint64_t *received);
 

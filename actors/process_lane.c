@@ -149,21 +149,6 @@ size_t trp_proxy_lanes_leave(struct trp_proxy *p) {
     return n;
 }
 
-void trp_proxy_lanes_closing(struct trp_proxy *p) {
-    struct trp_lanes *l = lanes_of(p);
-    uint64_t me = trp_actor_id(p->actor);
-    if (p->lanes_told || !p->door)
-        return;
-    p->lanes_told = true;
-    pthread_mutex_lock(&l->lock);
-    for (unsigned i = 0; i < TRP_LANES; i++) {
-        const struct trp_lane_record *r = &l->records[i];
-        if (atomic_load_explicit(&r->to, memory_order_relaxed) == me && !r->mute)
-            trp_lane_inform(p->actor->sys, r->from, &(struct trp_frame){.type = TRP_FRAME_LOOK});
-    }
-    pthread_mutex_unlock(&l->lock);
-}
-
 /* --- figures --- */
 
 /* Without the lock: it may have become another's lane meanwhile, whose figures are then seen for a moment. */

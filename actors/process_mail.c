@@ -251,8 +251,6 @@ static bool deliver_once(struct trp_proxy *p) {
 void trp_proxy_deliver(struct trp_proxy *p) {
     while (!deliver_once(p) && trp_proxy_settle(p, true))
         ;
-    if (trp_mailbox_flags(&p->actor->mailbox) & TRP_MAIL_SHUT)
-        trp_proxy_lanes_closing(p);
 }
 
 /* The body may have made room for those who wait. */

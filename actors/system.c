@@ -6,6 +6,7 @@
  * The order of opening matters: the nursery is forked before there is anything that a fork would copy half (threads,
  * loops, buffers of stdio). The order of closing is the other way round, and each step waits for the one before:
  * bodies return, threads are joined, workers stop, the nursery goes, memory is freed. */
+#include "actors/straight.h"
 #include "actors/system.h"
 
 #include <errno.h>
@@ -331,6 +332,7 @@ static void opener_free(troupe_system *sys) {
     if (sys->self.actor) {
         trp_self_leave(&sys->self);
         trp_bus_close(&a->worker->bus, TRP_BUS_FLUSH_MS);
+        trp_straight_free(&a->worker->straight);
     }
     trp_worker_enter(NULL);
     trp_actor_end(a, &exit);

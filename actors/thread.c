@@ -18,6 +18,7 @@
 #include "actors/cores.h"
 #include "actors/self.h"
 #include "actors/overflow.h"
+#include "actors/straight.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/spin.h"
@@ -46,6 +47,7 @@ static void *thread_main(void *arg) {
     trp_self_init(&self, a, &trp_thread_backend, &trp_local_reach);
     const troupe_exit *exit = trp_self_live(&self);
     trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
+    trp_straight_free(&w->straight);
     trp_overflow_end();
     trp_worker_enter(NULL);
     trp_actor_end(a, exit);

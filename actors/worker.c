@@ -9,6 +9,7 @@
  * what has just run go back on the queue, what comes next. A body that has lost the worker meanwhile (it computed for too
  * long) is put on the queue by its old thread like by any other, and that thread goes. A coroutine that waits decides the same by itself where
  * that is simple, and goes on to the next without a turn of the runner (hop), but not more than LOOK times in a row. */
+#include "actors/straight.h"
 #include "actors/worker.h"
 
 #include <signal.h>
@@ -387,6 +388,7 @@ void trp_worker_free(struct trp_worker *w) {
     if (!w)
         return;
     trp_assert(trp_runq_waiting(&w->queue) == 0 && !w->timers.first && !w->sleepers.first);
+    trp_straight_free(&w->straight);
     trp_poller_free(w->poller);
     trp_loop_fini(&w->loop);
     pthread_mutex_destroy(&w->sleepers_lock);

@@ -35,6 +35,7 @@
 
 struct trp_coroutine;
 struct trp_crew;
+struct trp_straight;
 
 /* (o) the owner's thread, (c) constant, (a) any thread, (g) inside the queue's guard, (s) under `sleepers_lock` */
 struct trp_worker {
@@ -47,6 +48,7 @@ struct trp_worker {
     atomic_bool stop;          /* (a) */
     unsigned quiet;            /* (o) active handles of the loop when nobody waits for anything in it */
     struct trp_nap nap;        /* (o) how it waits instead, when it is alone and talks to a process */
+    struct trp_straight *straight; /* (o) its lanes to processes, when it is alone; NULL: none yet */
     bool alone;                /* (c) one body, which parks by running the loop itself */
     char name[16];             /* (c) */
     struct trp_measure figures; /* (c) from a thread actor's first life on: where its thread's are */
