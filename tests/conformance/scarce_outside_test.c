@@ -2,9 +2,9 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * Memory that runs out while an actor has to do with the world outside: the broker, other nodes, queues, streams, programs,
- * processes. As scarce_test, but in a real system, so it is one thread whose next allocation fails each time: the opener's, on
- * which its connection runs as well. It is told, or the connection is lost and comes back; the same done again with
- * enough memory works. */
+ * processes; and for clients and brokers, which are no actors. As scarce_test, but in a real system, so it is one thread whose
+ * next allocation fails each time: the opener's, on which its connection runs as well. It is told, or the connection is lost
+ * and comes back; the same done again with enough memory works. */
 #include <troupe/actor_queue.h>
 #include <troupe/broker.h>
 #include <troupe/command.h>
@@ -242,6 +242,117 @@ static troupe_status processes(void) {
     return actors(TROUPE_PROCESS);
 }
 
+static troupe_status stat_of(troupe_client *c, troupe_msg **out) {
+    return troupe_queue_stat(c, "mail", out);
+}
+
+static troupe_status list_of(troupe_client *c, troupe_msg **out) {
+    return troupe_queue_list(c, NULL, 0, out);
+}
+
+static troupe_status peek_at(troupe_client *c, troupe_msg **out) {
+    return troupe_queue_peek(c, "mail", "ready", 0, out);
+}
+
+static troupe_status browse_in(troupe_client *c, troupe_msg **out) {
+    return troupe_queue_browse(c, "mail", "ready", 0, 0, 10, out);
+}
+
+static troupe_status look_at(troupe_client *c) {
+    troupe_status (*const looks[])(troupe_client * c, troupe_msg * *out) = {stat_of, list_of, peek_at, browse_in};
+    troupe_msg *m;
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        TRY(looks[i](c, &m));
+        troupe_msg_free(&m);
+    }
+    return TROUPE_OK;
+}
+
+/* One is given back, one is buried, one is acknowledged. */
+static troupe_status settle(troupe_client *c) {
+    troupe_msg *m = NULL;
+    troupe_status st = troupe_queue_get(c, "mail", MOMENT_MS, &m);
+    if (st == TROUPE_OK)
+        st = troupe_queue_touch(c, m);
+    if (st == TROUPE_OK)
+        st = troupe_queue_nack(c, &m, 0);
+    if (st == TROUPE_OK)
+        st = troupe_queue_get(c, "mail", MOMENT_MS, &m);
+    if (st == TROUPE_OK)
+        st = troupe_queue_bury(c, &m, "no good");
+    if (st == TROUPE_OK)
+        st = troupe_queue_get(c, "mail", MOMENT_MS, &m);
+    if (st == TROUPE_OK)
+        st = troupe_queue_ack(c, &m);
+    troupe_msg_free(&m);
+    return st;
+}
+
+static troupe_status use_queue(troupe_client *c) {
+    uint64_t number;
+    troupe_msg *m;
+    TRY(troupe_queue_declare(c, "mail", NULL));
+    TRY(troupe_queue_put(c, "mail", troupe_bytes(large, sizeof large), &(troupe_put_opts){.id = "a"}, NULL));
+    TRY(troupe_queue_put(c, "mail", troupe_int(2), NULL, NULL));
+    TRY(troupe_queue_submit(c, "mail", troupe_int(3), NULL, false, &number));
+    TRY(troupe_client_collect(c, MOMENT_MS, &number, &m));
+    troupe_msg_free(&m);
+    TRY(look_at(c));
+    TRY(settle(c));
+    TRY(troupe_queue_pause(c, "mail", true));
+    TRY(troupe_queue_pause(c, "mail", false));
+    TRY(troupe_queue_retry(c, "mail.dead", 10, &number));
+    TRY(troupe_queue_purge(c, "mail", true, &number));
+    return troupe_queue_delete(c, "mail");
+}
+
+static troupe_status with_client(troupe_status (*use)(troupe_client *c)) {
+    troupe_client *c;
+    TRY(troupe_client_open(&c, &(troupe_client_opts){.url = url, .authkey_file = "", .connect_timeout_ms = MOMENT_MS}));
+    troupe_status st = use(c);
+    troupe_client_close(&c);
+    return st;
+}
+
+static troupe_status clients_of_queues(void) {
+    return with_client(use_queue);
+}
+
+/* It asks itself. */
+static troupe_status answer_oneself(troupe_client *c) {
+    troupe_msg *question = NULL, *answer = NULL;
+    troupe_sub sub;
+    uint64_t number;
+    TRY(troupe_client_subscribe(c, "me", NULL, &sub));
+    for (int error = 0; error < 2; error++) {
+        TRY(troupe_client_submit(c, "me", troupe_bytes(large, sizeof large), false, &number));
+        TRY(troupe_client_receive(c, MOMENT_MS, &question));
+        troupe_status st =
+            error ? troupe_client_reply_error(c, question, "NO", "no") : troupe_client_reply(c, question, troupe_int(1));
+        troupe_msg_free(&question);
+        TRY(st);
+        TRY(troupe_client_collect(c, MOMENT_MS, &number, &answer));
+        troupe_msg_free(&answer);
+    }
+    TRY(troupe_client_unsubscribe(c, sub));
+    return troupe_client_drain(c, MOMENT_MS);
+}
+
+static troupe_status clients_that_answer(void) {
+    return with_client(answer_oneself);
+}
+
+static troupe_status brokers(void) {
+    troupe_broker *b;
+    const char *why;
+    TRY(troupe_broker_new(&b, &(troupe_broker_opts){0}));
+    troupe_status st = troupe_broker_listen(b, "tcp://127.0.0.1:0", &why);
+    if (st == TROUPE_OK)
+        st = troupe_broker_gateway(b, "tcp://127.0.0.1:0/fib", &why);
+    troupe_broker_free(&b);
+    return st;
+}
+
 /* --- what a scene may leave, when it has been broken off --- */
 
 static void clear_topics(void) {
@@ -264,14 +375,31 @@ static void clear_mail(void) {
         troupe_msg_free(&m);
 }
 
+static void delete_queue(void) {
+    troupe_client *c;
+    ck_assert_int_eq(troupe_client_open(&c, &(troupe_client_opts){.url = url, .authkey_file = ""}), TROUPE_OK);
+    (void)!troupe_queue_delete(c, "mail");
+    (void)!troupe_queue_delete(c, "mail.dead");
+    troupe_client_close(&c);
+}
+
 static const struct scene {
     const char *name;
     troupe_status (*play)(void);
     void (*clear)(void);
 } scenes[] = {
-    {"topics", topics, clear_topics},   {"requests", requests, clear_mail}, {"queues", queues, clear_queue},
-    {"nodes", nodes, clear_mail},       {"streams", streams, clear_mail},   {"descriptors", descriptors, clear_mail},
-    {"programs", programs, clear_mail}, {"threads", threads, clear_mail},   {"processes", processes, clear_mail},
+    {"topics", topics, clear_topics},
+    {"requests", requests, clear_mail},
+    {"queues", queues, clear_queue},
+    {"nodes", nodes, clear_mail},
+    {"streams", streams, clear_mail},
+    {"descriptors", descriptors, clear_mail},
+    {"programs", programs, clear_mail},
+    {"threads", threads, clear_mail},
+    {"processes", processes, clear_mail},
+    {"clients of queues", clients_of_queues, delete_queue},
+    {"clients that answer", clients_that_answer, clear_mail},
+    {"brokers", brokers, clear_mail},
 };
 
 /* A connection that had no memory is lost, and so is what was under way on it. */
