@@ -21,6 +21,8 @@
  * About lanes from process to process (lane.h), which number is a lane's serial:
  *     LANE       from a body: ref: to whom it would like one. From the system: the answer; ref: the same; status; number; op: the door there
  *     LANE_IN    from the system: one leads here; number; ref: from whom; op: the door there
+ *     LETTER     from a body: a message that it has lost; status: why; ref: who sent it; error: not empty, it was a question; op: bytes of its topic; body: as
+ *                MSG. With a number: so many have been lost, and nobody wanted to know more.
  *     STRETCH    from a body: what it puts into the lane from now on comes after what it has sent through the system; ref: to whom; number; op: the stretch.
  *                From the system, among the messages: the same; ref: from whom
  *     LANE_OVER  from the system: the other end is gone; number. From a body: it touches it no more
@@ -51,6 +53,7 @@ enum trp_frame_type {
     TRP_FRAME_GIVEN,
     TRP_FRAME_SEND_AFTER,
     TRP_FRAME_UNSEND,
+    TRP_FRAME_LETTER,
     TRP_FRAME_LANE,
     TRP_FRAME_LANE_IN,
     TRP_FRAME_STRETCH,

@@ -55,6 +55,7 @@ static struct {
     uint64_t told;                  /* taken, when it was last looked whether the system waits for that */
     uint64_t tell;                  /* look when it is so many more */
     uint64_t ahead;                 /* sends without a result */
+    uint64_t lost;                  /* messages that the system has not been told of */
     struct trp_direct direct;       /* the ways to and from other processes */
 } child;
 
@@ -74,6 +75,27 @@ static void say(struct trp_frame f, struct trp_slice body) {
     if (trp_channel_put(child.channel, f, body) != TROUPE_OK)
         out_of_memory(); /* no memory for what others wait for: an end is what they can be told */
     trp_channel_flush_all(child.channel);
+}
+
+/* The body's own mailbox has no room for it, or what its overflow policy drops. */
+static void relay_letter(const struct troupe_msg *m, troupe_status why) {
+    struct trp_frame f = {.type = TRP_FRAME_LETTER, .status = (int16_t)why, .ref = m->from, .op = m->topic.n};
+    struct trp_slice topic = {m->topic.p, m->topic.n ? m->topic.n + 1 : 0};
+    if (!trp_standing_heeds(&child.standing)) {
+        child.lost++;
+        return;
+    }
+    f.error[0] = m->ask ? '?' : 0;
+    if (trp_channel_put_parts(child.channel, f, topic, m->payload) != TROUPE_OK)
+        out_of_memory();
+    trp_channel_flush_all(child.channel);
+}
+
+/* How many there were that nobody wanted to hear of. */
+static void say_lost(void) {
+    if (child.lost)
+        say((struct trp_frame){.type = TRP_FRAME_LETTER, .number = child.lost}, (struct trp_slice){0});
+    child.lost = 0;
 }
 
 /* Senders may wait for the room of what has been taken. Sequentially consistent on both sides: either the system sees it taken,
@@ -115,6 +137,11 @@ static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
     m->ask = f->number;
     if (m->ask)
         m->origin.settle = question_lost;
+    if (trp_is_letter(m)) {
+        if (!trp_actor_offer(&child.actor, m))
+            trp_msg_drop(m);
+        return true;
+    }
     /* The system keeps the bounds, but for dropping the oldest, which may be here. */
     trp_actor_deliver(&child.actor, m, child.actor.birth->overflow != TROUPE_DROP_OLDEST);
     return true;
@@ -522,6 +549,7 @@ static bool child_park(troupe_self *self, int64_t deadline) {
     tell_taken(true);
     trp_direct_tell(&child.direct);
     read_all();
+    say_lost();
     /* Relaxed, here and below: see above. */
     if (atomic_load_explicit(wake, memory_order_relaxed) != TRP_NOTIFIED) {
         sleep_until(self->worker, deadline);
@@ -581,6 +609,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     child.sys.epitaph = shared.words->epitaph;
     child.standing = sys->standing;
     child.words = shared.words;
+    child.sys.letters.relay = relay_letter;
     child.tell = birth->mailbox < TELL ? 1 : TELL;
     trp_actor_init(a);
     trp_actor_begin(a, &child.sys, birth);
@@ -615,6 +644,7 @@ _Noreturn static void child_exit(void) {
     if (child.self.used_up)
         atomic_store(&child.words->mark, TRP_MARK_RECYCLE);
     trp_self_leave(&child.self);
+    say_lost();
     say_given();
     trp_bus_close(&child.self.worker->bus, TRP_BUS_FLUSH_MS);
     trp_channel_flush_all(child.channel);

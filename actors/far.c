@@ -376,6 +376,29 @@ static void call_tie(struct trp_proxy *p, const struct trp_frame *f, struct trp_
     result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = out}, (struct trp_slice){0});
 }
 
+/* From a body's own mailbox. */
+static bool call_letter(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    struct trp_slice topic = {body.p, f->op};
+    if (f->number) {
+        trp_letters_count(p->actor, f->number);
+        return true;
+    }
+    if (f->op > 0 && f->op >= body.n)
+        return false;
+    if (f->op > 0)
+        body = (struct trp_slice){body.p + f->op + 1, body.n - f->op - 1};
+    struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.topic = topic, .payload = body});
+    if (!m) {
+        trp_letters_count(p->actor, 1);
+        return true;
+    }
+    m->from = f->ref;
+    m->to = trp_actor_id(p->actor);
+    m->ask = f->error[0] != 0;
+    trp_letters_bury(p->actor->sys, p->actor, m, (troupe_status)f->status);
+    return true;
+}
+
 static void call_send_after(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
     struct troupe_msg *m = message(p, body);
     uint64_t id = 0;
@@ -423,6 +446,8 @@ bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
     case TRP_FRAME_TIE:
         call_tie(p, f, body);
         return true;
+    case TRP_FRAME_LETTER:
+        return call_letter(p, f, body);
     case TRP_FRAME_SEND_AFTER:
         call_send_after(p, f, body);
         return true;

@@ -11,7 +11,7 @@
 /* Its first token is empty, so it is no topic that anybody could publish. */
 static const char letter_topic[] = ".dead-letter";
 
-static bool is_letter(const struct troupe_msg *m) {
+bool trp_is_letter(const struct troupe_msg *m) {
     return trp_slice_eq(m->topic, trp_slice_str(letter_topic));
 }
 
@@ -19,8 +19,7 @@ static bool is_letter(const struct troupe_msg *m) {
 
 /* False: it has been changed meanwhile. */
 static bool replace(_Atomic uint64_t *at, uint64_t old, uint64_t new) {
-    /* Relaxed: a number, behind which nothing is to be seen. */
-    return atomic_compare_exchange_strong_explicit(at, &old, new, memory_order_relaxed, memory_order_relaxed);
+    return atomic_compare_exchange_strong(at, &old, new);
 }
 
 static bool has_ended(troupe_system *sys, uint64_t id) {
@@ -53,22 +52,33 @@ static troupe_status enlist(troupe_system *sys, uint64_t id) {
     return TROUPE_FULL;
 }
 
-troupe_status trp_letters_listen(struct trp_actor *a, bool on) {
-    uint64_t id = trp_actor_id(a);
-    _Atomic uint64_t *at = find(&a->sys->letters, id);
-    if (on)
-        return at ? TROUPE_OK : enlist(a->sys, id);
-    if (at)
-        (void)replace(at, id, 0);
-    return TROUPE_OK;
-}
-
-static bool somebody_listens(const struct trp_letters *l) {
+static bool somebody_listens(struct trp_letters *l) {
     for (unsigned i = 0; i < TROUPE_DEAD_LETTER_LISTENERS; i++) {
-        if (atomic_load_explicit(&l->listeners[i], memory_order_relaxed))
+        if (atomic_load(&l->listeners[i]))
             return true;
     }
     return false;
+}
+
+/* Processes are told whether it is worth while to say what they lose. Once more, if somebody came or went meanwhile. */
+static void tell_processes(troupe_system *sys) {
+    bool heed;
+    do {
+        heed = somebody_listens(&sys->letters);
+        trp_standing_heed(&sys->standing, heed);
+    } while (heed != somebody_listens(&sys->letters));
+}
+
+troupe_status trp_letters_listen(struct trp_actor *a, bool on) {
+    uint64_t id = trp_actor_id(a);
+    _Atomic uint64_t *at = find(&a->sys->letters, id);
+    troupe_status st = on && !at ? enlist(a->sys, id) : TROUPE_OK;
+    if (!on && !at)
+        return TROUPE_OK;
+    if (!on)
+        (void)replace(at, id, 0);
+    tell_processes(a->sys);
+    return st;
 }
 
 /* --- telling --- */
@@ -101,7 +111,8 @@ static void tell_one(troupe_system *sys, _Atomic uint64_t *at, const struct trp_
     uint64_t id = atomic_load_explicit(at, memory_order_relaxed);
     struct trp_actor *a = id ? trp_registry_get(&sys->registry, id) : NULL;
     if (!a) {
-        (void)(id && replace(at, id, 0));
+        if (id && replace(at, id, 0))
+            tell_processes(sys);
         return;
     }
     struct troupe_msg *m = trp_msg_from_wire(letter);
@@ -138,7 +149,7 @@ static struct troupe_msg *without_letters(struct troupe_msg *all) {
     struct troupe_msg **at = &all;
     while (*at) {
         struct troupe_msg *m = *at;
-        if (!is_letter(m) && m->kind != TRP_NOTE_STRETCH) {
+        if (!trp_is_letter(m) && m->kind != TRP_NOTE_STRETCH) {
             at = &m->next;
             continue;
         }
@@ -160,6 +171,12 @@ void trp_letters_bury(troupe_system *sys, struct trp_actor *to, struct troupe_ms
     size_t n = length(all);
     if (n == 0)
         return;
+    if (sys->letters.relay) {
+        for (const struct troupe_msg *m = all; m; m = m->next)
+            sys->letters.relay(m, why);
+        (void)trp_messages_bury(all, why);
+        return;
+    }
     /* Relaxed: a statistic, both. */
     uint64_t number = atomic_fetch_add_explicit(&sys->letters.count, n, memory_order_relaxed);
     if (to)
@@ -170,6 +187,12 @@ void trp_letters_bury(troupe_system *sys, struct trp_actor *to, struct troupe_ms
             tell(sys, to, m, ++number, why);
     }
     (void)trp_messages_bury(all, why);
+}
+
+void trp_letters_count(struct trp_actor *to, size_t n) {
+    /* Relaxed: a statistic, both. */
+    atomic_fetch_add_explicit(&to->sys->letters.count, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&to->dropped, (unsigned)n, memory_order_relaxed);
 }
 
 /* --- what a body calls --- */
@@ -188,7 +211,7 @@ bool troupe_msg_dead_letter(const troupe_msg *m, troupe_dead_letter *out) {
     uint32_t n;
     uint64_t question;
     troupe_value why;
-    if (!is_letter(m) || !trp_unpack_array(&p, end, &n) || n != 7 || !trp_unpack_uint(&p, end, &d.number) ||
+    if (!trp_is_letter(m) || !trp_unpack_array(&p, end, &n) || n != 7 || !trp_unpack_uint(&p, end, &d.number) ||
         !trp_unpack_uint(&p, end, &d.to.id) || !read_text(&p, end, &d.name) || trp_unpack_value(&p, end, &why) != TROUPE_OK ||
         !trp_unpack_uint(&p, end, &question) || !read_text(&p, end, &d.topic) ||
         trp_unpack_value(&p, end, &d.value) != TROUPE_OK)

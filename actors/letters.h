@@ -19,12 +19,19 @@ struct troupe_msg;
 struct trp_letters {
     _Atomic uint64_t listeners[TROUPE_DEAD_LETTER_LISTENERS]; /* references; 0: free */
     atomic_size_t count;                                      /* letters so far */
+    /* In the process of a process actor, which tells its system of them instead; else NULL. */
+    void (*relay)(const struct troupe_msg *m, troupe_status why);
 };
 
 /* Messages that nobody will see (a list; NULL: none): counted, at `to` as well (NULL: it is gone), told and freed; see
  * trp_messages_bury for where and how. Each says by its `to` whom it was for. Any thread, no lock of an actor or object held.
  */
 void trp_letters_bury(troupe_system *sys, struct trp_actor *to, struct troupe_msg *all, troupe_status why);
+
+/* So many more have been lost that nobody will be told of. */
+void trp_letters_count(struct trp_actor *to, size_t n);
+/* Is it a letter itself? */
+bool trp_is_letter(const struct troupe_msg *m);
 
 /* FULL. By its own thread or the steward. */
 TROUPE_NODISCARD troupe_status trp_letters_listen(struct trp_actor *a, bool on);

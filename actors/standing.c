@@ -11,21 +11,22 @@ enum { OPEN = 1, CLOSING = 2, REFUSES = 4 }; /* none of the first two: it has en
 enum { AHEAD_MOST = 256, AHEAD_PART = 4 };
 
 static const size_t slots = (size_t)TRP_SLAB * TRP_SLABS;
+static const size_t size = ((size_t)TRP_SLAB * TRP_SLABS + 1) * sizeof(uint64_t); /* and whether letters are heeded */
 
 void trp_standing_init(struct trp_standing *s) {
-    void *p = mmap(NULL, slots * sizeof *s->words, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     s->words = p == MAP_FAILED ? NULL : p;
 }
 
 void trp_standing_fini(struct trp_standing *s) {
     if (s->words)
-        munmap((void *)(uintptr_t)s->words, slots * sizeof *s->words);
+        munmap((void *)(uintptr_t)s->words, size);
     s->words = NULL;
 }
 
 void trp_standing_read_only(const struct trp_standing *s) {
     if (s->words)
-        (void)!mprotect((void *)(uintptr_t)s->words, slots * sizeof *s->words, PROT_READ);
+        (void)!mprotect((void *)(uintptr_t)s->words, size, PROT_READ);
 }
 
 /* An object says itself what it still takes when it is closing. */
@@ -72,4 +73,14 @@ troupe_status trp_standing_status(const struct trp_standing *s, uint64_t id) {
 unsigned trp_standing_ahead(const struct trp_standing *s, uint64_t id) {
     unsigned known = s->words ? find(s, id) : 0;
     return (known & (OPEN | REFUSES)) == OPEN ? (known >> 8) + 1 : 0;
+}
+
+void trp_standing_heed(const struct trp_standing *s, bool letters) {
+    if (s->words)
+        atomic_store(&s->words[slots], letters);
+}
+
+bool trp_standing_heeds(const struct trp_standing *s) {
+    /* Relaxed: who has just begun to listen may miss one. */
+    return s->words && atomic_load_explicit(&s->words[slots], memory_order_relaxed);
 }

@@ -35,4 +35,8 @@ TROUPE_NODISCARD troupe_status trp_standing_status(const struct trp_standing *s,
  * known to take mail, or it refuses what it has no room for. */
 unsigned trp_standing_ahead(const struct trp_standing *s, uint64_t id);
 
+/* Does anybody listen to dead letters? Said by the system, and asked in processes. */
+void trp_standing_heed(const struct trp_standing *s, bool letters);
+bool trp_standing_heeds(const struct trp_standing *s);
+
 #endif

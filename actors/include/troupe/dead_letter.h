@@ -19,7 +19,7 @@
  * not told to it, and a gap in the numbers says so. A dead letter that is lost itself, with its listener or otherwise, is not counted, nor told to anybody. As
  * long as nobody listens, this costs nothing.
  *
- * Not told, and not counted: what is dropped in the process of a process actor (of TROUPE_DROP_OLDEST, and what comes to it from the broker itself). */
+ * Not told, and not counted: what a process actor with TROUPE_DROP_OLDEST had not received when its process died. */
 #ifndef TROUPE_DEAD_LETTER_H
 #define TROUPE_DEAD_LETTER_H
 
