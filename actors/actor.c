@@ -719,7 +719,7 @@ static void tell_all_joins(struct trp_actor *a, const troupe_exit *exit) {
     }
 }
 
-void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
+void trp_actor_finish(struct trp_actor *a, const troupe_exit *said) {
     troupe_exit told;
     const troupe_exit *exit = said;
     /* A hint: who binds himself to it from here on finds that it has ended as it says; who has killed it may have done so before it was seen. */
@@ -746,6 +746,10 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
     if (joined)
         tell_all_joins(a, exit);
     trp_system_ended(a->sys, a, exit);
+}
+
+void trp_actor_end(struct trp_actor *a, const troupe_exit *said) {
+    trp_actor_finish(a, said);
     trp_actor_unref(a);
 }
 

@@ -188,6 +188,8 @@ TROUPE_NODISCARD bool trp_actor_recycle(struct trp_actor *a);
 TROUPE_NODISCARD bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *delay_ms);
 /* The last end: everybody who waits is told, nobody finds it any more, and the life's own reference is dropped. */
 void trp_actor_end(struct trp_actor *a, const troupe_exit *exit);
+/* The same, but for that reference: the caller still needs it. */
+void trp_actor_finish(struct trp_actor *a, const troupe_exit *exit);
 
 /* It could not be started: nobody has heard of it, and nobody ever will. */
 void trp_actor_abort(struct trp_actor *a);

@@ -23,6 +23,10 @@ enum trp_ran {
 struct trp_backend {
     troupe_kind kind;
 
+    /* Makes room for it before anybody knows it; may move its birth there. NULL: it needs none. NO_MEMORY: nothing is left
+     * behind. Called by: as start. */
+    troupe_status (*house)(struct trp_actor *a);
+
     /* Takes what the actor needs and starts it. Faults: nothing is left behind but the actor itself, which the caller ends.
      * After OK it is gone for the caller but for a reference. Called by: the spawner's thread (a system that is its own, or the
      * steward for a process), no lock held. May block for a system call; calls nothing back. */
@@ -32,8 +36,8 @@ struct trp_backend {
      * Must not block. */
     void (*resume)(struct trp_actor *a);
 
-    /* Runs *a until it waits; or one that it has gone on to by itself, which *a is then. The worker's thread, from the turn of its loop; no lock
-     * held. NULL: it has its own thread. */
+    /* Runs *a until it waits; or one that it has gone on to by itself, which *a is then. The worker's thread, from the turn of
+     * its loop; no lock held. NULL: it has its own thread. */
     enum trp_ran (*run)(struct trp_actor **a);
 
     /* The two ways in which a body gives up its thread; NULL where no body is run (process). The body's thread, no lock held.
@@ -45,8 +49,8 @@ struct trp_backend {
      * (trp_actor_listen). NULL: it can't, and has to say that it wants to be unparked. */
     bool (*listen)(troupe_self *self, int64_t deadline);
 
-    /* Where figures of its present life can be read. Any thread, under its lock: it has entered a life, and has not ended. NULL: nothing is
-     * known. */
+    /* Where figures of its present life can be read. Any thread, under its lock: it has entered a life, and has not ended.
+     * NULL: nothing is known. */
     void (*measure)(struct trp_actor *a, struct trp_measure *out);
 
     /* Frees a->run. The last reference is gone: any thread, no lock held. */

@@ -129,6 +129,17 @@ troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opt
     return TROUPE_OK;
 }
 
+struct trp_birth *trp_birth_move(struct trp_birth *b, void *to) {
+    struct trp_birth *moved = memcpy(to, b, b->size);
+    moved->size = 0;
+    if (b->arg)
+        moved->arg = (uint8_t *)to + (b->arg - (uint8_t *)b);
+    if (b->spare)
+        moved->spare = (uint8_t *)to + (b->spare - (uint8_t *)b);
+    block_put(b);
+    return moved;
+}
+
 struct trp_birth *trp_birth_ref(struct trp_birth *b) {
     /* Relaxed: whoever takes a reference holds one already. */
     atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
@@ -151,7 +162,8 @@ bool trp_birth_like(const struct trp_birth *b, const troupe_spawn_opts *opts) {
 static void destroy(struct trp_birth *b) {
     if (b->luggage)
         b->luggage_free(b->luggage);
-    block_put(b);
+    if (b->size)
+        block_put(b);
 }
 
 void trp_birth_free(struct trp_birth *b) {

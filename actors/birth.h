@@ -30,7 +30,7 @@ struct trp_birth {
     troupe_limits limits;
     bool clean_env;
     troupe_body *body;
-    size_t size; /* of the block that it and the argument lie in */
+    size_t size; /* of the block that it and the argument lie in; 0: they were moved */
     size_t arg_size;
     uint8_t *arg;   /* as it was given; NULL when arg_size is 0 */
     uint8_t *spare; /* what a body that may be restarted is given instead; NULL: it gets arg itself */
@@ -48,6 +48,8 @@ struct trp_births_near {
 /* A copy of all of it. opts NULL: all defaults. INVALID; NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body,
                                              const void *arg, size_t arg_size);
+/* To where there are b->size bytes, aligned for anything, until trp_birth_free. With the only reference; nothing points into it. */
+struct trp_birth *trp_birth_move(struct trp_birth *b, void *to);
 struct trp_birth *trp_birth_ref(struct trp_birth *b);
 void trp_birth_free(struct trp_birth *b);
 void trp_births_near_fini(struct trp_births_near *near);

@@ -7,11 +7,11 @@
  *     run() -- switch -->        body ... troupe_receive ... park()
  *       <------ switch --------- (parked, yielded or gone)
  *
- * Where the next one is a coroutine, too, the way by the worker is spared: the one that waits switches to it directly, and that one says of the
- * other that it waits (only then may it be run by another thread: it has left its stack).
+ * Where the next one is a coroutine, too, the way by the worker is spared: the one that waits switches to it directly, and that
+ * one says of the other that it waits (only then may it be run by another thread: it has left its stack).
  *
- * What is known of a coroutine lies at the high end of its stack, which is touched anyway: an actor of this kind
- * takes nothing else from the allocator.
+ * What is known of a coroutine lies at the high end of its stack, which is touched anyway, and so does what it was born with:
+ * an actor of this kind takes nothing else from the allocator. So it has its stack until the last reference to it is gone.
  *
  * A body that computes holds up all that share its worker, and a body that overflows its stack dies with the process
  * at the guard page. Threads and processes are for those. */
@@ -22,10 +22,10 @@
 #include "actors/system.h"
 #include "actors/usage.h"
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, HOUSED_MOST = 1024 };
 
-static struct trp_coroutine *place(const struct trp_stack *stack) {
-    uintptr_t top = (uintptr_t)stack->bottom + stack->size - sizeof(struct trp_coroutine);
+static struct trp_coroutine *place(const struct trp_stack *stack, size_t above) {
+    uintptr_t top = (uintptr_t)stack->bottom + stack->size - above - sizeof(struct trp_coroutine);
     return (struct trp_coroutine *)(top / ALIGN * ALIGN);
 }
 
@@ -39,12 +39,14 @@ static struct trp_stacks_near *near_here(void) {
     return here ? &here->stacks : NULL;
 }
 
-troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *stacks, size_t size, void (*main)(void *)) {
+troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *stacks, size_t size, size_t above,
+                                void (*main)(void *)) {
     struct trp_stack stack;
     troupe_status st = trp_stack_get_near(near_here(), stacks, size, &stack);
     if (st != TROUPE_OK)
         return st;
-    struct trp_coroutine *co = place(&stack);
+    struct trp_coroutine *co = place(&stack, above);
+    trp_fiber_clean(stack.bottom, stack.size);
     co->stack = stack;
     co->idle = false;
     co->runner = NULL;
@@ -121,22 +123,32 @@ static void coroutine_main(void *arg) {
     struct trp_coroutine *co = arg;
     arrive(co);
     const troupe_exit *exit = trp_self_live(&co->self);
-    trp_actor_end(co->self.actor, exit);
+    trp_actor_finish(co->self.actor, exit);
     trp_coroutine_give_back(co, TRP_RAN_GONE, true);
 }
 
-static troupe_status coroutine_start(struct trp_actor *a) {
+/* Its birth moves to the high end of its stack, if it is not too large: that page is there for as long as the actor is. */
+static troupe_status coroutine_house(struct trp_actor *a) {
     struct trp_coroutine *co;
+    struct trp_birth *b = a->birth;
+    size_t above = b->size <= HOUSED_MOST ? (b->size + ALIGN - 1) / ALIGN * ALIGN : 0;
+    troupe_status st = trp_coroutine_new(&co, &a->sys->stacks, b->stack, above, coroutine_main);
+    if (st != TROUPE_OK)
+        return st;
+    if (above)
+        a->birth = trp_birth_move(b, (char *)co->stack.bottom + co->stack.size - above);
+    a->run = co;
+    return TROUPE_OK;
+}
+
+static troupe_status coroutine_start(struct trp_actor *a) {
     struct trp_worker *w;
     troupe_status st = trp_system_worker(a->sys, &w);
-    if (st == TROUPE_OK)
-        st = trp_coroutine_new(&co, &a->sys->stacks, a->birth->stack, coroutine_main);
     if (st != TROUPE_OK)
         return st;
     a->worker = w;
     a->roams = w->crew != NULL;
-    a->run = co;
-    trp_coroutine_embody(co, a, &trp_coroutine_backend);
+    trp_coroutine_embody(a->run, a, &trp_coroutine_backend);
     /* Relaxed: the push publishes it. Notified: whoever sends to it meanwhile must not queue it once more. */
     atomic_store_explicit(&a->wake, TRP_NOTIFIED, memory_order_relaxed);
     trp_worker_push_birth(w, a);
@@ -149,15 +161,20 @@ static void coroutine_resume(struct trp_actor *a) {
 
 static enum trp_ran coroutine_run(struct trp_actor **a) {
     struct trp_coroutine *co = (*a)->run;
-    troupe_system *sys = (*a)->sys;
     co->runner = trp_runner_here();
     co->self.worker = (*a)->worker;
     co = trp_coroutine_enter(co);
     *a = co->self.actor;
     enum trp_ran ran = co->ran;
     if (ran == TRP_RAN_GONE)
-        trp_coroutine_free(co, &sys->stacks);
+        trp_actor_unref(*a); /* here, since its stack may go with it */
     return ran;
+}
+
+static void coroutine_free(struct trp_actor *a) {
+    trp_birth_free(a->birth); /* it lies there */
+    a->birth = NULL;
+    trp_coroutine_free(a->run, &a->sys->stacks);
 }
 
 static void coroutine_measure(struct trp_actor *a, struct trp_measure *out) {
@@ -207,6 +224,7 @@ void trp_coroutine_yield(troupe_self *self) {
 
 const struct trp_backend trp_coroutine_backend = {
     .kind = TROUPE_COROUTINE,
+    .house = coroutine_house,
     .start = coroutine_start,
     .resume = coroutine_resume,
     .run = coroutine_run,
@@ -214,4 +232,5 @@ const struct trp_backend trp_coroutine_backend = {
     .yield = trp_coroutine_yield,
     .listen = trp_coroutine_listen,
     .measure = coroutine_measure,
+    .free = coroutine_free,
 };

@@ -18,10 +18,10 @@ struct trp_coroutine {
     bool idle;                 /* a handler's: its actor needs it no more */
 };
 
-/* With a stack of so many bytes (0: the usual); main(it) is called when it is first entered and never returns; self is zeroed
- * but for its timer. NO_MEMORY. Any thread. */
+/* With a stack of so many bytes (0: the usual), and `above` bytes at its high end for the caller; main(it) is called when it is
+ * first entered and never returns; self is zeroed but for its timer. NO_MEMORY. Any thread. */
 TROUPE_NODISCARD troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *stacks, size_t stack,
-                                                 void (*main)(void *));
+                                                 size_t above, void (*main)(void *));
 /* Makes it a's. Before it is entered. */
 void trp_coroutine_embody(struct trp_coroutine *co, struct trp_actor *a, const struct trp_backend *backend);
 /* It is not running. Accepts NULL. */

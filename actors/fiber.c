@@ -127,8 +127,11 @@ static void context_make(struct trp_fiber *f, void *bottom, size_t size) {
 
 void trp_fiber_init(struct trp_fiber *f, void *bottom, size_t size, void (*main)(void *arg), void *arg) {
     *f = (struct trp_fiber){.bottom = bottom, .size = size, .main = main, .arg = arg, .tsan = tsan_new()};
-    make_clean(bottom, size);
     context_make(f, bottom, size);
+}
+
+void trp_fiber_clean(void *bottom, size_t size) {
+    make_clean(bottom, size);
 }
 
 void trp_fiber_adopt(struct trp_fiber *f) {

@@ -34,7 +34,9 @@ struct trp_fiber {
     void *arg;
 };
 
-/* `bottom` is the low end of size bytes of stack. main(arg) is called at the first switch to it. */
+/* A stack is about to be used, perhaps once more. */
+void trp_fiber_clean(void *bottom, size_t size);
+/* `bottom` is the low end of size bytes of stack, a clean one. main(arg) is called at the first switch to it. */
 void trp_fiber_init(struct trp_fiber *f, void *bottom, size_t size, void (*main)(void *arg), void *arg);
 /* The thread's own stack, to switch away from. */
 void trp_fiber_adopt(struct trp_fiber *f);

@@ -170,7 +170,7 @@ static struct trp_coroutine *carrier_new(struct trp_actor *a) {
     /* Numbers of questions: no two carriers give the same, since an actor may ask from one and then from another. */
     static atomic_uint carriers;
     struct trp_coroutine *co;
-    if (trp_coroutine_new(&co, &a->sys->stacks, a->birth->stack, carrier_main) != TROUPE_OK)
+    if (trp_coroutine_new(&co, &a->sys->stacks, a->birth->stack, 0, carrier_main) != TROUPE_OK)
         return NULL;
     trp_coroutine_embody(co, a, &trp_handler_backend);
     co->self.asked = (uint64_t)(atomic_fetch_add_explicit(&carriers, 1, memory_order_relaxed) + 1) << 32;

@@ -228,8 +228,15 @@ static troupe_status actor_new(troupe_system *sys, struct trp_birth *birth, stru
     name_it(sys, birth);
     if (sys->stage && birth->kind != TROUPE_COROUTINE && !birth->stack)
         birth->stack = STAGE_STACK;
-    (*out)->backend = backend_of(sys, birth);
-    return TROUPE_OK;
+    const struct trp_backend *backend = backend_of(sys, birth);
+    (*out)->backend = backend;
+    st = backend->house ? backend->house(*out) : TROUPE_OK;
+    if (st != TROUPE_OK) {
+        trp_birth_ref(birth); /* it stays the caller's */
+        atomic_store(&(*out)->refs, 1);
+        trp_actor_abort(*out);
+    }
+    return st;
 }
 
 /* Who closes sets `closing` and then looks at all actors there are; we have been published and then look at `closing`. All four

@@ -81,6 +81,7 @@ START_TEST(fibers_take_turns) {
     trp_fiber_adopt(&home);
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(trp_stack_get(&stacks, 0, &s[i]), TROUPE_OK);
+        trp_fiber_clean(s[i].bottom, s[i].size);
         trp_fiber_init(&away[i], s[i].bottom, s[i].size, wanders, &numbers[i]);
     }
     for (int turn = 0; turn <= 1000; turn++) {
