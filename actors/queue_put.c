@@ -242,6 +242,8 @@ troupe_status troupe_submit(troupe_self *self, const char *queue, troupe_value v
 
 troupe_status troupe_ack_with(troupe_self *self, troupe_msg **m, const char *queue, troupe_value v,
                               const troupe_put_opts *opts) {
+    if (trp_self_is_copy(self))
+        return TROUPE_UNSUPPORTED;
     if ((*m)->info.n == 0)
         return TROUPE_NOT_FOUND;
     troupe_status st = put_check(self, queue);

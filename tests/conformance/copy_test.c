@@ -184,6 +184,7 @@ static int queue_calls(struct things *t) {
     bad += REFUSED(troupe_put(self, "q", troupe_nil(), NULL, NULL));
     bad += REFUSED(troupe_submit(self, "q", troupe_nil(), NULL));
     bad += REFUSED(troupe_put_wait(self, 10));
+    bad += REFUSED(troupe_ack_with(self, &t->m, "q", troupe_nil(), NULL));
     return bad;
 }
 

@@ -96,6 +96,16 @@ class Includes(unittest.TestCase):
         self.assertEqual([path for path in sources("examples") if re.search(r'#\s*include\s+"(?!examples/)', read(path))], [])
 
 
+class Copies(unittest.TestCase):
+    def test_each_call_is_tried_in_a_forked_copy(self):
+        """A new call of a body or a system has to refuse there, as all others do: copy_test.c is where it says so."""
+        tried = read("tests/conformance/copy_test.c")
+        calls = [name for path in public_headers(("actors",)) for name in re.findall(
+            r"^TROUPE_API TROUPE_NODISCARD troupe_status (troupe_\w+)\(troupe_(?:self \*self|system \*sys)\b", read(path), re.M)]
+        self.assertGreater(len(calls), 60)
+        self.assertEqual([name for name in calls if f"REFUSED({name}(" not in tried], [])
+
+
 class Codes(unittest.TestCase):
     def test_codes_of_other_libraries_end_in_transports(self):
         wrong = []
