@@ -114,6 +114,7 @@ void trp_channel_ring(const struct trp_channel *ch) {
     case TRP_SLEEP_SOCKET:
     case TRP_SLEEP_CALLED:
         /* Full: then it is full of wakes. Broken: then nobody is there to be woken. */
+        trp_futex_count();
         (void)!send(ch->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         break;
     case TRP_SLEEP_FUTEX:

@@ -497,18 +497,22 @@ static bool stirs(void) {
     return trp_channel_stirs(child.channel) || trp_direct_stirs(&child.direct);
 }
 
-/* Looks for something for a while, if that lately paid. */
+static bool glance(void) {
+    for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
+        if (stirs())
+            return true;
+        trp_spin_relax();
+    }
+    return false;
+}
+
+/* Looks for something: for a while, if that lately paid; for a moment in any case. In the middle of a stream the next message
+ * comes before this one could have fallen asleep, and whoever sends it would have to wake it for nothing. */
 static bool look(struct trp_patience *patience, int64_t began) {
-    if (!trp_patience_looks(patience))
-        return false;
-    do {
-        for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-            if (stirs())
-                break;
-            trp_spin_relax();
-        }
-    } while (!stirs() && trp_now() - began < TRP_PATIENCE_NS);
-    return true;
+    bool looks = trp_patience_looks(patience);
+    while (!glance() && looks && trp_now() - began < TRP_PATIENCE_NS)
+        ;
+    return looks;
 }
 
 /* False: there is something to be read. */

@@ -54,7 +54,8 @@ void trp_lane_out_init(struct trp_lane_out *o, struct trp_lane lane, uint32_t mo
 /* A message of at most TRP_LANE_PIECE bytes. Sequentially consistent, before a look at whether the reader sleeps, and at
  * `shut`. False: there is no room for it now. */
 TROUPE_NODISCARD bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice bytes);
-/* There was no room for so many bytes: the reader shall tell when half of what is there has been received. False: there is room
+/* There was no room for so many bytes: the reader shall tell when most of what is there has been received: what is left
+ * is what it has to do until the writer is awake. False: there is room
  * by now. */
 TROUPE_NODISCARD bool trp_lane_want(struct trp_lane_out *o, size_t bytes);
 

@@ -10,10 +10,12 @@
 
 #include "actors/direct.h"
 #include "actors/laner.h"
+#include "actors/patience.h"
 
 struct trp_straight {
     struct trp_direct direct;
     struct trp_laner laner;
+    struct trp_patience patience;
     _Atomic uint32_t *door; /* the thread sleeps elsewhere: who waits for it here calls the system */
 };
 

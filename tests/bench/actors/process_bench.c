@@ -12,8 +12,8 @@
  *     stream2  `to` between two process actors
  *
  * A hundredth of it before is warming up. `cpu_s` is processor time of the two ends, `switches` how often they gave up the
- * processor to wait, a message: what a busy machine disturbs less than time. `taskset -c 0 process_bench ...`: both on one
- * processor. */
+ * processor to wait, a message, `syscalls` how often they slept on a word or woke each other: what a busy machine disturbs less
+ * than time. `taskset -c 0 process_bench ...`: both on one processor. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +21,8 @@
 #include <time.h>
 
 #include <troupe/actor.h>
+
+#include "actors/futex.h"
 
 enum { PAYLOAD = 128, PAYLOAD_MOST = 64 << 20 };
 
@@ -33,7 +35,7 @@ struct job {
 
 struct spent {
     double wall, cpu;
-    int64_t switches;
+    int64_t switches, calls;
 };
 
 _Noreturn static void give_up(const char *what, troupe_status st) {
@@ -51,14 +53,16 @@ static struct spent spent(void) {
     struct rusage u;
     clock_gettime(CLOCK_MONOTONIC, &t);
     getrusage(RUSAGE_SELF, &u);
-    return (struct spent){
-        (double)t.tv_sec + (double)t.tv_nsec / 1e9,
-        (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6, u.ru_nvcsw};
+    return (struct spent){.wall = (double)t.tv_sec + (double)t.tv_nsec / 1e9,
+                          .cpu = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                                 (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6,
+                          .switches = u.ru_nvcsw,
+                          .calls = (int64_t)atomic_load(&trp_futex_calls)};
 }
 
 static struct spent since(struct spent from) {
     struct spent now = spent();
-    return (struct spent){now.wall - from.wall, now.cpu - from.cpu, now.switches - from.switches};
+    return (struct spent){now.wall - from.wall, now.cpu - from.cpu, now.switches - from.switches, now.calls - from.calls};
 }
 
 static void send_spent(troupe_self *self, troupe_ref to, struct spent s) {
@@ -196,6 +200,7 @@ static void leads(troupe_self *self, void *arg) {
         other = take_spent(self);
     mine.cpu += other.cpu;
     mine.switches += other.switches;
+    mine.calls += other.calls;
     send_spent(self, j->home, mine);
 }
 
@@ -230,7 +235,7 @@ static troupe_ref spawn(troupe_body *body, struct job j) {
 }
 
 static struct spent add(struct spent a, struct spent b) {
-    return (struct spent){a.wall, a.cpu + b.cpu, a.switches + b.switches};
+    return (struct spent){a.wall, a.cpu + b.cpu, a.switches + b.switches, a.calls + b.calls};
 }
 
 static struct spent run_from(struct job j) {
@@ -287,8 +292,8 @@ int main(int argc, char **argv) {
     struct spent s = run(what, j);
     double n = (double)j.count * (to_and_fro ? 2 : 1);
     printf("{\"metric\":\"msgs_per_s\",\"value\":%.0f,\"n\":%.0f,\"seconds\":%.4f,\"cpu_s\":%.4f,\"ns_per_msg\":%.1f,"
-           "\"cpu_ns_per_msg\":%.1f,\"switches_per_msg\":%.4f}\n",
-           n / s.wall, n, s.wall, s.cpu, s.wall * 1e9 / n, s.cpu * 1e9 / n, (double)s.switches / n);
+           "\"cpu_ns_per_msg\":%.1f,\"switches_per_msg\":%.4f,\"syscalls_per_msg\":%.4f}\n",
+           n / s.wall, n, s.wall, s.cpu, s.wall * 1e9 / n, s.cpu * 1e9 / n, (double)s.switches / n, (double)s.calls / n);
     troupe_system_close(&sys);
     return 0;
 }
