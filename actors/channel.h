@@ -7,26 +7,35 @@
  * one of them may have lost its mind.
  *
  * From the system, to the body's process:
- *     MSG     ref: who sent it; number: its question's number, or 0; op: bytes of its topic; body: topic and a zero byte, if it has one; payload
- *     NOTE    number: its kind; body: the troupe_down
- *     CLOSE   nothing comes after what came before, but notes
- *     RESULT  op, status; ref: of a SPAWN, or what a TIE or SEND_AFTER gives; error and body: the answer of an ASK; body: the
- * troupe_exit of a JOIN From the body's process: REPLY   ref, number: whose question; error; body: the payload SEND TRY_SEND
- * ASK   op, or 0 for a SEND whose RESULT nobody waits for; ref: to whom; body: the payload SPAWN   op; body: struct trp_birth
- * and the argument SHUT KILL JOIN      op; ref: whom TIE     op; number: what (tie.h); ref: the id; body: the name SEND_AFTER
- * op; ref: to whom; number: milliseconds; body: the payload. The result's ref: its number UNSEND  op; number: of what is not to
- * be sent after all GIVEN   number: the code; body: the text: how the body says that it has ended CANCEL  op: no time is left
- * for it; its RESULT is AGAIN, unless it has been done meanwhile Each with an op is answered by one RESULT.
+ *     MSG         ref: who sent it; number: its question's number, or 0; op: bytes of its topic;
+ *                 body: topic and a zero byte, if it has one; payload
+ *     NOTE        number: its kind; body: the troupe_down
+ *     CLOSE       nothing comes after what came before, but notes
+ *     RESULT      op, status; ref: of a SPAWN, or what a TIE or SEND_AFTER gives; error and body: the answer of an ASK;
+ *                 body: the troupe_exit of a JOIN
  *
- * About lanes from process to process (lane.h), which number is a lane's serial:
- *     LANE       from a body: ref: to whom it would like one. From the system: the answer; ref: the same; status; number; op: the door there
- *     LANE_IN    from the system: one leads here; number; ref: from whom; op: the door there
- *     LETTER     from a body: a message that it has lost; status: why; ref: who sent it; error: not empty, it was a question; op: bytes of its topic; body: as
- *                MSG. With a number: so many have been lost, and nobody wanted to know more.
- *     STRETCH    from a body: what it puts into the lane from now on comes after what it has sent through the system; ref: to whom; number; op: the stretch.
- *                From the system, among the messages: the same; ref: from whom
- *     LANE_OVER  from the system: the other end is gone; number. From a body: it touches it no more
- *     RING       from a body: ref: who sleeps in its loop and is to be woken */
+ * From the body's process; each with an op is answered by one RESULT:
+ *     REPLY       ref, number: whose question; error; body: the payload
+ *     SEND TRY_SEND ASK
+ *                 op, or 0 for a SEND whose RESULT nobody waits for; ref: to whom; body: the payload
+ *     SPAWN       op; body: struct trp_birth and the argument
+ *     SHUT KILL JOIN
+ *                 op; ref: whom
+ *     TIE         op; number: what (tie.h); ref: the id; body: the name
+ *     SEND_AFTER  op; ref: to whom; number: milliseconds; body: the payload. The result's ref: its number
+ *     UNSEND      op; number: of what is not to be sent after all
+ *     GIVEN       number: the code; body: the text: how the body says that it has ended
+ *     LETTER      a message that it has lost; status: why; ref: who sent it; error: not empty, it was a question;
+ *                 op: bytes of its topic; body: as MSG. With a number: so many have been lost, and nobody wanted to know more
+ *     CANCEL      op: no time is left for it; its RESULT is AGAIN, unless it has been done meanwhile
+ *
+ * About lanes from process to process (lane.h), whose number is the lane's serial:
+ *     LANE        from a body: ref: to whom it would like one. The answer: ref; status; number; op: the door there
+ *     LANE_IN     from the system: one leads here; number; ref: from whom; op: the door there
+ *     STRETCH     from a body: what it puts into the lane from now on comes after what it has sent through the system;
+ *                 ref: to whom; number; op: the stretch. From the system, among the messages; ref: from whom
+ *     LANE_OVER   from the system: the other end is gone; number. From a body: it touches it no more
+ *     RING        from a body: ref: who sleeps where only the system can wake him, and is to be woken */
 #ifndef TRP_CHANNEL_H
 #define TRP_CHANNEL_H
 
