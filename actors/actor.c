@@ -104,8 +104,7 @@ static void unpark_bare(struct trp_actor *a) {
     }
 }
 
-/* After a push that has taken these bits away. */
-static void mail_wakes(struct trp_actor *a, uint64_t wake) {
+void trp_actor_mail_wakes(struct trp_actor *a, uint64_t wake) {
     if (wake & TRP_MAIL_LISTENING)
         a->backend->resume(a); /* it is there: nobody else can have it run */
     else if (wake)
@@ -175,7 +174,7 @@ bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
     if (!trp_mailbox_post(&to->mailbox, m, &wake))
         return false;
     if (wake)
-        mail_wakes(to, wake);
+        trp_actor_mail_wakes(to, wake);
     return true;
 }
 
@@ -194,7 +193,7 @@ static troupe_status send_once(struct trp_actor *to, struct trp_send *s, bool ma
     if (st == TROUPE_OK)
         s->msg = NULL;
     pthread_mutex_unlock(&to->lock);
-    mail_wakes(to, wake);
+    trp_actor_mail_wakes(to, wake);
     trp_letters_bury(to->sys, to, dropped, TROUPE_FULL);
     return st;
 }
@@ -227,7 +226,7 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
     else if (st == TROUPE_OK)
         st = trp_mailbox_put(&to->mailbox, m, &dropped, &wake);
     pthread_mutex_unlock(&to->lock);
-    mail_wakes(to, wake);
+    trp_actor_mail_wakes(to, wake);
     if (st == TROUPE_OK) {
         trp_letters_bury(to->sys, to, dropped, TROUPE_FULL);
     } else {
@@ -248,7 +247,7 @@ bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
     bool in = room && ear(to) == TROUPE_OK && trp_mailbox_put(mb, m, &dropped, &wake) == TROUPE_OK;
     pthread_mutex_unlock(&to->lock);
     trp_assert(!dropped);
-    mail_wakes(to, wake);
+    trp_actor_mail_wakes(to, wake);
     return in;
 }
 
@@ -597,9 +596,11 @@ static troupe_status shut(struct trp_actor *a, bool kill) {
         pthread_mutex_unlock(&a->lock);
         return TROUPE_NOT_FOUND;
     }
-    if (kill)
+    if (kill) {
         /* Relaxed: who must see it with something else looks under the lock. */
         atomic_store_explicit(&a->killed, true, memory_order_relaxed);
+        trp_mailbox_kill(&a->mailbox);
+    }
     if (a->life != TRP_CLOSING)
         life_set(a, TRP_CLOSING);
     trp_mailbox_shut(&a->mailbox);

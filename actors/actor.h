@@ -117,6 +117,8 @@ TROUPE_NODISCARD bool trp_actor_listen(struct trp_actor *a);
 /* The short way: a small message, to an actor that trp_registry_peek gave. False: nothing has happened; trp_actor_send will do or
  * say what is to be done. */
 TROUPE_NODISCARD bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m);
+/* After a push that has taken these bits away. */
+void trp_actor_mail_wakes(struct trp_actor *a, uint64_t wake);
 /* Puts s->msg into the mailbox and sets it to NULL; or leaves it: NOT_FOUND, CLOSED, FULL. AGAIN: it waits in line (only with
  * may_wait, only where the receiver wants that) and s completes with OK, CLOSED or NOT_FOUND. */
 TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_send *s, bool may_wait);

@@ -49,7 +49,7 @@ troupe_status trp_coroutine_new(struct trp_coroutine **out, struct trp_stacks *s
     trp_fiber_clean(stack.bottom, stack.size);
     co->stack = stack;
     co->idle = false;
-    co->runner = NULL;
+    co->hops = false;
     trp_fiber_init(&co->fiber, stack.bottom, (size_t)((char *)co - (char *)stack.bottom), main, co);
     *out = co;
     return TROUPE_OK;
@@ -72,7 +72,7 @@ void trp_coroutine_free(struct trp_coroutine *co, struct trp_stacks *stacks) {
 
 /* On the stack of one that has just been switched to. */
 static void arrive(struct trp_coroutine *co) {
-    struct trp_runner *r = co->runner;
+    struct trp_runner *r = co->self.runner;
     struct trp_coroutine *left = r->left;
     if (!left)
         return;
@@ -85,14 +85,14 @@ static void arrive(struct trp_coroutine *co) {
 void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool last) {
     co->ran = why;
     trp_fiber_switch(&co->fiber, &trp_runner_here()->scheduler, last);
-    if (co->runner)
+    if (co->hops)
         arrive(co);
 }
 
 static void go_on(struct trp_coroutine *co, enum trp_ran why, struct trp_actor *to) {
-    struct trp_runner *r = co->runner;
+    struct trp_runner *r = co->self.runner;
     struct trp_coroutine *next = to->run;
-    next->runner = r;
+    next->self.runner = r;
     next->self.worker = r->at;
     co->ran = why;
     r->left = co;
@@ -103,7 +103,7 @@ static void go_on(struct trp_coroutine *co, enum trp_ran why, struct trp_actor *
 
 /* Until it is run again. */
 static void wait(struct trp_coroutine *co, enum trp_ran how) {
-    struct trp_actor *next = co->runner ? trp_worker_hop(co->runner) : NULL;
+    struct trp_actor *next = co->hops ? trp_worker_hop(co->self.runner) : NULL;
     if (next)
         go_on(co, how, next);
     else
@@ -149,6 +149,7 @@ static troupe_status coroutine_start(struct trp_actor *a) {
     a->worker = w;
     a->roams = w->crew != NULL;
     trp_coroutine_embody(a->run, a, &trp_coroutine_backend);
+    ((struct trp_coroutine *)a->run)->hops = true;
     /* Relaxed: the push publishes it. Notified: whoever sends to it meanwhile must not queue it once more. */
     atomic_store_explicit(&a->wake, TRP_NOTIFIED, memory_order_relaxed);
     trp_worker_push_birth(w, a);
@@ -161,7 +162,7 @@ static void coroutine_resume(struct trp_actor *a) {
 
 static enum trp_ran coroutine_run(struct trp_actor **a) {
     struct trp_coroutine *co = (*a)->run;
-    co->runner = trp_runner_here();
+    co->self.runner = trp_runner_here();
     co->self.worker = (*a)->worker;
     co = trp_coroutine_enter(co);
     *a = co->self.actor;

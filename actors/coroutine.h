@@ -13,7 +13,7 @@ struct trp_coroutine {
     troupe_self self; /* first */
     struct trp_fiber fiber;
     struct trp_stack stack;
-    struct trp_runner *runner; /* whose thread it runs on, since it was last switched to; of those that hop */
+    bool hops;                 /* it may go on to others by itself, and they to it */
     enum trp_ran ran;          /* why it has switched away */
     bool idle;                 /* a handler's: its actor needs it no more */
 };

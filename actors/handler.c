@@ -138,7 +138,7 @@ static enum trp_ran live_on(troupe_self *self) {
         troupe_status st = trp_actor_take(a, false, &m);
         if (st != TROUPE_OK)
             return st == TROUPE_CLOSED ? end(self) : TRP_RAN_LISTENS;
-        self->spent = 0;
+        trp_self_refresh(self);
         trp_self_take_in_hand(self, m);
         handle(&given_of(a)->calls, self, state, m);
     }
@@ -208,6 +208,7 @@ static enum trp_ran handler_run(struct trp_actor **which) {
     }
     co->idle = false;
     co->self.worker = a->worker;
+    co->self.runner = trp_runner_here();
     enum trp_ran ran = trp_coroutine_enter(co)->ran;
     if (co->idle) {
         if (ran != TRP_RAN_GONE)

@@ -369,6 +369,10 @@ struct trp_send *trp_mailbox_expel(struct trp_mailbox *mb) {
 
 /* --- the end --- */
 
+void trp_mailbox_kill(struct trp_mailbox *mb) {
+    atomic_fetch_or_explicit(&mb->look, TRP_LOOK_KILLED, memory_order_relaxed);
+}
+
 void trp_mailbox_shut(struct trp_mailbox *mb) {
     atomic_fetch_or_explicit(&mb->head, TRP_MAIL_SHUT, memory_order_acq_rel);
 }

@@ -53,7 +53,7 @@ enum {
     TRP_MAIL_WINDOW = 49152, /* those beyond the bounds included */
 };
 enum { TRP_BEYOND = 1, TRP_BEYOND_MORE }; /* counted in `head`, or not */
-enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2, TRP_LOOK_MORE = 4 };
+enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2, TRP_LOOK_MORE = 4, TRP_LOOK_KILLED = 8 };
 /* The flags are the lowest bits, since blocks are aligned to 16 bytes; the number the highest, since addresses have 48 bits. */
 enum { TRP_MAIL_COUNT = 48 };
 #define TRP_MAIL_ONE ((uint64_t)1 << TRP_MAIL_COUNT)
@@ -137,21 +137,27 @@ static inline unsigned trp_mail_new(const struct trp_mailbox *mb, uint64_t head)
 
 /* (r) Fetches what has been pushed. False: nothing. Only when `first` is NULL. */
 bool trp_mailbox_gather_exact(struct trp_mailbox *mb);
-static inline bool trp_mailbox_gather(struct trp_mailbox *mb) {
-    if (mb->exact)
-        return trp_mailbox_gather_exact(mb);
+static inline void trp_mailbox_fetch(struct trp_mailbox *mb) {
     /* Acquire pairs with the release of every push that is new: each was made upon the one before it. */
     uint64_t head = atomic_load_explicit(&mb->head, memory_order_acquire);
+    unsigned count = (uint16_t)((head >> TRP_MAIL_COUNT) - mb->fetched);
+    if (count == 0)
+        return;
+    mb->fetched = (uint16_t)(head >> TRP_MAIL_COUNT);
     struct troupe_msg *m = trp_mail_message(head), *first = NULL;
-    for (unsigned n = trp_mail_new(mb, head); n > 0; n--) {
+    for (; count > 0; count--) {
         struct troupe_msg *older = m->next;
         m->next = first;
         first = m;
         m = older;
     }
-    mb->fetched = (uint16_t)(head >> TRP_MAIL_COUNT);
     mb->first = first;
-    return first != NULL;
+}
+static inline bool trp_mailbox_gather(struct trp_mailbox *mb) {
+    if (mb->exact)
+        return trp_mailbox_gather_exact(mb);
+    trp_mailbox_fetch(mb);
+    return mb->first != NULL;
 }
 
 /* Is nothing queued? (r) */
@@ -193,6 +199,21 @@ static inline struct troupe_msg *trp_mailbox_take(struct trp_mailbox *mb) {
     return m;
 }
 
+/* (r) As trp_mailbox_take, if the oldest is one that is small and does count; NULL: it is not, or there is none. Not exact. */
+static inline struct troupe_msg *trp_mailbox_take_small(struct trp_mailbox *mb) {
+    struct troupe_msg *m = mb->first;
+    if (!m) {
+        trp_mailbox_fetch(mb);
+        m = mb->first;
+    }
+    if (!m || !m->plain)
+        return NULL;
+    mb->first = m->next;
+    /* As in take. */
+    atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->taken, memory_order_relaxed) + 1, memory_order_relaxed);
+    return m;
+}
+
 /* (l) Puts a note into its lane. */
 void trp_mailbox_note(struct trp_mailbox *mb, struct troupe_msg *note);
 /* (r, l) The first note; NULL: there is none, or it has to wait for messages. */
@@ -230,6 +251,8 @@ static inline unsigned trp_mailbox_flags(struct trp_mailbox *mb) {
 struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb);
 /* (l) Takes the first parked sender off, its message still in it; NULL: none. */
 struct trp_send *trp_mailbox_expel(struct trp_mailbox *mb);
+/* (l) Its receiver has been killed, and is to look at that. */
+void trp_mailbox_kill(struct trp_mailbox *mb);
 /* (l) Takes nothing more from now on. Fetches nothing, sends nobody away. */
 void trp_mailbox_shut(struct trp_mailbox *mb);
 /* (r, l) Takes all messages, as a list. Notes are freed: nobody is there to read them. */

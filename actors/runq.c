@@ -17,13 +17,6 @@ static void runs_init(struct trp_runs *r) {
     r->count = 0;
 }
 
-static void runs_add(struct trp_runs *r, struct trp_actor *a) {
-    a->next = NULL;
-    *r->tail = a;
-    r->tail = &a->next;
-    r->count++;
-}
-
 static void runs_add_first(struct trp_runs *r, struct trp_actor *a) {
     a->next = r->head;
     r->head = a;
@@ -46,9 +39,9 @@ static void runs_cut(struct trp_runs *from, unsigned keep, struct trp_runs *out)
     struct trp_runs kept;
     runs_init(&kept);
     while (keep-- && from->head)
-        runs_add(&kept, trp_runs_take(from));
+        trp_runs_add(&kept, trp_runs_take(from));
     for (unsigned n = 0; n < LOOT_MOST && from->head; n++)
-        runs_add(out, trp_runs_take(from));
+        trp_runs_add(out, trp_runs_take(from));
     runs_join(&kept, from);
     runs_join(from, &kept);
 }
@@ -111,10 +104,10 @@ void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how) {
         runs_add_first(&q->births, a);
         break;
     case TRP_RUN_READY:
-        runs_add(&q->ready, a);
+        trp_runs_add(&q->ready, a);
         break;
     case TRP_RUN_BOUND:
-        runs_add(&q->bound, a);
+        trp_runs_add(&q->bound, a);
         break;
     }
 }
@@ -160,7 +153,7 @@ unsigned trp_runq_split(struct trp_runq *q, bool all, struct trp_runs *out) {
     runs_cut(&q->births, keep < LOOT_MOST ? keep : LOOT_MOST, out);
     unsigned half = (q->ready.count + 1) / 2;
     for (unsigned n = all ? q->ready.count : half; n > 0 && out->count < 2 * LOOT_MOST; n--)
-        runs_add(out, trp_runs_take(&q->ready));
+        trp_runs_add(out, trp_runs_take(&q->ready));
     return out->count;
 }
 

@@ -46,6 +46,12 @@ TROUPE_NODISCARD bool trp_runq_rouse(struct trp_runq *q);
 
 /* --- inside the guard --- */
 
+static inline void trp_runs_add(struct trp_runs *r, struct trp_actor *a) {
+    a->next = NULL;
+    *r->tail = a;
+    r->tail = &a->next;
+    r->count++;
+}
 static inline struct trp_actor *trp_runs_take(struct trp_runs *r) {
     struct trp_actor *a = r->head;
     r->head = a->next;

@@ -31,8 +31,8 @@ void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_back
     self->backend = backend;
     self->reach = reach;
     self->forks = trp_copy_now();
-    self->patience = a->sys->stage ? 1 : SPEND;
     self->plain = reach == &trp_local_reach && !a->sys->stage && !a->birth->max_messages && !a->mailbox.exact;
+    trp_self_refresh(self);
 }
 
 troupe_ref troupe_self_ref(const troupe_self *self) {
@@ -47,10 +47,10 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
     return self->actor->birth->kind;
 }
 
-/* Is nothing to be looked after but the message itself? All that troupe_send and troupe_receive otherwise do is then what their short ways
+/* Is there nothing to be looked after but the message itself? All that troupe_send and troupe_receive otherwise do is then what their short ways
  * do; they are the ones that are called millions of times a second. */
 static inline bool is_plain(const troupe_self *self) {
-    return self->plain && self->spent + 1 < self->patience && self->forks == trp_copy_now() && !trp_actor_killed(self->actor);
+    return self->plain && self->left > 0 && self->forks == trp_copy_now() && !trp_mailbox_looks(&self->actor->mailbox, ~0U);
 }
 
 /* --- waiting --- */
@@ -58,7 +58,7 @@ static inline bool is_plain(const troupe_self *self) {
 static troupe_status wait(troupe_self *self, int64_t deadline, bool (*park)(troupe_self *, int64_t)) {
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
-    self->spent = 0;
+    trp_self_refresh(self);
     bool in_time = park(self, deadline);
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
@@ -83,10 +83,16 @@ void trp_self_roam(troupe_self *self) {
     trp_worker_unbind(self->worker, self->actor);
 }
 
+void trp_self_refresh(troupe_self *self) {
+    self->left = self->actor->sys->stage ? 0 : SPEND - 1;
+}
+
 void trp_self_spend(troupe_self *self) {
-    if (++self->spent < self->patience)
+    if (self->left > 0) {
+        self->left--;
         return;
-    self->spent = 0;
+    }
+    trp_self_refresh(self);
     if (!self->actor->sys->stage || !trp_stage_goes_on(self->actor->sys->stage))
         self->backend->yield(self);
 }
@@ -94,7 +100,7 @@ void trp_self_spend(troupe_self *self) {
 void troupe_yield(troupe_self *self) {
     if (trp_self_is_copy(self))
         return;
-    self->spent = 0;
+    trp_self_refresh(self);
     self->backend->yield(self);
 }
 
@@ -216,29 +222,17 @@ bool trp_self_has_news(troupe_self *self) {
            trp_actor_await(self->actor) != TROUPE_EMPTY;
 }
 
-/* The next message, in hand; EMPTY; AGAIN: the long way has to be gone. */
-static inline troupe_status take_plainly(troupe_self *self, struct troupe_msg **out) {
-    struct trp_mailbox *mb = &self->actor->mailbox;
-    if (!is_plain(self) || self->thens > 0 || trp_mailbox_looks(mb, ~0U))
-        return TROUPE_AGAIN;
-    struct troupe_msg *m = trp_mailbox_take(mb);
+/* The next message, in hand; NULL. */
+static inline struct troupe_msg *take_plainly(troupe_self *self) {
+    struct troupe_msg *m = trp_mailbox_take_small(&self->actor->mailbox);
     if (!m)
-        return TROUPE_EMPTY;
-    if (m->to != trp_actor_id(self->actor)) {
+        return NULL;
+    if (m->to != trp_actor_id(self->actor)) { /* somebody's who had this memory before */
         trp_letters_bury(self->actor->sys, self->actor, m, TROUPE_DIED);
-        return TROUPE_AGAIN;
+        return NULL;
     }
-    self->spent++;
-    if (m->ask || m->origin.conn)
-        trp_self_take_in_hand(self, m);
-    *out = m;
-    return TROUPE_OK;
-}
-
-/* Waits for mail, and for as long as it takes. */
-static inline void listen_plainly(troupe_self *self) {
-    self->spent = 0;
-    (void)trp_coroutine_listen(self, TRP_NEVER);
+    self->left--;
+    return m;
 }
 
 static troupe_status receive_slowly(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
@@ -261,13 +255,26 @@ static troupe_status receive_slowly(troupe_self *self, int64_t timeout_ms, troup
     return st;
 }
 
+/* Waits for mail alone, and for as long as it takes. False: it can't. */
+static inline bool listen_plainly(troupe_self *self, int64_t timeout_ms) {
+    if (timeout_ms != TROUPE_FOREVER || !self->runner || self->queueing || !trp_mailbox_empty(&self->actor->mailbox))
+        return false;
+    trp_self_refresh(self);
+    (void)trp_coroutine_listen(self, TRP_NEVER);
+    return is_plain(self);
+}
+
 troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
-    troupe_status st = take_plainly(self, out);
-    if (st == TROUPE_EMPTY && timeout_ms == TROUPE_FOREVER && self->backend->listen == trp_coroutine_listen && !self->queueing) {
-        listen_plainly(self);
-        st = take_plainly(self, out);
+    if (is_plain(self) && !self->thens) {
+        struct troupe_msg *m = take_plainly(self);
+        if (!m && listen_plainly(self, timeout_ms))
+            m = take_plainly(self);
+        if (m) {
+            *out = m;
+            return TROUPE_OK;
+        }
     }
-    return st == TROUPE_OK ? st : receive_slowly(self, timeout_ms, out);
+    return receive_slowly(self, timeout_ms, out);
 }
 
 /* --- sending --- */
@@ -291,14 +298,18 @@ static troupe_status send_value(troupe_self *self, troupe_ref to, troupe_value v
 static inline bool send_plainly(troupe_self *self, troupe_ref to, troupe_value v) {
     struct trp_actor *a = is_plain(self) ? trp_registry_peek(&self->actor->sys->registry, to.id) : NULL;
     struct troupe_msg *m = a ? trp_msg_small(v) : NULL;
+    uint64_t wake;
     if (!m)
         return false;
     m->from = trp_actor_id(self->actor);
-    if (!trp_actor_post(a, to.id, m)) {
+    m->to = to.id;
+    if (!trp_mailbox_post(&a->mailbox, m, &wake)) {
         trp_msg_drop(m);
         return false;
     }
-    self->spent++;
+    self->left--;
+    if (wake && !((wake & TRP_MAIL_LISTENING) && trp_worker_push_near(self->runner, a)))
+        trp_actor_mail_wakes(a, wake);
     return true;
 }
 

@@ -57,13 +57,13 @@ struct troupe_self {
     struct troupe_msg *hand;       /* received, not freed, and somebody waits to hear of them */
     uint64_t asked;                /* questions so far: their numbers */
     unsigned subs;                 /* its subscriptions on the worker's connection */
-    bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: see is_plain */
-    unsigned patience;             /* so many calls may it make in a row */
-    unsigned spent;                /* calls since the others of this worker had their turn */
+    struct trp_runner *runner;     /* of a coroutine: whose thread it runs on; NULL: of none */
+    unsigned left;                 /* calls that it may still make before the others of this worker have their turn */
+    bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: the short ways are open to it */
+    unsigned thens;                /* futures that are waited for by a function */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
     struct trp_birth *litter;      /* what the latest handler actor was born with, for others like it; NULL: none */
     troupe_future *futures;        /* questions whose answers it has not fetched */
-    unsigned thens;                /* those of them that are waited for by a function */
     unsigned forks;                /* when it was made: see copy.h */
     uint64_t received;             /* messages, in this life */
     bool used_up;                  /* it has received as many as it may, and has been told */
@@ -111,5 +111,7 @@ bool trp_self_bind(troupe_self *self);
 void trp_self_roam(troupe_self *self);
 /* A body that finds something to do at each call would never let others run: each call that does not wait counts. */
 void trp_self_spend(troupe_self *self);
+/* The others have had their turn, or have it now. */
+void trp_self_refresh(troupe_self *self);
 
 #endif

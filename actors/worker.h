@@ -109,6 +109,17 @@ struct trp_runner *trp_runner_here(void);
 
 /* Queues an actor that has become NOTIFIED: where the caller runs, if both may roam there, else on its own worker. Any thread. */
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
+/* The same for a roamer that was LISTENING, by a coroutine that runs on r. False: nothing has happened. */
+static inline bool trp_worker_push_near(struct trp_runner *r, struct trp_actor *a) {
+    if (!r || !a->roams || !r->at || a->sys != r->at->sys)
+        return false;
+    struct trp_runq *q = &r->at->queue;
+    if (!trp_guard_enter(&q->guard, &r->guest))
+        return false;
+    trp_runs_add(&q->ready, a);
+    trp_guard_exit(&r->guest);
+    return true;
+}
 /* The same for one that has just been born. */
 void trp_worker_push_birth(struct trp_worker *w, struct trp_actor *a);
 /* It comes out of its wait, if it waits. Any thread. False: it was awake. */

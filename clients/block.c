@@ -27,28 +27,14 @@
 #define POOLED 1
 #endif
 
-enum { CLASSES = 2, BATCH = 128, DEPOT_MOST = 64 };
+enum { CLASSES = TRP_BLOCK_CLASSES, BATCH = TRP_BLOCK_BATCH, DEPOT_MOST = 64 };
 static const size_t sizes[CLASSES] = {TRP_BLOCK_TINY, TRP_BLOCK_SMALL};
 
-struct block {
-    struct block *next;
-    struct block *batch; /* of the first of a list in the depot: the next list */
-};
-
-struct list {
-    struct block *first;
-    unsigned count;
-};
-
-/* The model spares a call at each access; its cost is room in the block that every thread has anyway. */
-static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
-    struct list hand[CLASSES], full[CLASSES];
-    bool known; /* thread_ends has been announced for this thread */
-} own;
+_Thread_local struct trp_blocks_near trp_blocks_near;
 
 static struct {
     pthread_mutex_t lock;
-    struct block *lists[CLASSES]; /* (m) each of BATCH blocks */
+    struct trp_block *lists[CLASSES]; /* (m) each of BATCH blocks */
     unsigned count[CLASSES];      /* (m) */
 } depot = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -56,9 +42,9 @@ static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool key_made;
 
-static void list_free(struct list *l) {
+static void list_free(struct trp_block_list *l) {
     while (l->first) {
-        struct block *b = l->first;
+        struct trp_block *b = l->first;
         l->first = b->next;
         trp_free(b);
     }
@@ -68,10 +54,10 @@ static void list_free(struct list *l) {
 static void thread_ends(void *unused) {
     (void)unused;
     for (unsigned c = 0; c < CLASSES; c++) {
-        list_free(&own.hand[c]);
-        list_free(&own.full[c]);
+        list_free(&trp_blocks_near.hand[c]);
+        list_free(&trp_blocks_near.full[c]);
     }
-    own.known = false; /* another key's destructor may still free messages: then this one runs again */
+    trp_blocks_near.known = false; /* another key's destructor may still free messages: then this one runs again */
 }
 
 static void key_make(void) {
@@ -80,17 +66,17 @@ static void key_make(void) {
 
 /* Has this thread's end been arranged for? */
 static bool thread_known(void) {
-    if (own.known)
+    if (trp_blocks_near.known)
         return true;
     (void)pthread_once(&once, key_make);
-    own.known = key_made && pthread_setspecific(key, &own) == 0;
-    return own.known;
+    trp_blocks_near.known = key_made && pthread_setspecific(key, &trp_blocks_near) == 0;
+    return trp_blocks_near.known;
 }
 
 /* --- the depot --- */
 
-static struct list depot_take(unsigned c) {
-    struct list l = {0};
+static struct trp_block_list depot_take(unsigned c) {
+    struct trp_block_list l = {0};
     pthread_mutex_lock(&depot.lock);
     if ((l.first = depot.lists[c])) {
         depot.lists[c] = l.first->batch;
@@ -101,13 +87,13 @@ static struct list depot_take(unsigned c) {
     return l;
 }
 
-static void depot_give(unsigned c, struct list *l) {
+static void depot_give(unsigned c, struct trp_block_list *l) {
     pthread_mutex_lock(&depot.lock);
     if (depot.count[c] < DEPOT_MOST) {
         l->first->batch = depot.lists[c];
         depot.lists[c] = l->first;
         depot.count[c]++;
-        *l = (struct list){0};
+        *l = (struct trp_block_list){0};
     }
     pthread_mutex_unlock(&depot.lock);
     list_free(l);
@@ -115,7 +101,7 @@ static void depot_give(unsigned c, struct list *l) {
 
 void trp_block_trim(void) {
     for (unsigned c = 0; c < CLASSES; c++) {
-        for (struct list l; (l = depot_take(c)).first;)
+        for (struct trp_block_list l; (l = depot_take(c)).first;)
             list_free(&l);
     }
 }
@@ -127,48 +113,50 @@ static unsigned class_of(size_t size) {
 }
 
 __attribute__((noinline)) static void *refill(unsigned c) {
-    if (own.full[c].first) {
-        own.hand[c] = own.full[c];
-        own.full[c] = (struct list){0};
-    } else if (own.known) { /* who has never put any has no right to keep some */
-        own.hand[c] = depot_take(c);
+    if (trp_blocks_near.full[c].first) {
+        trp_blocks_near.hand[c] = trp_blocks_near.full[c];
+        trp_blocks_near.full[c] = (struct trp_block_list){0};
+    } else if (trp_blocks_near.known) { /* who has never put any has no right to keep some */
+        trp_blocks_near.hand[c] = depot_take(c);
     }
-    struct block *b = own.hand[c].first;
+    struct trp_block *b = trp_blocks_near.hand[c].first;
     if (!b)
-        return trp_malloc(sizes[c]);
-    own.hand[c].first = b->next;
-    own.hand[c].count--;
+        return trp_calloc(1, sizes[c]);
+    trp_blocks_near.hand[c].first = b->next;
+    trp_blocks_near.hand[c].count--;
     return b;
 }
 
 void *trp_block_get(size_t size) {
-    if (size > TRP_BLOCK_SMALL || !POOLED)
+    if (size > TRP_BLOCK_SMALL)
         return trp_malloc(size);
+    if (!POOLED)
+        return trp_calloc(1, sizes[class_of(size)]);
     unsigned c = class_of(size);
-    struct block *b = own.hand[c].first;
+    struct trp_block *b = trp_blocks_near.hand[c].first;
     if (!b) {
         (void)thread_known();
         return refill(c);
     }
-    own.hand[c].first = b->next;
-    own.hand[c].count--;
+    trp_blocks_near.hand[c].first = b->next;
+    trp_blocks_near.hand[c].count--;
     return b;
 }
 
-__attribute__((noinline)) static void put_slowly(struct block *b, unsigned c) {
+__attribute__((noinline)) static void put_slowly(struct trp_block *b, unsigned c) {
     if (!thread_known()) {
         trp_free(b);
         return;
     }
-    if (own.hand[c].count >= BATCH) {
-        if (own.full[c].first)
-            depot_give(c, &own.full[c]);
-        own.full[c] = own.hand[c];
-        own.hand[c] = (struct list){0};
+    if (trp_blocks_near.hand[c].count >= BATCH) {
+        if (trp_blocks_near.full[c].first)
+            depot_give(c, &trp_blocks_near.full[c]);
+        trp_blocks_near.full[c] = trp_blocks_near.hand[c];
+        trp_blocks_near.hand[c] = (struct trp_block_list){0};
     }
-    b->next = own.hand[c].first;
-    own.hand[c].first = b;
-    own.hand[c].count++;
+    b->next = trp_blocks_near.hand[c].first;
+    trp_blocks_near.hand[c].first = b;
+    trp_blocks_near.hand[c].count++;
 }
 
 void trp_block_put(void *block, size_t size) {
@@ -177,12 +165,12 @@ void trp_block_put(void *block, size_t size) {
         return;
     }
     unsigned c = class_of(size);
-    struct block *b = block;
-    if (own.hand[c].count >= BATCH || !own.known) {
+    struct trp_block *b = block;
+    if (trp_blocks_near.hand[c].count >= BATCH || !trp_blocks_near.known) {
         put_slowly(b, c);
         return;
     }
-    b->next = own.hand[c].first;
-    own.hand[c].first = b;
-    own.hand[c].count++;
+    b->next = trp_blocks_near.hand[c].first;
+    trp_blocks_near.hand[c].first = b;
+    trp_blocks_near.hand[c].count++;
 }

@@ -26,36 +26,30 @@ static struct trp_slice keep(uint8_t **at, struct trp_slice from) {
     return kept;
 }
 
-/* Each field by itself: one that is read again at once, as a whole, would have to wait for its parts. Of the error its first byte is enough. */
-static inline void msg_init(struct troupe_msg *m, size_t size) {
-    m->next = NULL;
-    m->from = 0;
-    m->to = 0;
+/* What a plain message does not use. */
+static void clear_rest(struct troupe_msg *m) {
+    memset(&m->owner, 0, offsetof(struct troupe_msg, error) + 1 - offsetof(struct troupe_msg, owner));
+}
+
+/* The rest. Each field by itself: one that is read again at once, as a whole, would have to wait for its parts. */
+static inline void msg_begin(struct troupe_msg *m, size_t size, bool plain) {
     m->ask = 0;
-    m->owner = NULL;
-    m->payload.p = NULL;
-    m->payload.n = 0;
-    m->link = NULL;
+    m->size = size;
     m->kind = 0;
     m->answered = false;
     m->beyond = 0;
     m->mapped = false;
-    m->origin.settle = NULL;
-    m->origin.conn = NULL;
-    m->origin.sid = 0;
-    m->origin.token = 0;
-    m->origin.generation = 0;
-    m->sub = 0;
-    m->topic.p = NULL;
-    m->topic.n = 0;
-    m->reply.p = NULL;
-    m->reply.n = 0;
-    m->headers.p = NULL;
-    m->headers.n = 0;
-    m->info.p = NULL;
-    m->info.n = 0;
-    m->error[0] = 0;
-    m->size = size;
+    m->plain = plain;
+}
+
+static void msg_init(struct troupe_msg *m, size_t size) {
+    m->next = NULL;
+    m->from = 0;
+    m->to = 0;
+    m->payload.p = NULL;
+    m->payload.n = 0;
+    msg_begin(m, size, false);
+    clear_rest(m);
 }
 
 /* Everything but the topic and the bytes. */
@@ -96,41 +90,46 @@ struct troupe_msg *trp_msg_from_wire(const struct trp_message *w) {
 
 /* --- an integer, or a few bytes --- */
 
-static struct troupe_msg *small_new(size_t most) {
-    struct troupe_msg *m = msg_new(1 + most);
-    if (!m)
-        return NULL;
-    m->bytes[0] = 0;
-    m->topic.p = m->bytes;
-    m->payload.p = m->bytes + 1;
-    return m;
-}
+enum { FEW = 16 };
+_Static_assert(TRP_PACK_MAX_HEAD + FEW <= TRP_MSG_TINY, "they fit");
 
-static struct troupe_msg *from_uint(uint64_t v) {
-    struct troupe_msg *m = small_new(TRP_PACK_MAX_HEAD);
-    if (m)
-        m->payload.n = (size_t)(trp_wire_uint(m->bytes + 1, v) - (m->bytes + 1));
-    return m;
-}
-
-static struct troupe_msg *from_bytes(const void *data, size_t size) {
-    struct troupe_msg *m = small_new(TRP_PACK_MAX_HEAD + size);
+/* Written by its sender: next and to when it is pushed, from before. */
+static inline struct troupe_msg *plain_get(size_t size) {
+    struct troupe_msg *m = trp_block_get_tiny();
     if (m) {
-        m->bytes[1] = 0xc4;
-        m->bytes[2] = (uint8_t)size;
-        if (size)
-            memcpy(m->bytes + 3, data, size);
-        m->payload.n = 2 + size;
+        msg_begin(m, size, true);
+        m->payload.p = m->bytes;
     }
     return m;
 }
 
+/* Eight bytes at a time, the last of them perhaps twice. */
+static inline uint8_t *copy_few(uint8_t *to, const uint8_t *from, size_t n) {
+    if (n >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            to[i] = from[i];
+    }
+    return to + n;
+}
+
 struct troupe_msg *trp_msg_small(troupe_value v) {
-    if (v.kind == TROUPE_INT && v.i >= 0)
-        return from_uint((uint64_t)v.i);
-    if (v.kind == TROUPE_BYTES && v.data && v.size <= 64)
-        return from_bytes(v.data, v.size);
-    return NULL;
+    struct troupe_msg *m;
+    if (v.kind == TROUPE_INT && v.i >= 0) {
+        if ((m = plain_get(TRP_PACK_MAX_HEAD)))
+            m->payload.n = (size_t)(trp_wire_uint(m->bytes, (uint64_t)v.i) - m->bytes);
+    } else if (v.kind == TROUPE_BYTES && v.data && v.size <= FEW) {
+        if ((m = plain_get(TRP_PACK_MAX_HEAD + v.size))) {
+            m->bytes[0] = 0xc4;
+            m->bytes[1] = (uint8_t)v.size;
+            m->payload.n = (size_t)(copy_few(m->bytes + 2, v.data, v.size) - m->bytes);
+        }
+    } else {
+        m = NULL;
+    }
+    return m;
 }
 
 /* --- anything --- */
@@ -145,9 +144,12 @@ static size_t plain_most(troupe_value v) {
 }
 
 static troupe_status plain_new(struct troupe_msg **out, troupe_value v, size_t most) {
-    struct troupe_msg *m = small_new(most);
+    struct troupe_msg *m = msg_new(1 + most);
     if (!m)
         return TROUPE_NO_MEMORY;
+    m->bytes[0] = 0;
+    m->topic.p = m->bytes;
+    m->payload.p = m->bytes + 1;
     m->payload.n = (size_t)(trp_pack_checked(m->bytes + 1, v) - m->payload.p);
     *out = m;
     return TROUPE_OK;
@@ -181,11 +183,29 @@ void trp_msg_mapped(struct troupe_msg *m, size_t size, struct trp_slice topic, s
     m->payload = payload;
 }
 
+/* What a block is put back with, it is got with. */
+static void drop_rich(struct troupe_msg *m) {
+    size_t size = sizeof *m + m->size;
+    if (m->mapped) {
+        munmap(m, size);
+        return;
+    }
+    if (size <= TRP_BLOCK_TINY)
+        clear_rest(m); /* whoever gets it next may be plain */
+    trp_block_put(m, size);
+}
+
 void trp_msg_drop(struct troupe_msg *m) {
-    if (m && m->mapped)
-        munmap(m, sizeof *m + m->size);
+    if (m && m->plain)
+        trp_block_put_tiny(m);
     else if (m)
-        trp_block_put(m, sizeof *m + m->size);
+        drop_rich(m);
+}
+
+static void free_rich(struct troupe_msg *m) {
+    if (m->origin.settle)
+        m->origin.settle(m, m->info.n > 0); /* a queue's message is done when it is acknowledged, not when it is forgotten */
+    drop_rich(m);
 }
 
 void troupe_msg_free(troupe_msg **m) {
@@ -193,16 +213,16 @@ void troupe_msg_free(troupe_msg **m) {
     if (!gone)
         return;
     *m = NULL;
-    if (gone->origin.settle)
-        gone->origin.settle(gone,
-                            gone->info.n > 0); /* a queue's message is done when it is acknowledged, not when it is forgotten */
-    trp_msg_drop(gone);
+    if (gone->plain)
+        trp_block_put_tiny(gone);
+    else
+        free_rich(gone);
 }
 
 /* --- reading it --- */
 
 const char *troupe_msg_topic(const troupe_msg *m) {
-    return (const char *)m->topic.p;
+    return m->topic.p ? (const char *)m->topic.p : "";
 }
 
 /* The usual short forms, whole and nothing behind them. False: look closer. */

@@ -25,23 +25,25 @@ struct trp_origin {
     uint64_t generation;   /* of the connection: an ack after a reconnect would mean nothing */
 };
 
-/* What a message between actors of one process needs comes first and fills one cache line. */
+/* What a message between actors of one process needs comes first and fills one cache line. A plain message needs nothing else but its bytes: what is
+ * below is zero in it, and stays so from one message in its block to the next. */
 struct troupe_msg {
     struct troupe_msg *next; /* of whoever owns it: queues are intrusive */
     uint64_t from, to;       /* actor messages: the sender's and the receiver's reference; 0: none */
     uint64_t ask;            /* actor messages: the sender's correlation number; 0: no answer wanted */
-    void *owner;             /* the actor runtime's: who asked, a counted reference */
     struct trp_slice payload;
-    size_t size; /* bytes behind: what limits count */
-
-    struct troupe_msg **link; /* the actor runtime's: its place among its receiver's messages in hand; NULL: in none */
-    uint32_t kind;            /* 0; the actor runtime's own kinds (DOWN, answers...) */
+    size_t size;             /* bytes behind: what limits count */
+    uint32_t kind;           /* 0; the actor runtime's own kinds (DOWN, answers...) */
     bool answered;
     uint8_t beyond; /* the actor runtime's, TRP_BEYOND_ (mailbox.h): it came in beyond the mailbox's bounds */
-    bool mapped; /* it is a mapping of its own, from its beginning to its last byte */
+    bool mapped;    /* it is a mapping of its own, from its beginning to its last byte */
+    bool plain;     /* see above; in a block of TRP_BLOCK_TINY */
+
+    void *owner;              /* the actor runtime's: who asked, a counted reference */
+    struct troupe_msg **link; /* the actor runtime's: its place among its receiver's messages in hand; NULL: in none */
     struct trp_origin origin;
     uint64_t sub;           /* the subscription it came by; 0: none */
-    struct trp_slice topic; /* zero-terminated in place */
+    struct trp_slice topic; /* zero-terminated in place; NULL: none */
     struct trp_slice reply, headers;
     struct trp_slice info; /* what the queue that it came from knows of it, a packed map; n == 0: it came from none */
     char error[32];        /* "" or the code of an error answer, cut to fit */
@@ -60,9 +62,9 @@ TROUPE_NODISCARD troupe_status trp_msg_from_value(struct troupe_msg **out, troup
 /* Made where it lies, at the beginning of a private mapping: `size` bytes are behind it, of which both slices are parts (but an
  * empty topic). To be unmapped when it is freed. */
 void trp_msg_mapped(struct troupe_msg *m, size_t size, struct trp_slice topic, struct trp_slice payload);
-/* The same, short: NULL: no memory, or not so small a value that it knows it. */
+/* The same, short, and plain: NULL: no memory, or not so small a value that it knows it. */
 struct troupe_msg *trp_msg_small(troupe_value v);
 /* Frees without acknowledging. */
-void trp_msg_drop(struct troupe_msg *m);
+void trp_msg_drop(struct troupe_msg *m); /* accepts NULL */
 
 #endif
