@@ -48,7 +48,7 @@ enum { TRP_BLOCK_BATCH = 128 };
 static inline void trp_block_put_tiny(void *block) {
     struct trp_block *b = block;
     struct trp_block_list *hand = &trp_blocks_near.hand[0];
-    if (hand->count - 1 >= TRP_BLOCK_BATCH - 1) { /* none, or too many */
+    if (hand->count >= TRP_BLOCK_BATCH || !trp_blocks_near.known) {
         trp_block_put(block, TRP_BLOCK_TINY);
         return;
     }
