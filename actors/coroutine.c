@@ -80,8 +80,11 @@ static void arrive(struct trp_coroutine *co) {
     if (!left)
         return;
     struct trp_actor *a = left->self.actor;
+    enum trp_ran ran = left->ran;
     r->left = NULL;
-    if (!trp_worker_put_away(a, left->ran))
+    if (ran == TRP_RAN_LISTENS)
+        a = trp_worker_rest(r, a);
+    if (a && !trp_worker_put_away(a, ran))
         trp_worker_push(a->worker, a);
 }
 

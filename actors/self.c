@@ -308,7 +308,9 @@ static inline bool send_plainly(troupe_self *self, troupe_ref to, troupe_value v
         return false;
     }
     self->left--;
-    if (wake && !((wake & TRP_MAIL_LISTENING) && trp_worker_push_near(self->runner, a)))
+    if (!wake)
+        trp_worker_rest_ends(self->runner, a);
+    else if (!(wake & TRP_MAIL_LISTENING) || !trp_worker_push_near(self->runner, a))
         trp_actor_mail_wakes(a, wake);
     return true;
 }

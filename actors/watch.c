@@ -27,12 +27,13 @@ enum {
 
 /* What a tick finds of one worker. */
 struct glance {
+    struct trp_actor *rested; /* was found to wait for mail, and is to listen */
     bool busy, held, waiting;
     bool others; /* its deadlines or its connection may want it */
     uint64_t resumes, id;
 };
 
-static struct glance look(struct trp_worker *w) {
+static struct glance look(struct trp_worker *w, uint64_t resumes) {
     struct glance g = {0};
     pthread_mutex_lock(&w->sleepers_lock);
     g.others = w->sleepers.first != NULL;
@@ -44,6 +45,8 @@ static struct glance look(struct trp_worker *w) {
     trp_runq_fetch(&w->queue);
     g.waiting = trp_runq_waiting(&w->queue) > 0;
     g.resumes = w->resumes;
+    if (g.busy && g.resumes == resumes)
+        g.rested = trp_worker_rested(w);
     /* It may end meanwhile; its memory stays that of an actor. */
     g.id = g.busy ? trp_actor_id(w->current) : 0;
     trp_guard_unlock(&w->queue.guard);
@@ -91,7 +94,9 @@ static void on_hog(struct trp_crew *crew, struct trp_worker *w, struct trp_sight
 static bool visit(struct trp_crew *crew, unsigned i, int64_t now, int64_t tick_ms) {
     struct trp_worker *w = crew->workers[i];
     struct trp_sight *s = &crew->sights[i];
-    struct glance g = look(w);
+    struct glance g = look(w, s->resumes);
+    if (g.rested)
+        trp_worker_listens(g.rested);
     s->id = g.id;
     if (g.busy && g.resumes == s->resumes) {
         on_hog(crew, w, s, &g, now);

@@ -23,7 +23,7 @@
 
 /* A slice is this many resumes, and is cut short after so long (looked at now and then): the connection and the
  * deadlines wait for its end. */
-enum { SLICE = 1024, LOOK = 16, SLICE_NS = 1000000 };
+enum { SLICE = 1024, LOOK = 16, LOOK_QUICK = 64, QUICK_NS = 1000, SLICE_NS = 1000000 };
 
 static _Thread_local struct trp_worker *here;
 static _Thread_local struct trp_runner *me;
@@ -181,6 +181,29 @@ struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
     return trp_worker_put_away(a, ran) ? NULL : a;
 }
 
+struct trp_actor *trp_worker_rest(struct trp_runner *r, struct trp_actor *a) {
+    struct trp_worker *w = r->at;
+    /* Who has lost the worker, or is bound to it, has it listen at once. */
+    if (!a->roams || !trp_guard_enter(&w->queue.guard, &r->guest))
+        return a;
+    struct trp_actor *before = atomic_load_explicit(&w->resting, memory_order_relaxed);
+    atomic_store_explicit(&w->resting, a, memory_order_relaxed);
+    trp_guard_exit(&r->guest);
+    return before;
+}
+
+struct trp_actor *trp_worker_rested(struct trp_worker *w) {
+    struct trp_actor *a = atomic_load_explicit(&w->resting, memory_order_relaxed);
+    if (a)
+        atomic_store_explicit(&w->resting, NULL, memory_order_relaxed);
+    return a;
+}
+
+void trp_worker_listens(struct trp_actor *a) {
+    if (!trp_worker_put_away(a, TRP_RAN_LISTENS))
+        trp_worker_push(a->worker, a);
+}
+
 /* The queue's owner, inside the guard: this one runs now. */
 static void make_current(struct trp_worker *w, struct trp_actor *a) {
     w->current = a;
@@ -212,6 +235,9 @@ static bool next(struct trp_runner *r, struct trp_worker *w, struct trp_actor *b
             trp_worker_push(w, back);
         return false;
     }
+    struct trp_actor *rested = trp_worker_rested(w);
+    if (rested && !trp_worker_put_away(rested, TRP_RAN_LISTENS))
+        trp_runq_add(q, rested, TRP_RUN_READY);
     if (back)
         trp_runq_add(q, back, back->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
     *out = over ? NULL : trp_runq_take(q);
@@ -224,17 +250,23 @@ static bool next(struct trp_runner *r, struct trp_worker *w, struct trp_actor *b
 struct slice {
     unsigned n;    /* resumes so far */
     unsigned told; /* how many at the last look */
-    int64_t began; /* when this was first looked at; 0: not yet */
+    unsigned first; /* and at the first */
+    int64_t began; /* when that was; 0: not yet */
 };
 
 static bool slice_over(struct trp_worker *w, struct slice *s) {
-    if (s->n - s->told < LOOK)
+    if (s->n - s->told < w->look)
         return false;
     int64_t now = trp_now();
-    if (s->began == 0)
+    if (s->began) {
+        int64_t each = (now - s->began) / (s->n - s->first);
+        w->look = each < QUICK_NS ? LOOK_QUICK : LOOK;
+        if (w->crew)
+            trp_crew_look(w->crew, w, each);
+    } else {
         s->began = now;
-    else if (w->crew)
-        trp_crew_look(w->crew, w, (now - s->began) / (s->n - LOOK));
+        s->first = s->n;
+    }
     s->told = s->n;
     return s->n >= SLICE || now - s->began > SLICE_NS;
 }
@@ -246,9 +278,10 @@ static bool run_slice(struct trp_runner *r, struct trp_worker *w) {
     while (next(r, w, a, over, &a)) {
         if (!a)
             return true;
-        r->hops = LOOK - 1;
+        unsigned most = w->look;
+        r->hops = most - 1;
         a = trp_worker_run(w, a);
-        slice.n += LOOK - r->hops;
+        slice.n += most - r->hops;
         over = slice_over(w, &slice);
     }
     return false;
@@ -369,6 +402,7 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
     if (!w)
         return TROUPE_NO_MEMORY;
     w->sys = sys;
+    w->look = LOOK;
     trp_runq_init(&w->queue);
     snprintf(w->name, sizeof w->name, "%s", name);
     trp_bus_init(&w->bus, w);

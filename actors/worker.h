@@ -49,6 +49,7 @@ struct trp_worker {
     unsigned quiet;            /* (o) active handles of the loop when nobody waits for anything in it */
     struct trp_nap nap;        /* (o) how it waits instead, when it is alone and talks to a process */
     struct trp_straight *straight; /* (o) its lanes to processes, when it is alone; NULL: none yet */
+    unsigned look;             /* (o) bodies that it runs before it looks at the clock: more while they are quick */
     bool alone;                /* (c) one body, which parks by running the loop itself */
     char name[16];             /* (c) */
     struct trp_measure figures; /* (c) from a thread actor's first life on: where its thread's are */
@@ -59,6 +60,7 @@ struct trp_worker {
     struct trp_timers sleepers; /* (s) deadlines of coroutines, which may wake up elsewhere */
 
     struct trp_runq queue;     /* (a); its guard's owner is the runner */
+    struct trp_actor *_Atomic resting; /* (g) waits for mail, and nobody has been told yet; NULL: none */
     struct trp_actor *current; /* (g) the body that has the thread; NULL: the runtime has it */
     uint64_t resumes;          /* (g) so far */
     bool held;                 /* (g) that body is bound to this worker */
@@ -109,16 +111,29 @@ struct trp_runner *trp_runner_here(void);
 
 /* Queues an actor that has become NOTIFIED: where the caller runs, if both may roam there, else on its own worker. Any thread. */
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
-/* The same for a roamer that was LISTENING, by a coroutine that runs on r. False: nothing has happened. */
+/* The same for a roamer, by a coroutine that runs on r and has taken the LISTENING bit away. False: nothing has happened. */
 static inline bool trp_worker_push_near(struct trp_runner *r, struct trp_actor *a) {
     if (!r || !a->roams || !r->at || a->sys != r->at->sys)
         return false;
+    __builtin_prefetch(a->run); /* where it goes on is wanted soon, and may be far */
     struct trp_runq *q = &r->at->queue;
     if (!trp_guard_enter(&q->guard, &r->guest))
         return false;
     trp_runs_add(&q->ready, a);
     trp_guard_exit(&r->guest);
     return true;
+}
+/* The same after a push that has taken nothing away: perhaps it rests here. */
+static inline void trp_worker_rest_ends(struct trp_runner *r, struct trp_actor *a) {
+    /* Relaxed: a look. */
+    if (!r || !r->at || atomic_load_explicit(&r->at->resting, memory_order_relaxed) != a ||
+        !trp_guard_enter(&r->at->queue.guard, &r->guest))
+        return;
+    if (atomic_load_explicit(&r->at->resting, memory_order_relaxed) == a) {
+        atomic_store_explicit(&r->at->resting, NULL, memory_order_relaxed);
+        trp_runs_add(&r->at->queue.ready, a);
+    }
+    trp_guard_exit(&r->guest);
 }
 /* The same for one that has just been born. */
 void trp_worker_push_birth(struct trp_worker *w, struct trp_actor *a);
@@ -133,6 +148,13 @@ void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
 /* For a coroutine that gives its thread back: the one that runs next on the runner, taken off the queue, if it is one of those that go on from
  * each other (trp_coroutine_backend). NULL: the runner itself has something to decide first. */
 struct trp_actor *trp_worker_hop(struct trp_runner *r);
+/* A roamer that has just gone on to another waits for mail: it rests until the next one does, or its worker looks round, or the watch
+ * does; then it listens. If it is answered before that, as is usual, it has never listened. Gives the one that has rested until
+ * now and is to be put away; NULL. */
+struct trp_actor *trp_worker_rest(struct trp_runner *r, struct trp_actor *a);
+/* Inside the guard: whoever rests, and does no more. NULL: nobody. And then, with or without the guard, it listens. */
+struct trp_actor *trp_worker_rested(struct trp_worker *w);
+void trp_worker_listens(struct trp_actor *a);
 /* What an actor has done that has given its thread back: false: it is to be queued again. True: it is not the caller's any more. */
 TROUPE_NODISCARD bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran);
 
