@@ -103,7 +103,7 @@ static troupe_status put_letter(struct trp_buf *b, const struct troupe_msg *m, u
     if (st == TROUPE_OK)
         st = trp_pack_value(b, troupe_int(m->ask != 0));
     if (st == TROUPE_OK)
-        st = put_text(b, (const char *)m->topic.p, m->topic.n);
+        st = put_text(b, troupe_msg_topic(m), m->topic.n);
     return st == TROUPE_OK ? trp_buf_put(b, m->payload.p, m->payload.n) : st;
 }
 

@@ -209,6 +209,7 @@ static inline struct troupe_msg *trp_mailbox_take_small(struct trp_mailbox *mb) 
     if (!m || !m->plain)
         return NULL;
     mb->first = m->next;
+    m->next = NULL;
     /* As in take. */
     atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->taken, memory_order_relaxed) + 1, memory_order_relaxed);
     return m;

@@ -254,13 +254,13 @@ struct slice {
     int64_t began; /* when that was; 0: not yet */
 };
 
-static bool slice_over(struct trp_worker *w, struct slice *s) {
-    if (s->n - s->told < w->look)
+static bool slice_over(struct trp_runner *r, struct trp_worker *w, struct slice *s) {
+    if (s->n - s->told < r->look)
         return false;
     int64_t now = trp_now();
     if (s->began) {
         int64_t each = (now - s->began) / (s->n - s->first);
-        w->look = each < QUICK_NS ? LOOK_QUICK : LOOK;
+        r->look = each < QUICK_NS ? LOOK_QUICK : LOOK;
         if (w->crew)
             trp_crew_look(w->crew, w, each);
     } else {
@@ -274,15 +274,17 @@ static bool slice_over(struct trp_worker *w, struct slice *s) {
 static bool run_slice(struct trp_runner *r, struct trp_worker *w) {
     struct trp_actor *a = NULL;
     struct slice slice = {0};
+    if (!r->look)
+        r->look = LOOK;
     bool over = false;
     while (next(r, w, a, over, &a)) {
         if (!a)
             return true;
-        unsigned most = w->look;
+        unsigned most = r->look;
         r->hops = most - 1;
         a = trp_worker_run(w, a);
         slice.n += most - r->hops;
-        over = slice_over(w, &slice);
+        over = slice_over(r, w, &slice);
     }
     return false;
 }
@@ -402,7 +404,6 @@ troupe_status trp_worker_new(struct trp_worker **out, troupe_system *sys, const 
     if (!w)
         return TROUPE_NO_MEMORY;
     w->sys = sys;
-    w->look = LOOK;
     trp_runq_init(&w->queue);
     snprintf(w->name, sizeof w->name, "%s", name);
     trp_bus_init(&w->bus, w);

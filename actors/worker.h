@@ -49,7 +49,6 @@ struct trp_worker {
     unsigned quiet;            /* (o) active handles of the loop when nobody waits for anything in it */
     struct trp_nap nap;        /* (o) how it waits instead, when it is alone and talks to a process */
     struct trp_straight *straight; /* (o) its lanes to processes, when it is alone; NULL: none yet */
-    unsigned look;             /* (o) bodies that it runs before it looks at the clock: more while they are quick */
     bool alone;                /* (c) one body, which parks by running the loop itself */
     char name[16];             /* (c) */
     struct trp_measure figures; /* (c) from a thread actor's first life on: where its thread's are */
@@ -71,6 +70,7 @@ struct trp_worker {
 /* A thread that runs workers. (o) its own thread, (m) under the crew's lock */
 struct trp_runner {
     struct trp_guest guest;     /* (o) inside whose queue it is */
+    unsigned look;              /* (o) bodies that it runs before it looks at the clock: more while they are quick */
     unsigned hops;              /* (o) so many coroutines may still go on one from the other, before it looks round */
     struct trp_worker *at;      /* (o) whom it serves, as far as it knows; NULL */
     struct trp_coroutine *left; /* (o) has gone on to another by itself, and is to be put away by that one; NULL */
