@@ -80,7 +80,7 @@ bool trp_lane_want(struct trp_lane_out *o, size_t bytes) {
     uint64_t taken = atomic_load_explicit(&w->taken, memory_order_relaxed), end = place(o->at, whole(bytes)) + whole(bytes);
     /* Sequentially consistent, then a look at what has been received; over there it is the other way round. Without room then,
      * something is there that has not been received, so it is not wanted in vain. */
-    atomic_store(&w->want, taken + 1 + (o->sent - taken) / 8 * 7);
+    atomic_store(&w->want, taken + 1 + (o->sent - taken) * 7 / 8);
     (void)atomic_load(&w->taken);
     if (!has_room(o, end))
         return true;
