@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,13 @@ static struct trp_lane_in in;
 static struct trp_lane_record *record;
 
 enum { MOST = 1000 };
+
+static unsigned seed_of_run(void) {
+    const char *given = getenv("TROUPE_SEED");
+    unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+    printf("TROUPE_SEED=%u\n", seed);
+    return seed;
+}
 
 static void up(void) {
     ck_assert_int_eq(trp_lanes_init(&lanes), TROUPE_OK);
@@ -64,9 +72,8 @@ static bool copy_one(uint64_t n) {
 
 /* Writing, copying and receiving at random, so that each is ahead as far as it may be now and then. */
 START_TEST(round_and_round) {
-    unsigned seed = (unsigned)time(NULL);
+    unsigned seed = seed_of_run();
     uint64_t written = 0, copied = 0, received = 0;
-    printf("TROUPE_SEED=%u\n", seed);
     while (received < 20000) {
         int n = rand_r(&seed) % 60;
         switch (rand_r(&seed) % 3) {
@@ -189,7 +196,7 @@ START_TEST(a_writer_killed_at_any_instruction_leaves_whole_messages) {
     pid_t pid = fork();
     if (pid == 0)
         writes_for_ever();
-    unsigned most = 2000 + (unsigned)(time(NULL) % 1000) * 10;
+    unsigned most = 2000 + seed_of_run() % 1000 * 10;
     for (; n < most; n += copy_one(n)) {
         if (in.at != in.done)
             trp_lane_received(&in, size_of(n - 1));
