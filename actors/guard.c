@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The private expedited membarrier has been in Linux since 4.14. What it does to the processors on which this process runs is a full barrier
- * between what they did before and what they do after the call. */
+ * The private expedited membarrier has been in Linux since 4.14. What it does to the processors on which this process runs is a
+ * full barrier between what they did before and what they do after the call. */
 #include "actors/guard.h"
 
 #include <linux/membarrier.h>
@@ -31,8 +31,8 @@ void trp_guards_ready(void) {
     (void)pthread_once(&once, make_ready);
 }
 
-/* A process that was forked has to say again that it will do this. One that may not any more (seccomp(2)) waits for as long as no
- * processor holds a store back. */
+/* A process that was forked has to say again that it will do this. One that may not any more (seccomp(2)) waits for as long as
+ * no processor holds a store back. */
 static void make_all_hear(void) {
     if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED))
         return;
@@ -43,14 +43,23 @@ static void make_all_hear(void) {
 }
 
 void trp_guard_init(struct trp_guard *g) {
-    atomic_init(&g->owner, NULL);
-    atomic_init(&g->wanted, false);
+    atomic_init(&g->owner, 0);
     atomic_init(&g->lock, false);
+}
+
+/* Relaxed: changed under the lock, or by us. */
+static uintptr_t owner_of(struct trp_guard *g) {
+    return atomic_load_explicit(&g->owner, memory_order_relaxed);
+}
+
+void trp_guard_give(struct trp_guard *g, struct trp_guest *owner) {
+    atomic_store_explicit(&g->owner, (uintptr_t)owner | (owner_of(g) & TRP_GUARD_WANTED), memory_order_relaxed);
 }
 
 /* Waits while the flag is set, giving the processor up when that takes long: whoever set it may have lost his. */
 static void wait_while(atomic_bool *flag) {
-    /* Acquire pairs with the release of whoever clears it. Sequentially consistent where that is all there is, see enter_dear. */
+    /* Acquire pairs with the release of whoever clears it. Sequentially consistent where that is all there is, see enter_dear.
+     */
     for (unsigned tries = 0; atomic_load(flag);) {
         trp_spin_relax();
         if (++tries % PATIENCE == 0)
@@ -72,7 +81,7 @@ static void spin_unlock(struct trp_guard *g) {
 bool trp_guard_enter_late(struct trp_guard *g, struct trp_guest *me) {
     atomic_store_explicit(&me->inside, false, memory_order_release);
     spin_lock(g);
-    bool ours = atomic_load_explicit(&g->owner, memory_order_relaxed) == me;
+    bool ours = owner_of(g) == (uintptr_t)me;
     if (ours)
         atomic_store_explicit(&me->inside, true, memory_order_relaxed);
     spin_unlock(g);
@@ -82,23 +91,23 @@ bool trp_guard_enter_late(struct trp_guard *g, struct trp_guest *me) {
 /* Dekker's way: each says something and then looks, in one order for all. */
 bool trp_guard_enter_dear(struct trp_guard *g, struct trp_guest *me) {
     atomic_exchange(&me->inside, true);
-    if (atomic_load(&g->owner) == me && !atomic_load(&g->wanted))
+    if (atomic_load(&g->owner) == (uintptr_t)me)
         return true;
     return trp_guard_enter_late(g, me);
 }
 
 void trp_guard_lock(struct trp_guard *g) {
     spin_lock(g);
-    atomic_store(&g->wanted, true);
+    uintptr_t owner = owner_of(g);
+    atomic_store(&g->owner, owner | TRP_GUARD_WANTED);
     if (trp_guards_cheap)
         make_all_hear();
-    struct trp_guest *owner = atomic_load(&g->owner);
     if (owner)
-        wait_while(&owner->inside);
+        wait_while(&((struct trp_guest *)owner)->inside);
 }
 
 void trp_guard_unlock(struct trp_guard *g) {
     /* Release pairs with the acquire in trp_guard_enter. */
-    atomic_store_explicit(&g->wanted, false, memory_order_release);
+    atomic_store_explicit(&g->owner, owner_of(g) & ~TRP_GUARD_WANTED, memory_order_release);
     spin_unlock(g);
 }

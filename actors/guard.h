@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * A lock that costs its owner next to nothing: two plain stores and two loads, where an ordinary one costs an atomic exchange. It is for what one
- * thread does millions of times a second and others now and then (Dice and others call such locks quickly reacquirable, or biased).
+ * A lock that costs its owner next to nothing: two plain stores and two loads, where an ordinary one costs an atomic exchange.
+ * It is for what one thread does millions of times a second and others now and then (Dice and others call such locks quickly
+ * reacquirable, or biased).
  *
- *     owner: says that it is inside, looks whether it is wanted      -- neither waits for the other's processor to hear of it --
- *     others: say that it is wanted, and have the kernel make every processor of the program hear of everything (membarrier(2)); from then on
- *             the owner either has seen it, and stays out, or is seen inside, and is waited for
+ *     owner: says that it is inside, looks whether it is wanted      -- neither waits for the other's processor to hear of it
+ * -- others: say that it is wanted, and have the kernel make every processor of the program hear of everything (membarrier(2));
+ * from then on the owner either has seen it, and stays out, or is seen inside, and is waited for
  *
  * The others pay a system call and some microseconds for it. Where the kernel does not do that, the owner pays, too. */
 #ifndef TRP_GUARD_H
@@ -14,17 +15,20 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A thread that owns guards. It is inside one at a time. */
 struct trp_guest {
-    atomic_bool inside;
+    _Alignas(8) atomic_bool inside;
 };
 
 struct trp_guard {
-    struct trp_guest *_Atomic owner; /* changed under the lock; NULL: nobody */
-    atomic_bool wanted;              /* set under the lock */
-    atomic_bool lock;                /* of all others among each other */
+    _Atomic uintptr_t owner; /* its guest; changed under the lock; 0: nobody. The lowest bit says that it is wanted: both are
+                                looked at at once */
+    atomic_bool lock;        /* of all others among each other */
 };
+
+#define TRP_GUARD_WANTED ((uintptr_t)1)
 
 /* May the owner rely on the kernel? Known once trp_guards_ready has been called. */
 extern bool trp_guards_cheap;
@@ -45,7 +49,7 @@ static inline bool trp_guard_enter(struct trp_guard *g, struct trp_guest *me) {
     /* The compiler keeps the order; that the processor does is the others' business. */
     atomic_signal_fence(memory_order_seq_cst);
     /* Acquire pairs with the release in trp_guard_unlock. */
-    if (atomic_load_explicit(&g->owner, memory_order_relaxed) == me && !atomic_load_explicit(&g->wanted, memory_order_acquire))
+    if (atomic_load_explicit(&g->owner, memory_order_acquire) == (uintptr_t)me)
         return true;
     return trp_guard_enter_late(g, me);
 }
@@ -58,8 +62,6 @@ static inline void trp_guard_exit(struct trp_guest *me) {
 void trp_guard_lock(struct trp_guard *g);
 void trp_guard_unlock(struct trp_guard *g);
 /* Under the lock, or before anybody else knows the guard. */
-static inline void trp_guard_give(struct trp_guard *g, struct trp_guest *owner) {
-    atomic_store_explicit(&g->owner, owner, memory_order_relaxed);
-}
+void trp_guard_give(struct trp_guard *g, struct trp_guest *owner);
 
 #endif
