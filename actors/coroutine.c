@@ -22,9 +22,10 @@
 #include "actors/system.h"
 #include "actors/usage.h"
 
-/* Stacks lie at equal distances, so that the same place in each is kept in the same few lines of a processor's cache. What is at their high ends, which
- * is used at each switch, is moved by as many lines, differently in neighbours; not further than leaves it in the page that is touched anyway. */
-enum { ALIGN = 64, COLORS = 16, HOUSED_MOST = 1024 };
+/* Stacks lie at equal distances, so that the same place in each is kept in the same few lines of a processor's cache. What is
+ * at their high ends, which is used at each switch, is moved by as many lines, differently in neighbours (a prime number of
+ * places, so that no distance falls in with it); not further than leaves it in the page that is touched anyway. */
+enum { ALIGN = 64, COLORS = 31, HOUSED_MOST = 1024 };
 
 static struct trp_coroutine *place(const struct trp_stack *stack, size_t above) {
     uintptr_t color = ((uintptr_t)stack->bottom / stack->size) % COLORS * ALIGN;
