@@ -19,7 +19,7 @@
 _Static_assert(sizeof(uint64_t) >= sizeof(uintptr_t), "a pointer fits the word");
 
 void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, troupe_overflow overflow, bool exact) {
-    exact = exact || overflow == TROUPE_DROP_OLDEST || max > TRP_MAIL_MOST;
+    exact = exact || overflow == TROUPE_DROP_OLDEST;
     /* Counting small messages alike makes the mailbox full at most a sixteenth too early. */
     bool small = !exact && max_bytes / 16 / max >= TRP_MSG_TINY;
     mb->first = mb->more = NULL;
@@ -37,7 +37,10 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     atomic_store_explicit(&mb->beyond_taken, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->small, small ? (uint32_t)TRP_MSG_TINY : 0, memory_order_relaxed);
-    atomic_store_explicit(&mb->max, max < UINT32_MAX ? (uint32_t)max : UINT32_MAX, memory_order_relaxed);
+    mb->more_in = 0;
+    atomic_store_explicit(&mb->more_out, 0, memory_order_relaxed);
+    atomic_store_explicit(&mb->quick, max < TRP_MAIL_MOST ? (uint32_t)max : TRP_MAIL_MOST, memory_order_relaxed);
+    atomic_store_explicit(&mb->max, max, memory_order_relaxed);
     atomic_store_explicit(&mb->max_bytes, max_bytes, memory_order_relaxed);
     /* Last: until now it was shut, or nobody knew it. */
     atomic_store_explicit(&mb->head, 0, memory_order_release);
@@ -50,15 +53,17 @@ static uint32_t beyond_now(struct trp_mailbox *mb) {
            atomic_load_explicit(&mb->beyond_taken, memory_order_relaxed);
 }
 
+/* That have come by the word. */
 static size_t count_at(struct trp_mailbox *mb, uint64_t head) {
-    if (mb->exact)
-        return mb->count + mb->lent;
     size_t all = trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed)), beyond = beyond_now(mb);
     return all > beyond ? all - beyond : 0; /* the receiver may have taken some in between */
 }
 
 size_t trp_mailbox_count(struct trp_mailbox *mb) {
-    return count_at(mb, atomic_load_explicit(&mb->head, memory_order_relaxed));
+    if (mb->exact)
+        return mb->count + mb->lent;
+    uint32_t more = mb->more_in - atomic_load_explicit(&mb->more_out, memory_order_relaxed);
+    return count_at(mb, atomic_load_explicit(&mb->head, memory_order_relaxed)) + more;
 }
 
 size_t trp_mailbox_bytes(struct trp_mailbox *mb) {
@@ -84,7 +89,7 @@ static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uin
     if (large)
         atomic_fetch_add_explicit(&mb->bytes, m->size, memory_order_relaxed);
     do {
-        if (bounded && count_at(mb, head) >= mb->max) {
+        if (bounded && count_at(mb, head) >= mb->quick) {
             if (large)
                 atomic_fetch_sub_explicit(&mb->bytes, m->size, memory_order_relaxed);
             return false;
@@ -95,6 +100,37 @@ static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uin
     } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
     mb->count++;
     *wake = head & clear;
+    return true;
+}
+
+/* Behind all others, for whom there are not numbers enough. */
+static void push_more(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t clear, uint64_t *wake) {
+    m->next = NULL;
+    *mb->more_end = m;
+    mb->more_end = &m->next;
+    atomic_fetch_or_explicit(&mb->look, TRP_LOOK_MORE, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    /* As in push. */
+    while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, (head & ~clear) | TRP_MAIL_CROWDED, memory_order_acq_rel,
+                                                  memory_order_relaxed))
+        ;
+    *wake = head & clear;
+}
+
+/* There is room for it. False: not any more, others have been quicker. What a policy or the receiver's emptiness has decided is
+ * not asked again. */
+static bool push_within(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t clear, uint64_t *wake) {
+    if (mb->exact)
+        return push(mb, m, false, clear, wake);
+    if (!mb->more && push(mb, m, true, clear, wake))
+        return true;
+    if (mb->max <= TRP_MAIL_MOST && !mb->more)
+        return false;
+    m->beyond = TRP_MORE;
+    mb->more_in++;
+    if (m->size > mb->small)
+        atomic_fetch_add_explicit(&mb->bytes, m->size, memory_order_relaxed);
+    push_more(mb, m, clear, wake);
     return true;
 }
 
@@ -159,37 +195,22 @@ static void drop_oldest(struct trp_mailbox *mb, size_t size, struct troupe_msg *
 
 troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped, uint64_t *wake) {
     *dropped = NULL;
-    if (mb->parked.first || mb->more)
+    if (mb->parked.first)
         return TROUPE_FULL;
     if (!has_room(mb, m->size)) {
         if (mb->overflow != TROUPE_DROP_OLDEST)
             return TROUPE_FULL;
         drop_oldest(mb, m->size, dropped);
     }
-    /* What a policy or the receiver's emptiness has decided is not asked again. */
-    return push(mb, m, !mb->exact, TRP_MAIL_WAKE, wake) ? TROUPE_OK : TROUPE_FULL;
-}
-
-/* Behind all others, for whom there are not numbers enough. */
-static void push_more(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
-    m->beyond = TRP_BEYOND_MORE;
-    m->next = NULL;
-    *mb->more_end = m;
-    mb->more_end = &m->next;
-    atomic_fetch_or_explicit(&mb->look, TRP_LOOK_MORE, memory_order_relaxed);
-    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
-    /* As in push. */
-    while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, (head & ~(uint64_t)TRP_MAIL_WAKE) | TRP_MAIL_CROWDED,
-                                                  memory_order_acq_rel, memory_order_relaxed))
-        ;
-    *wake = head & TRP_MAIL_WAKE;
+    return push_within(mb, m, TRP_MAIL_WAKE, wake) ? TROUPE_OK : TROUPE_FULL;
 }
 
 void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
     uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
     if (!mb->exact) {
         if (mb->more || trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed)) >= TRP_MAIL_WINDOW) {
-            push_more(mb, m, wake);
+            m->beyond = TRP_BEYOND_MORE;
+            push_more(mb, m, TRP_MAIL_WAKE, wake);
             return;
         }
         m->beyond = TRP_BEYOND;
@@ -203,7 +224,7 @@ bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
         /* Acquire pairs with the release in await and fence: what was taken before those can be seen. Relaxed: a hint. */
         atomic_fetch_or_explicit(&mb->head, TRP_MAIL_CROWDED, memory_order_acq_rel);
         atomic_fetch_or_explicit(&mb->look, TRP_LOOK_LINE, memory_order_relaxed);
-        if (has_room(mb, s->msg->size) && !mb->more) {
+        if (has_room(mb, s->msg->size)) {
             (void)trp_mailbox_admit(mb); /* takes CROWDED back */
             return false;
         }
@@ -240,11 +261,19 @@ static struct troupe_msg *take_exact(struct trp_mailbox *mb) {
 }
 
 void trp_mailbox_take_beyond(struct trp_mailbox *mb, const struct troupe_msg *m) {
-    if (m->beyond == TRP_BEYOND_MORE) {
+    if (m->beyond != TRP_BEYOND) {
         trp_mailbox_count_other(mb);
+        if (m->beyond == TRP_MORE) {
+            atomic_store_explicit(&mb->more_out, atomic_load_explicit(&mb->more_out, memory_order_relaxed) + 1,
+                                  memory_order_relaxed);
+            if (m->size > atomic_load_explicit(&mb->small, memory_order_relaxed))
+                /* As in take. */
+                atomic_fetch_sub_explicit(&mb->bytes, m->size, memory_order_release);
+        }
         return;
     }
-    /* Relaxed, one writer, as in take; in this order: what is both queued and beyond is counted once too often rather than not at all. */
+    /* Relaxed, one writer, as in take; in this order: what is both queued and beyond is counted once too often rather than not
+     * at all. */
     atomic_store_explicit(&mb->beyond_taken, atomic_load_explicit(&mb->beyond_taken, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->taken, memory_order_relaxed) + 1, memory_order_relaxed);
@@ -344,16 +373,15 @@ unsigned trp_mailbox_fence(struct trp_mailbox *mb) {
 
 struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
     struct trp_send *s = (struct trp_send *)mb->parked.first;
-    if (mb->more)
-        return NULL;
     if (!s) {
         atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_LINE, memory_order_relaxed);
-        atomic_fetch_and_explicit(&mb->head, ~(uint64_t)TRP_MAIL_CROWDED, memory_order_relaxed);
+        if (!mb->more)
+            atomic_fetch_and_explicit(&mb->head, ~(uint64_t)TRP_MAIL_CROWDED, memory_order_relaxed);
         return NULL;
     }
     uint64_t wake;
     /* Only the receiver admits: it need not be woken, but will want to be by the next. */
-    if (!has_room(mb, s->msg->size) || !push(mb, s->msg, !mb->exact, 0, &wake))
+    if (!has_room(mb, s->msg->size) || !push_within(mb, s->msg, 0, &wake))
         return NULL;
     trp_waits_remove(&mb->parked, &s->wait);
     s->msg = NULL;
@@ -388,6 +416,7 @@ struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb) {
     atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->head, memory_order_relaxed) >> TRP_MAIL_COUNT,
                           memory_order_relaxed);
     atomic_store_explicit(&mb->beyond_taken, atomic_load_explicit(&mb->beyond, memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&mb->more_out, mb->more_in, memory_order_relaxed);
     trp_notes_clear(&mb->notes);
     return all;
 }

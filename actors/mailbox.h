@@ -6,12 +6,13 @@
  *     senders --> [ parked, oldest first ] --> ( head: newest first ) --> [ first: oldest first ] --> [ lent ] --> the body
  *                                              `--------------------- counted ----------------------------'
  *
- * Any thread pushes onto `head` by one compare-and-swap, without a lock. The one receiver fetches all that is new at once and turns it round,
- * and leaves the word as it is: to fetch costs nothing that is atomic. The word carries, besides the newest message (which may have been
- * fetched, and freed, long ago: it is followed only as far as the number says that there are new ones),
+ * Any thread pushes onto `head` by one compare-and-swap, without a lock. The one receiver fetches all that is new at once and
+ * turns it round, and leaves the word as it is: to fetch costs nothing that is atomic. The word carries, besides the newest
+ * message (which may have been fetched, and freed, long ago: it is followed only as far as the number says that there are new
+ * ones),
  *
- * - in the high bits, how many have been pushed, modulo 65,536: less those fetched, what is new; less those taken, what is queued, so that the
- *   bound costs no instruction of its own that is atomic, either;
+ * - in the high bits, how many have been pushed, modulo 65,536: less those fetched, what is new; less those taken, what is
+ * queued, so that the bound costs no instruction of its own that is atomic, either;
  * - WAITING: the receiver wants to be unparked, by whoever pushes next;
  * - LISTENING: the receiver has given its thread back and does not run until somebody has taken this bit away, who then sees to
  *   it that it runs (trp_actor_listen);
@@ -21,17 +22,17 @@
  * SHUT and CROWDED mean to a sender: take the actor's lock, and look there (trp_mailbox_put). So do all messages that are not
  * small: their bytes are added up. A small one counts as `small` bytes whatever it has.
  *
- * So no more than WINDOW are in the list at a time. What comes beyond the bounds (trp_mailbox_force) may be more than that: then it lies in `more`,
- * behind all others, and the mailbox is CROWDED until it has been fetched.
+ * So no more than some are in the list at a time (MOST, WINDOW). What a larger bound admits, or comes beyond it
+ * (trp_mailbox_force), lies in `more` then, behind all others, and the mailbox is CROWDED until it has been fetched.
  *
- * A mailbox is `exact` for what a word can't do: each push and take is made under the lock, none is small, and what is fetched is taken off the
- * word. Those are: dropping the oldest, lending, more than 16,384 messages. Lent messages have left for
+ * A mailbox is `exact` for what a word can't do: each push and take is made under the lock, none is small, and what is fetched
+ * is taken off the word. Those are: dropping the oldest, lending, more than 16,384 messages. Lent messages have left for
  * another process and have not been asked for by the body there: they count against the bounds all the same, so that a process
  * that does not receive is as full as any other actor.
  *
  * What the runtime itself has to tell an actor (close, kill, answers to its questions, ends it waits for) does not come this
- * way: those are bits and operations of the actor, need no room, and are neither refused nor dropped. Ends that it watches come as notes, in
- * a lane of their own (note.h); while there are any, the receiver takes the lock, too.
+ * way: those are bits and operations of the actor, need no room, and are neither refused nor dropped. Ends that it watches come
+ * as notes, in a lane of their own (note.h); while there are any, the receiver takes the lock, too.
  *
  * Locking, below: (any) any thread, no lock; (l) under the owning actor's lock; (r) the receiver, and where the mailbox is
  * EXACT under the lock besides. Nothing here calls back. */
@@ -49,37 +50,44 @@ enum {
     TRP_MAIL_LISTENING = 8,
     TRP_MAIL_FLAGS = 15,
     TRP_MAIL_WAKE = TRP_MAIL_LISTENING | TRP_MAIL_WAITING,
-    TRP_MAIL_MOST = 16384,   /* messages, of one that is not EXACT */
-    TRP_MAIL_WINDOW = 49152, /* those beyond the bounds included */
+    TRP_MAIL_MOST = 16384, /* that count towards the bounds */
+    TRP_MAIL_WINDOW =
+        49151, /* those beyond the bounds included, when another of them comes; with MOST, less than there are numbers */
 };
-enum { TRP_BEYOND = 1, TRP_BEYOND_MORE }; /* counted in `head`, or not */
+enum {
+    TRP_BEYOND = 1,
+    TRP_BEYOND_MORE,
+    TRP_MORE
+}; /* counted in `head`; beyond the bounds and in `more`; within them, and there */
 enum { TRP_LOOK_LINE = 1, TRP_LOOK_NOTES = 2, TRP_LOOK_MORE = 4, TRP_LOOK_KILLED = 8 };
 /* The flags are the lowest bits, since blocks are aligned to 16 bytes; the number the highest, since addresses have 48 bits. */
 enum { TRP_MAIL_COUNT = 48 };
-#define TRP_MAIL_ONE ((uint64_t)1 << TRP_MAIL_COUNT)
+#define TRP_MAIL_ONE     ((uint64_t)1 << TRP_MAIL_COUNT)
 #define TRP_MAIL_MESSAGE (TRP_MAIL_ONE - 1 - TRP_MAIL_FLAGS)
 
 /* (c) is constant from init on, and atomic all the same: a sender that holds no reference may come while the actor's memory is
  * made another's (registry.h). It is then refused, or its message is found by its `to` to be for somebody else. */
 struct trp_mailbox {
-    _Atomic uint64_t head;    /* (any) see above */
-    struct troupe_msg *first; /* (r) */
-    _Atomic uint64_t taken;   /* written (r), read (any): of those that have been counted in `head` */
-    _Atomic uint32_t small;   /* (c) bytes up to which a message is small; 0: none is */
-    _Atomic uint32_t max;     /* (c) */
-    uint16_t fetched;         /* (r) of those that have been counted in `head`; not exact only */
-    uint8_t overflow;         /* (c) troupe_overflow */
-    bool exact;               /* (c) see above */
-    atomic_uchar look;        /* written (l), read (r): TRP_LOOK_, what else there is under the lock; a hint */
-    _Atomic size_t bytes;     /* added (l), subtracted (r): of the messages that are not small */
-    _Atomic size_t max_bytes; /* (c) */
-    _Atomic uint64_t others;  /* written (r), read (any): taken that have not been counted in `head` */
+    _Atomic uint64_t head;                 /* (any) see above */
+    struct troupe_msg *first;              /* (r) */
+    _Atomic uint64_t taken;                /* written (r), read (any): of those that have been counted in `head` */
+    _Atomic uint32_t small;                /* (c) bytes up to which a message is small; 0: none is */
+    _Atomic uint32_t quick;                /* (c) how many at a time come by the short way */
+    uint16_t fetched;                      /* (r) of those that have been counted in `head`; not exact only */
+    uint8_t overflow;                      /* (c) troupe_overflow */
+    bool exact;                            /* (c) see above */
+    atomic_uchar look;                     /* written (l), read (r): TRP_LOOK_, what else there is under the lock; a hint */
+    _Atomic size_t bytes;                  /* added (l), subtracted (r): of the messages that are not small */
+    _Atomic size_t max, max_bytes;         /* (c) */
+    _Atomic uint64_t others;               /* written (r), read (any): taken that have not been counted in `head` */
     _Atomic uint32_t beyond, beyond_taken; /* written (l), and (r): beyond the bounds, counted in `head` */
     struct troupe_msg *more, **more_end;   /* (l) see above */
-    struct trp_waits parked;  /* (l) struct trp_send */
-    struct trp_notes notes;   /* (l) of the runtime itself; not counted */
-    size_t count;             /* (l) queued, exact only */
-    size_t lent, lent_bytes;  /* (l) exact only */
+    uint32_t more_in;                      /* (l) that count towards the bounds: so many have been put there, */
+    _Atomic uint32_t more_out;             /* written (r), and taken */
+    struct trp_waits parked;               /* (l) struct trp_send */
+    struct trp_notes notes;                /* (l) of the runtime itself; not counted */
+    size_t count;                          /* (l) queued, exact only */
+    size_t lent, lent_bytes;               /* (l) exact only */
 };
 
 /* `exact`: somebody will lend. */
@@ -110,12 +118,13 @@ static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m
         /* Relaxed: a number. An old one makes the mailbox look fuller than it is, and then the lock decides. */
         uint32_t queued = trp_mail_queued(head, atomic_load_explicit(&mb->taken, memory_order_relaxed));
         size_t bytes = atomic_load_explicit(&mb->bytes, memory_order_relaxed);
-        if (queued >= atomic_load_explicit(&mb->max, memory_order_relaxed) || (bytes && !trp_mail_fits(mb, bytes, queued + 1)))
+        if (queued >= atomic_load_explicit(&mb->quick, memory_order_relaxed) ||
+            (bytes && !trp_mail_fits(mb, bytes, queued + 1)))
             return false;
         m->next = trp_mail_message(head);
         next = ((head & ~(TRP_MAIL_MESSAGE | TRP_MAIL_WAKE)) | (uintptr_t)m) + TRP_MAIL_ONE;
-        /* Release pairs with the acquire in trp_mailbox_gather: the message can be read when it can be seen. Acquire pairs with the
-         * release in trp_mailbox_listen: who is to be run has stopped. */
+        /* Release pairs with the acquire in trp_mailbox_gather: the message can be read when it can be seen. Acquire pairs with
+         * the release in trp_mailbox_listen: who is to be run has stopped. */
     } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_acquire));
     *wake = head & TRP_MAIL_WAKE;
     return true;
@@ -231,12 +240,13 @@ void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct t
 /* (r) Nothing is queued: whoever pushes next is to wake the receiver. Gives the flags; if WAITING is not among them, it was not
  * set: something has come, or nothing will (SHUT). */
 unsigned trp_mailbox_await(struct trp_mailbox *mb);
-/* For the receiver, by whoever has been given its thread back: true: LISTENING is set, and whoever takes it away runs the receiver. False:
- * there is something to do for it. */
+/* For the receiver, by whoever has been given its thread back: true: LISTENING is set, and whoever takes it away runs the
+ * receiver. False: there is something to do for it. */
 bool trp_mailbox_listen(struct trp_mailbox *mb);
 /* (any) Takes LISTENING away. False: it wasn't there. */
 bool trp_mailbox_unlisten(struct trp_mailbox *mb);
-/* (r) The flags, as await does, but without asking to be woken: with all that the receiver has taken made known to who parks meanwhile.
+/* (r) The flags, as await does, but without asking to be woken: with all that the receiver has taken made known to who parks
+ * meanwhile.
  */
 unsigned trp_mailbox_fence(struct trp_mailbox *mb);
 static inline bool trp_mailbox_looks(struct trp_mailbox *mb, unsigned what) {

@@ -272,9 +272,8 @@ START_TEST(any_number_beyond_the_bounds) {
         trp_mailbox_force(&mb, message(i), &wake);
     struct troupe_msg *late = message(ALL);
     ck_assert(!trp_mailbox_post(&mb, late, &wake));
-    trp_msg_drop(late);
-    ck_assert_int_eq(put(message(ALL)), TROUPE_FULL);
-    for (int i = 0; i < ALL; i++)
+    ck_assert_int_eq(put(late), TROUPE_OK); /* it has room, behind the others */
+    for (int i = 0; i <= ALL; i++)
         ck_assert_int_eq(number(trp_mailbox_take_mail(&mb)), i);
     ck_assert(trp_mailbox_empty(&mb));
     ck_assert(trp_mailbox_post(&mb, message(ALL), &wake));
@@ -283,6 +282,33 @@ START_TEST(any_number_beyond_the_bounds) {
         trp_mailbox_force(&mb, message(i), &wake);
     trp_mailbox_shut(&mb);
     empty();
+}
+END_TEST
+
+/* The same within a large bound, which is exact all the same. */
+START_TEST(any_number_within_the_bounds) {
+    enum { ALL = 70000, LARGE = 100 };
+    trp_mailbox_init(&mb, ALL, (size_t)1 << 30, TROUPE_FAIL, false);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < ALL; i++) {
+            struct troupe_msg *m = i % LARGE ? message(i) : of_size(500);
+            if (!trp_mailbox_post(&mb, m, &wake))
+                ck_assert_int_eq(put(m), TROUPE_OK);
+        }
+        ck_assert_uint_eq(trp_mailbox_count(&mb), ALL);
+        ck_assert_int_eq(put(message(0)), TROUPE_FULL);
+        for (int i = 0; i < ALL; i++) {
+            struct troupe_msg *m = trp_mailbox_take_mail(&mb);
+            if (i % LARGE)
+                ck_assert_int_eq(number(m), i);
+            else
+                trp_msg_drop(m);
+            if (i % 1000 == 999)
+                ck_assert_uint_eq(trp_mailbox_count(&mb), (size_t)(ALL - i - 1));
+        }
+        ck_assert_uint_eq(trp_mailbox_count(&mb) + trp_mailbox_bytes(&mb), 0);
+        ck_assert_uint_eq(trp_mailbox_await(&mb) & ~TRP_MAIL_WAITING, 0); /* open again */
+    }
 }
 END_TEST
 
@@ -366,6 +392,7 @@ int main(void) {
                                   one_wakes,
                                   what_is_beyond_the_bounds_does_not_count,
                                   any_number_beyond_the_bounds,
+                                  any_number_within_the_bounds,
                                   many_senders_and_one_receiver};
     Suite *s = suite_create("mailbox");
     tcase_set_timeout(run_case(s, "mailbox", tests, sizeof tests / sizeof *tests), 60);

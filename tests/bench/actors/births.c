@@ -75,7 +75,7 @@ void bench_spawning(const char *variant, int64_t n) {
     struct collect c = {troupe_self_ref(bench_me), n};
     /* As in the others, its mailbox takes all that can come. */
     troupe_ref collector;
-    troupe_spawn_opts opts = {.mailbox = (size_t)n + 1};
+    troupe_spawn_opts opts = {.mailbox = (size_t)n + 1, .mailbox_bytes = ((size_t)n + 1) * 1024};
     bench_must("spawn", troupe_spawn(bench_me, &opts, collects, &c, sizeof c, &collector));
     long rss = bench_rss_kb("VmRSS:");
     struct bench_clock from = bench_start();
