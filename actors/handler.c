@@ -131,6 +131,11 @@ static enum trp_ran live_on(troupe_self *self) {
     void *state = own_state(a);
     for (unsigned n = 0; n < BATCH; n++) {
         struct troupe_msg *m;
+        while (n < BATCH && (m = trp_self_take_plainly(self))) {
+            handle(&given_of(a)->calls, self, state, m);
+            trp_self_refresh(self);
+            n++;
+        }
         if (trp_actor_killed(a))
             return end(self);
         if (self->thens > 0)
@@ -204,7 +209,7 @@ static enum trp_ran handler_run(struct trp_actor **which) {
         if (!co)
             return TRP_RAN_YIELDED; /* perhaps there is one when it has its next turn */
         carrier_set(a, co);
-        co->self.actor = a;
+        trp_self_become(&co->self, a);
     }
     co->idle = false;
     co->self.worker = a->worker;

@@ -23,6 +23,11 @@
 /* Calls that do not wait, before a turn of the others. */
 enum { SPEND = 128 };
 
+void trp_self_become(troupe_self *self, struct trp_actor *a) {
+    self->actor = a;
+    self->plain = self->reach == &trp_local_reach && !a->sys->stage && !a->birth->max_messages && !a->mailbox.exact;
+}
+
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach) {
     static const troupe_self blank = {.given = {.how = TROUPE_END_NORMAL, .text = "normal"}};
     memcpy(self, &blank, sizeof blank);
@@ -31,7 +36,7 @@ void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_back
     self->backend = backend;
     self->reach = reach;
     self->forks = trp_copy_now();
-    self->plain = reach == &trp_local_reach && !a->sys->stage && !a->birth->max_messages && !a->mailbox.exact;
+    trp_self_become(self, a);
     trp_self_refresh(self);
 }
 
@@ -233,6 +238,10 @@ static inline struct troupe_msg *take_plainly(troupe_self *self) {
     }
     self->left--;
     return m;
+}
+
+struct troupe_msg *trp_self_take_plainly(troupe_self *self) {
+    return is_plain(self) && !self->thens ? take_plainly(self) : NULL;
 }
 
 static troupe_status receive_slowly(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {

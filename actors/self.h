@@ -84,6 +84,9 @@ TROUPE_NODISCARD static inline troupe_status trp_self_may(const troupe_self *sel
     return trp_actor_killed(self->actor) ? TROUPE_CLOSED : TROUPE_OK;
 }
 
+/* It is this actor's from now on, in the same system and of the same backend. */
+void trp_self_become(troupe_self *self, struct trp_actor *a);
+
 /* Runs the actor's lives, one after the other: what a thread or a coroutine does from its start to its end. How the last one
  * ended: there. */
 const troupe_exit *trp_self_live(troupe_self *self);
@@ -96,6 +99,8 @@ void trp_self_leave(troupe_self *self);
 void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m);
 void trp_self_take_out_of_hand(struct troupe_msg *m);
 
+/* The next message, if that is all there is to look after; NULL: take the long way. */
+struct troupe_msg *trp_self_take_plainly(troupe_self *self);
 /* The next message, in hand, without waiting; EMPTY: the next one to come will unpark. CLOSED as troupe_receive. */
 TROUPE_NODISCARD troupe_status trp_self_poll(troupe_self *self, struct troupe_msg **out);
 

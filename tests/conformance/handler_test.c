@@ -312,6 +312,36 @@ START_TEST(every_kind_spawns_every_kind) {
 }
 END_TEST
 
+/* Receives the rest of what has been sent in one call of its function. */
+static void sums_up(troupe_self *self, void *state, troupe_msg **m) {
+    struct ledger *l = state;
+    troupe_msg *next;
+    l->sum = number(*m);
+    while (troupe_receive(self, 50, &next) == TROUPE_OK) {
+        l->sum = l->sum * 10 + number(next);
+        troupe_msg_free(&next);
+    }
+    say(self, l->to, l->sum);
+}
+
+/* Actors borrow the same stack one after the other, and their mailboxes are not of the same make. */
+START_TEST(what_one_mailbox_is_like_is_not_taken_for_the_next) {
+    static const troupe_handler summing = {.on_message = sums_up};
+    static const troupe_overflow make[] = {TROUPE_PARK, TROUPE_PARK, TROUPE_DROP_OLDEST, TROUPE_DROP_OLDEST,
+                                           TROUPE_FAIL, TROUPE_FAIL, TROUPE_DROP_OLDEST, TROUPE_DROP_OLDEST};
+    struct ledger l = {troupe_self_ref(me), 0};
+    for (size_t i = 0; i < sizeof make / sizeof *make; i++) {
+        troupe_ref ref;
+        troupe_spawn_opts opts = {.kind = (troupe_kind)_i, .mailbox = 10, .overflow = make[i]};
+        ck_assert_int_eq(troupe_spawn_handler(me, &opts, &summing, &l, sizeof l, &ref), TROUPE_OK);
+        for (int n = 1; n <= 4; n++)
+            ck_assert_int_eq(troupe_send(me, ref, troupe_int(n)), TROUPE_OK);
+        ck_assert_int_eq(hear(), 1234);
+        close_and_join(ref);
+    }
+}
+END_TEST
+
 START_TEST(what_is_wrong_is_refused) {
     static const troupe_handler none = {.on_start = opens};
     troupe_ref ref;
@@ -324,10 +354,16 @@ START_TEST(what_is_wrong_is_refused) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {
-        start_then_messages_then_end,  each_has_a_state_of_its_own, without_state_and_with_one_function,
-        the_end_is_called_when_killed, a_function_may_wait,         many_wait_in_their_functions_at_once,
-        a_message_may_be_kept,         it_may_close_itself,         every_kind_spawns_every_kind};
+    const TTest *const tests[] = {start_then_messages_then_end,
+                                  each_has_a_state_of_its_own,
+                                  without_state_and_with_one_function,
+                                  the_end_is_called_when_killed,
+                                  a_function_may_wait,
+                                  many_wait_in_their_functions_at_once,
+                                  a_message_may_be_kept,
+                                  it_may_close_itself,
+                                  every_kind_spawns_every_kind,
+                                  what_one_mailbox_is_like_is_not_taken_for_the_next};
     Suite *s = suite_create("handler");
     TCase *c = tcase_create("every kind");
     tcase_add_checked_fixture(c, system_up, system_down);
