@@ -20,7 +20,8 @@
  *
  * Kinds
  *   TROUPE_COROUTINE  a stack of its own on one of the system's worker threads; cheap (some 4 KiB); every blocking call
- *                     here parks it alone, and may go on on another thread (so errno and thread-locals are not kept over it). One that
+ *                     here parks it alone, and may go on on another thread (so errno, thread-locals and the way of
+ *                     rounding of the floating-point unit are not kept over it). One that
  *                     computes for long is told in the log, and others take over what shares its worker.
  *   TROUPE_THREAD     a thread of its own; uses a core of its own; a crash takes the whole process down.
  *   TROUPE_PROCESS    a process of its own, forked by the nursery; a crash (or kill -9) ends it alone and is reported;
