@@ -71,6 +71,7 @@ run() { # run PRESET
   local rc=0 log="build/$1/Testing/Temporary/LastTest.log" p=$passed f=$failed
   say "$1: tests"
   ctest --preset "$1" -j $((jobs + 1)) || rc=$? # many tests wait more than they compute
+  [ -f "$log" ] || stop "$1" "the tests left no log"
   count "$log"
   [ "$rc" -eq 0 ] && return
   local bad=$((failed - f))
