@@ -83,8 +83,7 @@ static void arrive(struct trp_coroutine *co) {
     struct trp_actor *a = left->self.actor;
     enum trp_ran ran = left->ran;
     r->left = NULL;
-    if (ran == TRP_RAN_LISTENS)
-        a = trp_worker_rest(r, a);
+    a = trp_worker_arrived(r, a, ran);
     if (a && !trp_worker_put_away(a, ran))
         trp_worker_push(a->worker, a);
 }

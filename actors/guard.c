@@ -48,17 +48,22 @@ void trp_guard_init(struct trp_guard *g) {
 }
 
 /* Relaxed: changed under the lock, or by us. */
-static uintptr_t owner_of(struct trp_guard *g) {
+static uintptr_t word_of(struct trp_guard *g) {
     return atomic_load_explicit(&g->owner, memory_order_relaxed);
 }
 
+static uintptr_t owner_of(struct trp_guard *g) {
+    return word_of(g) & ~TRP_GUARD_WANTED;
+}
+
 void trp_guard_give(struct trp_guard *g, struct trp_guest *owner) {
-    atomic_store_explicit(&g->owner, (uintptr_t)owner | (owner_of(g) & TRP_GUARD_WANTED), memory_order_relaxed);
+    uintptr_t wanted = trp_guards_cheap ? word_of(g) & TRP_GUARD_WANTED : TRP_GUARD_WANTED;
+    atomic_store_explicit(&g->owner, (uintptr_t)owner | wanted, memory_order_relaxed);
 }
 
 /* Waits while the flag is set, giving the processor up when that takes long: whoever set it may have lost his. */
 static void wait_while(atomic_bool *flag) {
-    /* Acquire pairs with the release of whoever clears it. Sequentially consistent where that is all there is, see enter_dear.
+    /* Acquire pairs with the release of whoever clears it.
      */
     for (unsigned tries = 0; atomic_load(flag);) {
         trp_spin_relax();
@@ -88,14 +93,6 @@ bool trp_guard_enter_late(struct trp_guard *g, struct trp_guest *me) {
     return ours;
 }
 
-/* Dekker's way: each says something and then looks, in one order for all. */
-bool trp_guard_enter_dear(struct trp_guard *g, struct trp_guest *me) {
-    atomic_exchange(&me->inside, true);
-    if (atomic_load(&g->owner) == (uintptr_t)me)
-        return true;
-    return trp_guard_enter_late(g, me);
-}
-
 void trp_guard_lock(struct trp_guard *g) {
     spin_lock(g);
     uintptr_t owner = owner_of(g);
@@ -107,7 +104,8 @@ void trp_guard_lock(struct trp_guard *g) {
 }
 
 void trp_guard_unlock(struct trp_guard *g) {
-    /* Release pairs with the acquire in trp_guard_enter. */
-    atomic_store_explicit(&g->owner, owner_of(g) & ~TRP_GUARD_WANTED, memory_order_release);
+    if (trp_guards_cheap)
+        /* Release pairs with the acquire in trp_guard_enter. */
+        atomic_store_explicit(&g->owner, owner_of(g), memory_order_release);
     spin_unlock(g);
 }

@@ -9,7 +9,8 @@
  * -- others: say that it is wanted, and have the kernel make every processor of the program hear of everything (membarrier(2));
  * from then on the owner either has seen it, and stays out, or is seen inside, and is waited for
  *
- * The others pay a system call and some microseconds for it. Where the kernel does not do that, the owner pays, too. */
+ * The others pay a system call and some microseconds for it. Where the kernel does not do that, the owner takes their lock each
+ * time. */
 #ifndef TRP_GUARD_H
 #define TRP_GUARD_H
 
@@ -30,21 +31,18 @@ struct trp_guard {
 
 #define TRP_GUARD_WANTED ((uintptr_t)1)
 
-/* May the owner rely on the kernel? Known once trp_guards_ready has been called. */
+/* May the owner rely on the kernel? Known once trp_guards_ready has been called. Otherwise every guard is always wanted. */
 extern bool trp_guards_cheap;
 /* Before the first guard is shared. Any thread; more than once. */
 void trp_guards_ready(void);
 
 void trp_guard_init(struct trp_guard *g);
 
-/* The long ways of trp_guard_enter. */
-bool trp_guard_enter_dear(struct trp_guard *g, struct trp_guest *me);
+/* The long way of trp_guard_enter. */
 bool trp_guard_enter_late(struct trp_guard *g, struct trp_guest *me);
 
 /* The owner's thread, not for long. False: it is not the owner, or not any more, and not inside. */
 static inline bool trp_guard_enter(struct trp_guard *g, struct trp_guest *me) {
-    if (!trp_guards_cheap)
-        return trp_guard_enter_dear(g, me);
     atomic_store_explicit(&me->inside, true, memory_order_relaxed);
     /* The compiler keeps the order; that the processor does is the others' business. */
     atomic_signal_fence(memory_order_seq_cst);

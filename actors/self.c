@@ -31,12 +31,12 @@ void trp_self_become(troupe_self *self, struct trp_actor *a) {
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach) {
     static const troupe_self blank = {.given = {.how = TROUPE_END_NORMAL, .text = "normal"}};
     memcpy(self, &blank, sizeof blank);
-    self->actor = a;
     self->worker = a->worker;
     self->backend = backend;
     self->reach = reach;
     self->forks = trp_copy_now();
     trp_self_become(self, a);
+    self->patience = a->sys->stage ? 0 : SPEND - 1;
     trp_self_refresh(self);
 }
 
@@ -52,8 +52,8 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
     return self->actor->birth->kind;
 }
 
-/* Is there nothing to be looked after but the message itself? All that troupe_send and troupe_receive otherwise do is then what their short ways
- * do; they are the ones that are called millions of times a second. */
+/* Is there nothing to be looked after but the message itself? All that troupe_send and troupe_receive otherwise do is then what
+ * their short ways do; they are the ones that are called millions of times a second. */
 static inline bool is_plain(const troupe_self *self) {
     return self->plain && self->left > 0 && self->forks == trp_copy_now() && !trp_mailbox_looks(&self->actor->mailbox, ~0U);
 }
@@ -86,10 +86,6 @@ bool trp_self_bind(troupe_self *self) {
 
 void trp_self_roam(troupe_self *self) {
     trp_worker_unbind(self->worker, self->actor);
-}
-
-void trp_self_refresh(troupe_self *self) {
-    self->left = self->actor->sys->stage ? 0 : SPEND - 1;
 }
 
 void trp_self_spend(troupe_self *self) {
@@ -264,13 +260,15 @@ static troupe_status receive_slowly(troupe_self *self, int64_t timeout_ms, troup
     return st;
 }
 
-/* Waits for mail alone, and for as long as it takes. False: it can't. */
+/* Waits for mail alone, and for as long as it takes. False: it can't, or has been told something else meanwhile. */
 static inline bool listen_plainly(troupe_self *self, int64_t timeout_ms) {
-    if (timeout_ms != TROUPE_FOREVER || !self->runner || self->queueing || !trp_mailbox_empty(&self->actor->mailbox))
+    struct trp_mailbox *mb = &self->actor->mailbox;
+    /* Nothing has been fetched: what has come since is found by whoever has it listen. */
+    if (mb->first || timeout_ms != TROUPE_FOREVER || !self->runner || self->queueing)
         return false;
     trp_self_refresh(self);
     (void)trp_coroutine_listen(self, TRP_NEVER);
-    return is_plain(self);
+    return !trp_mailbox_looks(mb, ~0U);
 }
 
 troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
@@ -392,8 +390,8 @@ static troupe_status answer(troupe_self *self, troupe_msg *m, const char *code, 
     if (m->reply.n)
         return trp_bus_reply(self, m, code, v);
     if (code)
-        trp_log(TROUPE_LOG_WARN, "actor.error_unread", "%s: an error that nobody asked for: %s: %.*s", troupe_self_name(self), code,
-                (int)v.size, (const char *)v.data);
+        trp_log(TROUPE_LOG_WARN, "actor.error_unread", "%s: an error that nobody asked for: %s: %.*s", troupe_self_name(self),
+                code, (int)v.size, (const char *)v.data);
     return TROUPE_NOT_FOUND;
 }
 

@@ -58,7 +58,7 @@ struct troupe_self {
     uint64_t asked;                /* questions so far: their numbers */
     unsigned subs;                 /* its subscriptions on the worker's connection */
     struct trp_runner *runner;     /* of a coroutine: whose thread it runs on; NULL: of none */
-    unsigned left;                 /* calls that it may still make before the others of this worker have their turn */
+    unsigned patience, left;       /* calls that it may make, and still make, before the others of this worker have their turn */
     bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: the short ways are open to it */
     unsigned thens;                /* futures that are waited for by a function */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
@@ -117,6 +117,8 @@ void trp_self_roam(troupe_self *self);
 /* A body that finds something to do at each call would never let others run: each call that does not wait counts. */
 void trp_self_spend(troupe_self *self);
 /* The others have had their turn, or have it now. */
-void trp_self_refresh(troupe_self *self);
+static inline void trp_self_refresh(troupe_self *self) {
+    self->left = self->patience;
+}
 
 #endif

@@ -7,10 +7,11 @@
  *
  * Slices. After each resume the guard is entered once, for all that there is to decide: is the worker still ours, does
  * what has just run go back on the queue, what comes next. A body that has lost the worker meanwhile (it computed for too
- * long) is put on the queue by its old thread like by any other, and that thread goes. A coroutine that waits decides the same by itself where
- * that is simple, and goes on to the next without a turn of the runner (hop), but not more than LOOK times in a row. */
-#include "actors/straight.h"
+ * long) is put on the queue by its old thread like by any other, and that thread goes. A coroutine that waits decides the same
+ * by itself where that is simple, and goes on to the next without a turn of the runner (hop), but not more than LOOK times in a
+ * row. */
 #include "actors/worker.h"
+#include "actors/straight.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ enum { SLICE = 1024, LOOK = 16, LOOK_QUICK = 64, QUICK_NS = 1000, SLICE_NS = 100
 static _Thread_local struct trp_worker *here;
 static _Thread_local struct trp_runner *me;
 
-/* Not inlined: the address of a thread-local must not be kept by the compiler across a switch of stacks, after which the thread may be another. */
+/* Not inlined: the address of a thread-local must not be kept by the compiler across a switch of stacks, after which the thread
+ * may be another. */
 __attribute__((noinline)) struct trp_worker *trp_worker_here(void) {
     __asm__ volatile("");
     return here;
@@ -126,8 +128,9 @@ bool trp_worker_sleeper_stop(struct trp_worker *w, struct trp_timer *t) {
     return ran;
 }
 
-/* With the lock held over the calls: a coroutine that is woken by something else at the same time must get it to stop its timer, and so can't end before its
- * timer has done with it. All that they do is to unpark, which takes no lock but those of run queues. */
+/* With the lock held over the calls: a coroutine that is woken by something else at the same time must get it to stop its
+ * timer, and so can't end before its timer has done with it. All that they do is to unpark, which takes no lock but those of
+ * run queues. */
 void trp_worker_wake_sleepers(struct trp_worker *w) {
     pthread_mutex_lock(&w->sleepers_lock);
     if (w->sleepers.first)
@@ -169,8 +172,8 @@ bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran) {
 static void make_awake(struct trp_worker *w, struct trp_actor *a) {
     if (a->worker != w)
         a->worker = w;
-    /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. A push that found it listening leaves it
-     * AWAKE, and is seen by the acquire in trp_mailbox_gather. */
+    /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. A push that found it listening
+     * leaves it AWAKE, and is seen by the acquire in trp_mailbox_gather. */
     if (atomic_load_explicit(&a->wake, memory_order_relaxed) != TRP_AWAKE)
         atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire);
 }
@@ -181,15 +184,16 @@ struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
     return trp_worker_put_away(a, ran) ? NULL : a;
 }
 
-struct trp_actor *trp_worker_rest(struct trp_runner *r, struct trp_actor *a) {
+struct trp_actor *trp_worker_arrived(struct trp_runner *r, struct trp_actor *left, enum trp_ran ran) {
     struct trp_worker *w = r->at;
-    /* Who has lost the worker, or is bound to it, has it listen at once. */
-    if (!a->roams || !trp_guard_enter(&w->queue.guard, &r->guest))
-        return a;
-    struct trp_actor *before = atomic_load_explicit(&w->resting, memory_order_relaxed);
-    atomic_store_explicit(&w->resting, a, memory_order_relaxed);
+    struct trp_actor *away = left;
+    /* One that is bound to the worker listens at once. */
+    if (ran == TRP_RAN_LISTENS && left->roams) {
+        away = atomic_load_explicit(&w->resting, memory_order_relaxed);
+        atomic_store_explicit(&w->resting, left, memory_order_relaxed);
+    }
     trp_guard_exit(&r->guest);
-    return before;
+    return away;
 }
 
 struct trp_actor *trp_worker_rested(struct trp_worker *w) {
@@ -217,17 +221,18 @@ struct trp_actor *trp_worker_hop(struct trp_runner *r) {
     if (r->hops == 0 || !trp_guard_enter(&w->queue.guard, &r->guest))
         return NULL;
     struct trp_actor *a = trp_runq_take_ready(&w->queue, &trp_coroutine_backend);
-    if (a)
-        make_current(w, a);
-    trp_guard_exit(&r->guest);
-    if (a) {
-        r->hops--;
-        make_awake(w, a);
+    if (!a) {
+        trp_guard_exit(&r->guest);
+        return NULL;
     }
+    make_current(w, a);
+    make_awake(w, a);
+    r->hops--;
     return a;
 }
 
-/* Puts back what has just run (NULL: nothing), and takes the next unless the slice is over. False: the worker has been taken away. */
+/* Puts back what has just run (NULL: nothing), and takes the next unless the slice is over. False: the worker has been taken
+ * away. */
 static bool next(struct trp_runner *r, struct trp_worker *w, struct trp_actor *back, bool over, struct trp_actor **out) {
     struct trp_runq *q = &w->queue;
     if (!trp_guard_enter(&q->guard, &r->guest)) {
@@ -248,10 +253,10 @@ static bool next(struct trp_runner *r, struct trp_worker *w, struct trp_actor *b
 
 /* (o) */
 struct slice {
-    unsigned n;    /* resumes so far */
-    unsigned told; /* how many at the last look */
+    unsigned n;     /* resumes so far */
+    unsigned told;  /* how many at the last look */
     unsigned first; /* and at the first */
-    int64_t began; /* when that was; 0: not yet */
+    int64_t began;  /* when that was; 0: not yet */
 };
 
 static bool slice_over(struct trp_runner *r, struct trp_worker *w, struct slice *s) {

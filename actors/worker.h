@@ -146,12 +146,12 @@ TROUPE_NODISCARD bool trp_worker_bind(struct trp_worker *w, struct trp_actor *a)
 void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
 
 /* For a coroutine that gives its thread back: the one that runs next on the runner, taken off the queue, if it is one of those that go on from
- * each other (trp_coroutine_backend). NULL: the runner itself has something to decide first. */
+ * each other (trp_coroutine_backend); the guard is entered then until trp_worker_arrived. NULL: the runner itself has something to decide first. */
 struct trp_actor *trp_worker_hop(struct trp_runner *r);
-/* A roamer that has just gone on to another waits for mail: it rests until the next one does, or its worker looks round, or the watch
- * does; then it listens. If it is answered before that, as is usual, it has never listened. Gives the one that has rested until
- * now and is to be put away; NULL. */
-struct trp_actor *trp_worker_rest(struct trp_runner *r, struct trp_actor *a);
+/* On the stack of the one that has been gone on to, at once: comes out of the guard. `left` has given its thread back as `ran` says. If it waits
+ * for mail, it rests until the next one does, or its worker looks round, or the watch does; then it listens. If it is answered before that, as is
+ * usual, it has never listened. Gives the one that is to be put away now, and has waited for mail if `left` does; NULL. */
+struct trp_actor *trp_worker_arrived(struct trp_runner *r, struct trp_actor *left, enum trp_ran ran);
 /* Inside the guard: whoever rests, and does no more. NULL: nobody. And then, with or without the guard, it listens. */
 struct trp_actor *trp_worker_rested(struct trp_worker *w);
 void trp_worker_listens(struct trp_actor *a);
