@@ -22,12 +22,10 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     exact = exact || overflow == TROUPE_DROP_OLDEST;
     /* Counting small messages alike makes the mailbox full at most a sixteenth too early. */
     bool small = !exact && max_bytes / 16 / max >= TRP_MSG_TINY;
-    mb->first = mb->more = NULL;
-    mb->more_end = &mb->more;
+    mb->first = NULL;
     mb->fetched = 0;
     mb->exact = exact;
     mb->overflow = (uint8_t)overflow;
-    mb->count = mb->lent = mb->lent_bytes = 0;
     trp_waits_init(&mb->parked);
     trp_notes_init(&mb->notes);
     atomic_store_explicit(&mb->look, 0, memory_order_relaxed);
@@ -37,8 +35,14 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     atomic_store_explicit(&mb->beyond_taken, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->small, small ? (uint32_t)TRP_MSG_TINY : 0, memory_order_relaxed);
-    mb->more_in = 0;
-    atomic_store_explicit(&mb->more_out, 0, memory_order_relaxed);
+    if (exact) {
+        mb->count = mb->lent = mb->lent_bytes = 0;
+    } else {
+        mb->more = NULL;
+        mb->more_end = &mb->more;
+        mb->more_in = 0;
+        atomic_store_explicit(&mb->more_out, 0, memory_order_relaxed);
+    }
     atomic_store_explicit(&mb->quick, max < TRP_MAIL_MOST ? (uint32_t)max : TRP_MAIL_MOST, memory_order_relaxed);
     atomic_store_explicit(&mb->max, max, memory_order_relaxed);
     atomic_store_explicit(&mb->max_bytes, max_bytes, memory_order_relaxed);
@@ -47,6 +51,10 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
 }
 
 /* --- counting, under the lock --- */
+
+static bool has_more(const struct trp_mailbox *mb) {
+    return !mb->exact && mb->more;
+}
 
 static uint32_t beyond_now(struct trp_mailbox *mb) {
     return atomic_load_explicit(&mb->beyond, memory_order_relaxed) -
@@ -69,7 +77,7 @@ size_t trp_mailbox_count(struct trp_mailbox *mb) {
 size_t trp_mailbox_bytes(struct trp_mailbox *mb) {
     /* Acquire pairs with the release in take. */
     size_t bytes = atomic_load_explicit(&mb->bytes, memory_order_acquire);
-    return bytes + mb->lent_bytes + (mb->small ? trp_mailbox_count(mb) * mb->small : 0);
+    return bytes + (mb->exact ? mb->lent_bytes : 0) + (mb->small ? trp_mailbox_count(mb) * mb->small : 0);
 }
 
 static bool has_room(struct trp_mailbox *mb, size_t size) {
@@ -98,7 +106,7 @@ static bool push(struct trp_mailbox *mb, struct troupe_msg *m, bool bounded, uin
         next = ((head & ~(TRP_MAIL_MESSAGE | clear)) | (uintptr_t)m) + TRP_MAIL_ONE;
         /* As in trp_mailbox_post. */
     } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
-    mb->count++;
+    mb->count += mb->exact;
     *wake = head & clear;
     return true;
 }
@@ -182,7 +190,7 @@ static struct troupe_msg **gather_behind(struct trp_mailbox *mb) {
     if (first)
         mb->first = first;
     *end = behind;
-    if (mb->more)
+    if (has_more(mb))
         *end_of(end) = take_more(mb);
     return end;
 }
@@ -375,7 +383,7 @@ struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
     struct trp_send *s = (struct trp_send *)mb->parked.first;
     if (!s) {
         atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_LINE, memory_order_relaxed);
-        if (!mb->more)
+        if (!has_more(mb))
             atomic_fetch_and_explicit(&mb->head, ~(uint64_t)TRP_MAIL_CROWDED, memory_order_relaxed);
         return NULL;
     }
@@ -411,12 +419,14 @@ struct troupe_msg *trp_mailbox_drain(struct trp_mailbox *mb) {
         (void)gather_behind(mb);
     struct troupe_msg *all = mb->first;
     mb->first = NULL;
-    mb->count = 0;
+    if (mb->exact)
+        mb->count = 0;
+    else
+        atomic_store_explicit(&mb->more_out, mb->more_in, memory_order_relaxed);
     atomic_store_explicit(&mb->bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->head, memory_order_relaxed) >> TRP_MAIL_COUNT,
                           memory_order_relaxed);
     atomic_store_explicit(&mb->beyond_taken, atomic_load_explicit(&mb->beyond, memory_order_relaxed), memory_order_relaxed);
-    atomic_store_explicit(&mb->more_out, mb->more_in, memory_order_relaxed);
     trp_notes_clear(&mb->notes);
     return all;
 }

@@ -26,7 +26,7 @@
  * (trp_mailbox_force), lies in `more` then, behind all others, and the mailbox is CROWDED until it has been fetched.
  *
  * A mailbox is `exact` for what a word can't do: each push and take is made under the lock, none is small, and what is fetched
- * is taken off the word. Those are: dropping the oldest, lending, more than 16,384 messages. Lent messages have left for
+ * is taken off the word. Those are: dropping the oldest, lending. Lent messages have left for
  * another process and have not been asked for by the body there: they count against the bounds all the same, so that a process
  * that does not receive is as full as any other actor.
  *
@@ -81,13 +81,19 @@ struct trp_mailbox {
     _Atomic size_t max, max_bytes;         /* (c) */
     _Atomic uint64_t others;               /* written (r), read (any): taken that have not been counted in `head` */
     _Atomic uint32_t beyond, beyond_taken; /* written (l), and (r): beyond the bounds, counted in `head` */
-    struct troupe_msg *more, **more_end;   /* (l) see above */
-    uint32_t more_in;                      /* (l) that count towards the bounds: so many have been put there, */
-    _Atomic uint32_t more_out;             /* written (r), and taken */
     struct trp_waits parked;               /* (l) struct trp_send */
     struct trp_notes notes;                /* (l) of the runtime itself; not counted */
-    size_t count;                          /* (l) queued, exact only */
-    size_t lent, lent_bytes;               /* (l) exact only */
+    union {
+        struct {                                 /* not exact */
+            struct troupe_msg *more, **more_end; /* (l) see above */
+            uint32_t more_in;                    /* (l) that count towards the bounds: so many have been put there, */
+            _Atomic uint32_t more_out;           /* written (r), and taken */
+        };
+        struct {                     /* exact */
+            size_t count;            /* (l) queued */
+            size_t lent, lent_bytes; /* (l) */
+        };
+    };
 };
 
 /* `exact`: somebody will lend. */
