@@ -12,7 +12,7 @@ enum { INLETS = 64 };
 /* With a reference; NULL: no process actor. */
 static struct trp_actor *process(troupe_system *sys, uint64_t id) {
     struct trp_actor *a = trp_registry_get(&sys->registry, id);
-    if (a && a->backend == &trp_process_backend && a->run)
+    if (a && trp_proxy_of(a))
         return a;
     if (a)
         trp_actor_unref(a);
@@ -36,10 +36,11 @@ void trp_lane_inform(troupe_system *sys, uint64_t id, const struct trp_frame *f)
     struct trp_actor *a = trp_registry_get(&sys->registry, id);
     if (!a)
         return;
-    if (a->backend != &trp_process_backend)
+    struct trp_proxy *p = trp_proxy_of(a);
+    if (p)
+        (void)tell(p, f);
+    else
         trp_actor_unpark(a);
-    else if (a->run)
-        (void)tell(a->run, f);
     trp_actor_unref(a);
 }
 
@@ -101,8 +102,8 @@ struct trp_frame trp_laner_ask(const struct trp_laner *l, uint64_t to) {
 
 void trp_laner_ring(troupe_system *sys, uint64_t whom) {
     struct trp_actor *a = trp_registry_get(&sys->registry, whom);
-    if (a && a->backend == &trp_process_backend && a->run) {
-        struct trp_proxy *p = a->run;
+    struct trp_proxy *p = a ? trp_proxy_of(a) : NULL;
+    if (p) {
         pthread_mutex_lock(&p->down);
         if (p->channel)
             trp_channel_ring(p->channel);

@@ -31,7 +31,7 @@ static struct trp_actor *peer_of(troupe_self *self) {
     /* Relaxed: a hint. */
     uint64_t id = atomic_load_explicit(&self->worker->nap.peer, memory_order_relaxed);
     struct trp_actor *a = id ? trp_registry_get(&self->actor->sys->registry, id) : NULL;
-    if (a && a->backend == &trp_process_backend)
+    if (a && trp_proxy_of(a))
         return a;
     if (a)
         trp_actor_unref(a);

@@ -7,6 +7,7 @@
 #define TRP_PROCESS_H
 
 #include "actors/actor.h"
+#include "actors/backend.h"
 #include "actors/channel.h"
 #include "actors/lanes.h"
 #include "actors/timer.h"
@@ -65,6 +66,14 @@ struct trp_proxy {
 };
 
 /* --- process_mail.c: messages to the body; no lock held unless said --- */
+
+/* For others than whoever runs it, with a reference. NULL: it is no process actor, or has not begun to be one: it can be found from the moment
+ * that it has a number on. */
+static inline struct trp_proxy *trp_proxy_of(struct trp_actor *a) {
+    /* Its first life begins after `run` has been set: the acquire in trp_actor_lives pairs with the release there. */
+    return a->backend == &trp_process_backend && trp_actor_lives(a) > 0 ? a->run : NULL;
+}
+
 
 /* Moves messages from the mailbox into the channel as far as the window is open. Whoever runs the actor. */
 void trp_proxy_deliver(struct trp_proxy *p);

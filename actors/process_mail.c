@@ -222,8 +222,9 @@ bool trp_proxy_settle(struct trp_proxy *p, bool wants) {
 }
 
 void trp_process_settle(struct trp_actor *a) {
-    if (a->backend == &trp_process_backend)
-        (void)trp_proxy_settle(a->run, true);
+    struct trp_proxy *p = trp_proxy_of(a);
+    if (p)
+        (void)trp_proxy_settle(p, true);
 }
 
 /* To look at what it has received costs a miss of the cache: only when it may matter. */

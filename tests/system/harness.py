@@ -591,13 +591,15 @@ class Case(unittest.TestCase):
         n, took = 24, 0.0
         while took < 0.05:
             n += 1
-            start = time.monotonic()
-            answer = broker.ask(str(n))
-            took = time.monotonic() - start
-            self.assertEqual(answer, str(fib(n)))
+            took = min(self.time_of_fib(broker, n) for _ in range(3))  # or a moment without a processor would count
         while took < wanted and n < 50:
             n, took = n + 1, took * 1.618
         return n, fib(n)
+
+    def time_of_fib(self, broker, n):
+        start = time.monotonic()
+        self.assertEqual(broker.ask(str(n)), str(fib(n)))
+        return time.monotonic() - start
 
     def assertError(self, line, code):
         """An error line is `ERR CODE sentence`."""
