@@ -111,11 +111,16 @@ struct trp_runner *trp_runner_here(void);
 
 /* Queues an actor that has become NOTIFIED: where the caller runs, if both may roam there, else on its own worker. Any thread. */
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
+/* A coroutine is about to be gone on to: what it is, and below that its innermost frames, is wanted soon and may be far away. */
+static inline void trp_worker_foresee(const void *coroutine) {
+    for (int line = -4; line < 4; line++)
+        __builtin_prefetch((const char *)coroutine + line * 64, 1);
+}
 /* The same for a roamer, by a coroutine that runs on r and has taken the LISTENING bit away. False: nothing has happened. */
 static inline bool trp_worker_push_near(struct trp_runner *r, struct trp_actor *a) {
     if (!r || !a->roams || !r->at || a->sys != r->at->sys)
         return false;
-    __builtin_prefetch(a->run); /* where it goes on is wanted soon, and may be far */
+    trp_worker_foresee(a->run);
     struct trp_runq *q = &r->at->queue;
     if (!trp_guard_enter(&q->guard, &r->guest))
         return false;
