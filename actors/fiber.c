@@ -1,11 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Each switch hands over the fiber that is left; whoever arrives notes there where it can be gone on with. The two
- * functions of Boost.Context have C linkage and are declared here as its fcontext.hpp declares them. */
+ * In place, a switch is in the header, and here is only how a stack is made. Otherwise each switch hands over the fiber that is
+ * left; whoever arrives notes there where it can be gone on with. The two functions of Boost.Context have C linkage and are
+ * declared here as its fcontext.hpp declares them. */
 #include "actors/fiber.h"
 
 #include <stdint.h>
+
+#if TRP_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+/* A stack that is used again still carries the red zones of frames that were never returned from. */
+void trp_fiber_clean(void *bottom, size_t size) {
+    __asan_unpoison_memory_region(bottom, size);
+}
+#else
+void trp_fiber_clean(void *bottom, size_t size) {
+    (void)bottom, (void)size;
+}
+#endif
+
+#if TRP_TSAN
+#include <sanitizer/tsan_interface.h>
+static void *tsan_new(void) {
+    return __tsan_create_fiber(0);
+}
+static void *tsan_here(void) {
+    return __tsan_get_current_fiber();
+}
+static void tsan_free(void *fiber) {
+    __tsan_destroy_fiber(fiber);
+}
+#else
+static void *tsan_new(void) {
+    return NULL;
+}
+static void *tsan_here(void) {
+    return NULL;
+}
+static void tsan_free(void *fiber) {
+    (void)fiber;
+}
+#endif
 
 #if TRP_FIBER_IN_PLACE
 
@@ -22,19 +59,6 @@ static void context_make(struct trp_fiber *f, void *bottom, size_t size) {
     f->context = (struct trp_context){.sp = sp, .pc = (void *)(uintptr_t)entry};
 }
 
-static void *tsan_new(void) {
-    return NULL;
-}
-static void *tsan_here(void) {
-    return NULL;
-}
-static void tsan_free(void *fiber) {
-    (void)fiber;
-}
-static void make_clean(void *bottom, size_t size) {
-    (void)bottom, (void)size;
-}
-
 #else
 
 typedef struct {
@@ -46,57 +70,27 @@ transfer_t jump_fcontext(void *to, void *vp);
 void *make_fcontext(void *sp, size_t size, void (*fn)(transfer_t));
 
 #if TRP_ASAN
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
 static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
     __sanitizer_start_switch_fiber(last ? NULL : &from->fake, to->bottom, to->size);
 }
 static void arrive(struct trp_fiber *here, struct trp_fiber *from) {
     __sanitizer_finish_switch_fiber(here->fake, &from->bottom, &from->size);
 }
-/* A stack that is used again still carries the red zones of frames that were never returned from. */
-static void make_clean(void *bottom, size_t size) {
-    __asan_unpoison_memory_region(bottom, size);
-}
 #else
 static void arrive(struct trp_fiber *here, struct trp_fiber *from) {
     (void)here, (void)from;
 }
-static void make_clean(void *bottom, size_t size) {
-    (void)bottom, (void)size;
-}
 #endif
 
 #if TRP_TSAN
-#include <sanitizer/tsan_interface.h>
 static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
     (void)from, (void)last;
     /* It orders what comes before the switch before what comes after it, as it does for a function call. */
     __tsan_switch_to_fiber(to->tsan, 0);
 }
-static void *tsan_new(void) {
-    return __tsan_create_fiber(0);
-}
-static void *tsan_here(void) {
-    return __tsan_get_current_fiber();
-}
-static void tsan_free(void *fiber) {
-    __tsan_destroy_fiber(fiber);
-}
-#else
-#if !TRP_ASAN
+#elif !TRP_ASAN
 static void leave(struct trp_fiber *from, struct trp_fiber *to, bool last) {
     (void)from, (void)to, (void)last;
-}
-#endif
-static void *tsan_new(void) {
-    return NULL;
-}
-static void *tsan_here(void) {
-    return NULL;
-}
-static void tsan_free(void *fiber) {
-    (void)fiber;
 }
 #endif
 
@@ -128,10 +122,6 @@ static void context_make(struct trp_fiber *f, void *bottom, size_t size) {
 void trp_fiber_init(struct trp_fiber *f, void *bottom, size_t size, void (*main)(void *arg), void *arg) {
     *f = (struct trp_fiber){.bottom = bottom, .size = size, .main = main, .arg = arg, .tsan = tsan_new()};
     context_make(f, bottom, size);
-}
-
-void trp_fiber_clean(void *bottom, size_t size) {
-    make_clean(bottom, size);
 }
 
 void trp_fiber_adopt(struct trp_fiber *f) {

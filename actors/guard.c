@@ -44,7 +44,7 @@ static void make_all_hear(void) {
 
 void trp_guard_init(struct trp_guard *g) {
     atomic_init(&g->owner, 0);
-    atomic_init(&g->lock, false);
+    g->lock = (struct trp_spinlock){false};
 }
 
 /* Relaxed: changed under the lock, or by us. */
@@ -61,51 +61,40 @@ void trp_guard_give(struct trp_guard *g, struct trp_guest *owner) {
     atomic_store_explicit(&g->owner, (uintptr_t)owner | wanted, memory_order_relaxed);
 }
 
-/* Waits while the flag is set, giving the processor up when that takes long: whoever set it may have lost his. */
-static void wait_while(atomic_bool *flag) {
-    /* Acquire pairs with the release of whoever clears it.
-     */
-    for (unsigned tries = 0; atomic_load(flag);) {
+/* Gives the processor up when it takes long: whoever is inside may have lost his. */
+static void wait_until_out(struct trp_guest *owner) {
+    /* Acquire pairs with the release in trp_guard_exit. */
+    for (unsigned tries = 0; atomic_load_explicit(&owner->inside, memory_order_acquire);) {
         trp_spin_relax();
         if (++tries % PATIENCE == 0)
             sched_yield();
     }
 }
 
-static void spin_lock(struct trp_guard *g) {
-    /* Acquire pairs with the release in spin_unlock. */
-    while (atomic_exchange_explicit(&g->lock, true, memory_order_acquire))
-        wait_while(&g->lock);
-}
-
-static void spin_unlock(struct trp_guard *g) {
-    atomic_store_explicit(&g->lock, false, memory_order_release);
-}
-
 /* With the others' lock in hand nobody wants it: who comes then finds us inside. */
 bool trp_guard_enter_late(struct trp_guard *g, struct trp_guest *me) {
     atomic_store_explicit(&me->inside, false, memory_order_release);
-    spin_lock(g);
+    trp_spinlock_lock(&g->lock);
     bool ours = owner_of(g) == (uintptr_t)me;
     if (ours)
         atomic_store_explicit(&me->inside, true, memory_order_relaxed);
-    spin_unlock(g);
+    trp_spinlock_unlock(&g->lock);
     return ours;
 }
 
 void trp_guard_lock(struct trp_guard *g) {
-    spin_lock(g);
+    trp_spinlock_lock(&g->lock);
     uintptr_t owner = owner_of(g);
     atomic_store(&g->owner, owner | TRP_GUARD_WANTED);
     if (trp_guards_cheap)
         make_all_hear();
     if (owner)
-        wait_while(&((struct trp_guest *)owner)->inside);
+        wait_until_out((struct trp_guest *)owner);
 }
 
 void trp_guard_unlock(struct trp_guard *g) {
     if (trp_guards_cheap)
         /* Release pairs with the acquire in trp_guard_enter. */
         atomic_store_explicit(&g->owner, owner_of(g), memory_order_release);
-    spin_unlock(g);
+    trp_spinlock_unlock(&g->lock);
 }

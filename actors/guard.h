@@ -18,15 +18,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "actors/spinlock.h"
+
 /* A thread that owns guards. It is inside one at a time. */
 struct trp_guest {
     _Alignas(8) atomic_bool inside;
 };
 
 struct trp_guard {
-    _Atomic uintptr_t owner; /* its guest; changed under the lock; 0: nobody. The lowest bit says that it is wanted: both are
-                                looked at at once */
-    atomic_bool lock;        /* of all others among each other */
+    _Atomic uintptr_t owner;  /* its guest; changed under the lock; 0: nobody. The lowest bit says that it is wanted: both are
+                                 looked at at once */
+    struct trp_spinlock lock; /* of all others among each other */
 };
 
 #define TRP_GUARD_WANTED ((uintptr_t)1)
