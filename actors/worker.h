@@ -113,6 +113,8 @@ struct trp_runner *trp_runner_here(void);
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
 /* A coroutine is about to be gone on to: what it is, and below that its innermost frames, is wanted soon and may be far away. */
 static inline void trp_worker_foresee(const void *coroutine) {
+    if (!coroutine) /* a handler that rests has none */
+        return;
     for (int line = -4; line < 4; line++)
         __builtin_prefetch((const char *)coroutine + line * 64, 1);
 }
