@@ -19,6 +19,7 @@
 
 #include <stddef.h>
 
+#include "actors/hop.h"
 #include "actors/system.h"
 #include "actors/usage.h"
 
@@ -75,7 +76,7 @@ void trp_coroutine_free(struct trp_coroutine *co, struct trp_stacks *stacks) {
 /* --- switching --- */
 
 /* On the stack of one that has just been switched to. */
-static void arrive(struct trp_coroutine *co) {
+static inline void arrive(struct trp_coroutine *co) {
     struct trp_runner *r = co->self.runner;
     struct trp_coroutine *left = r->left;
     if (!left)
@@ -95,7 +96,7 @@ void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool la
         arrive(co);
 }
 
-static void go_on(struct trp_coroutine *co, enum trp_ran why, struct trp_actor *to) {
+static inline void go_on(struct trp_coroutine *co, enum trp_ran why, struct trp_actor *to) {
     struct trp_runner *r = co->self.runner;
     struct trp_coroutine *next = to->run;
     next->self.runner = r;
@@ -108,7 +109,7 @@ static void go_on(struct trp_coroutine *co, enum trp_ran why, struct trp_actor *
 }
 
 /* Until it is run again. */
-static void wait(struct trp_coroutine *co, enum trp_ran how) {
+static inline void wait(struct trp_coroutine *co, enum trp_ran how) {
     struct trp_actor *next = co->hops ? trp_worker_hop(co->self.runner) : NULL;
     if (next)
         go_on(co, how, next);
@@ -219,6 +220,11 @@ static bool rest(troupe_self *self, int64_t deadline, enum trp_ran how) {
 
 bool trp_coroutine_park(troupe_self *self, int64_t deadline) {
     return rest(self, deadline, TRP_RAN_PARKED);
+}
+
+void trp_coroutine_await_mail(troupe_self *self) {
+    if (!notified(self->actor))
+        wait((struct trp_coroutine *)self, TRP_RAN_LISTENS);
 }
 
 bool trp_coroutine_listen(troupe_self *self, int64_t deadline) {

@@ -33,6 +33,8 @@ void trp_coroutine_give_back(struct trp_coroutine *co, enum trp_ran why, bool la
 /* As in struct trp_backend; self is that of a coroutine. */
 bool trp_coroutine_park(troupe_self *self, int64_t deadline);
 bool trp_coroutine_listen(troupe_self *self, int64_t deadline);
+/* The same for ever. */
+void trp_coroutine_await_mail(troupe_self *self);
 void trp_coroutine_yield(troupe_self *self);
 
 #endif

@@ -136,6 +136,28 @@ static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m
     return true;
 }
 
+static inline void trp_mailbox_count_other(struct trp_mailbox *mb) {
+    /* Relaxed, one writer: a statistic. */
+    atomic_store_explicit(&mb->others, atomic_load_explicit(&mb->others, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+/* For who has the receiver in hand: it waits for mail and can't run. The message goes to where it would be fetched, and nothing
+ * atomic is changed. False: there is something to heed (mail that has not been fetched, a flag, bytes to be counted): post it.
+ */
+static inline bool trp_mailbox_hand(struct trp_mailbox *mb, struct troupe_msg *m) {
+    /* Relaxed: what the sender has pushed before, it sees; who is quicker or slower than that makes no difference. */
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    if ((head & TRP_MAIL_FLAGS) || (uint16_t)(head >> TRP_MAIL_COUNT) != mb->fetched || mb->first ||
+        m->size > atomic_load_explicit(&mb->small, memory_order_relaxed))
+        return false;
+    m->next = NULL;
+    mb->first = m;
+    /* It is queued, as if pushed and fetched, and has not been handled: relaxed, one writer. */
+    atomic_store_explicit(&mb->taken, atomic_load_explicit(&mb->taken, memory_order_relaxed) - 1, memory_order_relaxed);
+    trp_mailbox_count_other(mb);
+    return true;
+}
+
 /* (l) Takes the message, or says FULL. With TROUPE_DROP_OLDEST it always takes it, and gives the messages that had to go as a
  * list in *dropped. An empty mailbox takes a message of any size. */
 TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped,
@@ -180,11 +202,6 @@ static inline bool trp_mailbox_empty(struct trp_mailbox *mb) {
     /* Relaxed: what is there is read after the acquire in gather. */
     return !mb->first && !trp_mail_new(mb, atomic_load_explicit(&mb->head, memory_order_relaxed)) &&
            !(atomic_load_explicit(&mb->look, memory_order_relaxed) & TRP_LOOK_MORE);
-}
-
-static inline void trp_mailbox_count_other(struct trp_mailbox *mb) {
-    /* Relaxed, one writer: a statistic. */
-    atomic_store_explicit(&mb->others, atomic_load_explicit(&mb->others, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
 /* (any) How many messages have been taken out so far. */

@@ -12,6 +12,7 @@
 #include "actors/actor.h"
 #include "actors/copy.h"
 #include "actors/coroutine.h"
+#include "actors/hop.h"
 #include "actors/letters.h"
 #include "actors/own.h"
 #include "actors/queueing.h"
@@ -240,7 +241,7 @@ struct troupe_msg *trp_self_take_plainly(troupe_self *self) {
     return is_plain(self) && !self->thens ? take_plainly(self) : NULL;
 }
 
-static troupe_status receive_slowly(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
+static __attribute__((noinline)) troupe_status receive_slowly(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
     if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
     trp_self_spend(self);
@@ -260,33 +261,38 @@ static troupe_status receive_slowly(troupe_self *self, int64_t timeout_ms, troup
     return st;
 }
 
-/* Waits for mail alone, and for as long as it takes. False: it can't, or has been told something else meanwhile. */
-static inline bool listen_plainly(troupe_self *self, int64_t timeout_ms) {
-    struct trp_mailbox *mb = &self->actor->mailbox;
-    /* Nothing has been fetched: what has come since is found by whoever has it listen. */
-    if (mb->first || timeout_ms != TROUPE_FOREVER || !self->runner || self->queueing)
-        return false;
+/* Waits for mail alone, and for as long as it takes. Not for one that has something else to be told of. */
+static __attribute__((noinline)) troupe_status listen_plainly(troupe_self *self, troupe_msg **out) {
+    struct troupe_msg *m = NULL;
     trp_self_refresh(self);
-    (void)trp_coroutine_listen(self, TRP_NEVER);
-    return !trp_mailbox_looks(mb, ~0U);
+    trp_coroutine_await_mail(self);
+    if (!trp_mailbox_looks(&self->actor->mailbox, ~0U))
+        m = take_plainly(self);
+    if (!m)
+        return receive_slowly(self, TROUPE_FOREVER, out);
+    *out = m;
+    return TROUPE_OK;
 }
 
 troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg **out) {
-    if (is_plain(self) && !self->thens) {
-        struct troupe_msg *m = take_plainly(self);
-        if (!m && listen_plainly(self, timeout_ms))
-            m = take_plainly(self);
-        if (m) {
-            *out = m;
-            return TROUPE_OK;
-        }
+    if (!is_plain(self) || self->thens)
+        return receive_slowly(self, timeout_ms, out);
+    struct troupe_msg *m = take_plainly(self);
+    if (m) {
+        *out = m;
+        return TROUPE_OK;
     }
+    /* Nothing has been fetched: what has come since is found by whoever has it listen. */
+    if (!self->actor->mailbox.first && timeout_ms == TROUPE_FOREVER && self->runner && !self->queueing)
+        return listen_plainly(self, out);
     return receive_slowly(self, timeout_ms, out);
 }
 
 /* --- sending --- */
 
-static troupe_status send_value(troupe_self *self, troupe_ref to, troupe_value v, bool wait) {
+/* Anything, to anybody. */
+static __attribute__((noinline)) troupe_status send_slowly(troupe_self *self, troupe_ref to, troupe_value v, bool wait) {
+    trp_self_spend(self);
     struct troupe_msg *m;
     if (trp_self_is_copy(self))
         return TROUPE_UNSUPPORTED;
@@ -301,39 +307,54 @@ static troupe_status send_value(troupe_self *self, troupe_ref to, troupe_value v
     return st;
 }
 
+/* To one that rests where the caller runs. False: nothing has happened. */
+static inline bool hand_over(troupe_self *self, struct trp_actor *a, struct troupe_msg *m) {
+    if (!trp_worker_rests(self->runner, a))
+        return false;
+    bool handed = trp_mailbox_hand(&a->mailbox, m);
+    trp_worker_rest_ends(self->runner, a, handed);
+    return handed;
+}
+
+static inline bool post(troupe_self *self, struct trp_actor *a, struct troupe_msg *m) {
+    uint64_t wake;
+    if (!trp_mailbox_post(&a->mailbox, m, &wake))
+        return false;
+    if (!wake) {
+        if (trp_worker_rests(self->runner, a))
+            trp_worker_rest_ends(self->runner, a, true);
+    } else if (!(wake & TRP_MAIL_LISTENING) || !trp_worker_push_near(self->runner, a)) {
+        trp_actor_mail_wakes(a, wake);
+    }
+    return true;
+}
+
 /* False: nothing has happened. */
 static inline bool send_plainly(troupe_self *self, troupe_ref to, troupe_value v) {
     struct trp_actor *a = is_plain(self) ? trp_registry_peek(&self->actor->sys->registry, to.id) : NULL;
     struct troupe_msg *m = a ? trp_msg_small(v) : NULL;
-    uint64_t wake;
     if (!m)
         return false;
     m->from = trp_actor_id(self->actor);
     m->to = to.id;
-    if (!trp_mailbox_post(&a->mailbox, m, &wake)) {
+    if (!hand_over(self, a, m) && !post(self, a, m)) {
         trp_msg_drop(m);
         return false;
     }
     self->left--;
-    if (!wake)
-        trp_worker_rest_ends(self->runner, a);
-    else if (!(wake & TRP_MAIL_LISTENING) || !trp_worker_push_near(self->runner, a))
-        trp_actor_mail_wakes(a, wake);
     return true;
 }
 
 troupe_status troupe_send(troupe_self *self, troupe_ref to, troupe_value v) {
     if (send_plainly(self, to, v))
         return TROUPE_OK;
-    trp_self_spend(self);
-    return send_value(self, to, v, true);
+    return send_slowly(self, to, v, true);
 }
 
 troupe_status troupe_try_send(troupe_self *self, troupe_ref to, troupe_value v) {
     if (send_plainly(self, to, v))
         return TROUPE_OK;
-    trp_self_spend(self);
-    return send_value(self, to, v, false);
+    return send_slowly(self, to, v, false);
 }
 
 troupe_ref troupe_msg_sender(const troupe_msg *m) {

@@ -18,6 +18,7 @@
 
 #include "actors/backend.h"
 #include "actors/crew.h"
+#include "actors/hop.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
@@ -169,31 +170,10 @@ bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran) {
     return true;
 }
 
-static void make_awake(struct trp_worker *w, struct trp_actor *a) {
-    if (a->worker != w)
-        a->worker = w;
-    /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. A push that found it listening
-     * leaves it AWAKE, and is seen by the acquire in trp_mailbox_gather. */
-    if (atomic_load_explicit(&a->wake, memory_order_relaxed) != TRP_AWAKE)
-        atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire);
-}
-
 struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
-    make_awake(w, a);
+    trp_worker_make_awake(w, a);
     enum trp_ran ran = a->backend->run(&a);
     return trp_worker_put_away(a, ran) ? NULL : a;
-}
-
-struct trp_actor *trp_worker_arrived(struct trp_runner *r, struct trp_actor *left, enum trp_ran ran) {
-    struct trp_worker *w = r->at;
-    struct trp_actor *away = left;
-    /* One that is bound to the worker listens at once. */
-    if (ran == TRP_RAN_LISTENS && left->roams) {
-        away = atomic_load_explicit(&w->resting, memory_order_relaxed);
-        atomic_store_explicit(&w->resting, left, memory_order_relaxed);
-    }
-    trp_guard_exit(&r->guest);
-    return away;
 }
 
 struct trp_actor *trp_worker_rested(struct trp_worker *w) {
@@ -206,29 +186,6 @@ struct trp_actor *trp_worker_rested(struct trp_worker *w) {
 void trp_worker_listens(struct trp_actor *a) {
     if (!trp_worker_put_away(a, TRP_RAN_LISTENS))
         trp_worker_push(a->worker, a);
-}
-
-/* The queue's owner, inside the guard: this one runs now. */
-static void make_current(struct trp_worker *w, struct trp_actor *a) {
-    w->current = a;
-    w->held = a && !a->roams;
-    w->stuck = false;
-    w->resumes += a != NULL;
-}
-
-struct trp_actor *trp_worker_hop(struct trp_runner *r) {
-    struct trp_worker *w = r->at;
-    if (r->hops == 0 || !trp_guard_enter(&w->queue.guard, &r->guest))
-        return NULL;
-    struct trp_actor *a = trp_runq_take_ready(&w->queue, &trp_coroutine_backend);
-    if (!a) {
-        trp_guard_exit(&r->guest);
-        return NULL;
-    }
-    make_current(w, a);
-    make_awake(w, a);
-    r->hops--;
-    return a;
 }
 
 /* Puts back what has just run (NULL: nothing), and takes the next unless the slice is over. False: the worker has been taken
@@ -246,7 +203,7 @@ static bool next(struct trp_runner *r, struct trp_worker *w, struct trp_actor *b
     if (back)
         trp_runq_add(q, back, back->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
     *out = over ? NULL : trp_runq_take(q);
-    make_current(w, *out);
+    trp_worker_make_current(w, *out);
     trp_guard_exit(&r->guest);
     return true;
 }

@@ -111,38 +111,7 @@ struct trp_runner *trp_runner_here(void);
 
 /* Queues an actor that has become NOTIFIED: where the caller runs, if both may roam there, else on its own worker. Any thread. */
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
-/* A coroutine is about to be gone on to: what it is, and below that its innermost frames, is wanted soon and may be far away. */
-static inline void trp_worker_foresee(const void *coroutine) {
-    if (!coroutine) /* a handler that rests has none */
-        return;
-    for (int line = -4; line < 4; line++)
-        __builtin_prefetch((const char *)coroutine + line * 64, 1);
-}
-/* The same for a roamer, by a coroutine that runs on r and has taken the LISTENING bit away. False: nothing has happened. */
-static inline bool trp_worker_push_near(struct trp_runner *r, struct trp_actor *a) {
-    if (!r || !a->roams || !r->at || a->sys != r->at->sys)
-        return false;
-    trp_worker_foresee(a->run);
-    struct trp_runq *q = &r->at->queue;
-    if (!trp_guard_enter(&q->guard, &r->guest))
-        return false;
-    trp_runs_add(&q->ready, a);
-    trp_guard_exit(&r->guest);
-    return true;
-}
-/* The same after a push that has taken nothing away: perhaps it rests here. */
-static inline void trp_worker_rest_ends(struct trp_runner *r, struct trp_actor *a) {
-    /* Relaxed: a look. */
-    if (!r || !r->at || atomic_load_explicit(&r->at->resting, memory_order_relaxed) != a ||
-        !trp_guard_enter(&r->at->queue.guard, &r->guest))
-        return;
-    if (atomic_load_explicit(&r->at->resting, memory_order_relaxed) == a) {
-        atomic_store_explicit(&r->at->resting, NULL, memory_order_relaxed);
-        trp_runs_add(&r->at->queue.ready, a);
-    }
-    trp_guard_exit(&r->guest);
-}
-/* The same for one that has just been born. */
+/* One that has just been born. */
 void trp_worker_push_birth(struct trp_worker *w, struct trp_actor *a);
 /* It comes out of its wait, if it waits. Any thread. False: it was awake. */
 bool trp_worker_rouse(struct trp_worker *w);
@@ -152,13 +121,6 @@ TROUPE_NODISCARD bool trp_worker_bind(struct trp_worker *w, struct trp_actor *a)
 /* It may roam again. */
 void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
 
-/* For a coroutine that gives its thread back: the one that runs next on the runner, taken off the queue, if it is one of those that go on from
- * each other (trp_coroutine_backend); the guard is entered then until trp_worker_arrived. NULL: the runner itself has something to decide first. */
-struct trp_actor *trp_worker_hop(struct trp_runner *r);
-/* On the stack of the one that has been gone on to, at once: comes out of the guard. `left` has given its thread back as `ran` says. If it waits
- * for mail, it rests until the next one does, or its worker looks round, or the watch does; then it listens. If it is answered before that, as is
- * usual, it has never listened. Gives the one that is to be put away now, and has waited for mail if `left` does; NULL. */
-struct trp_actor *trp_worker_arrived(struct trp_runner *r, struct trp_actor *left, enum trp_ran ran);
 /* Inside the guard: whoever rests, and does no more. NULL: nobody. And then, with or without the guard, it listens. */
 struct trp_actor *trp_worker_rested(struct trp_worker *w);
 void trp_worker_listens(struct trp_actor *a);

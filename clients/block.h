@@ -33,14 +33,20 @@ extern _Thread_local __attribute__((tls_model("initial-exec"))) struct trp_block
 /* `size` bytes, aligned for anything. NULL: no memory. Any thread. Up to TRP_BLOCK_SMALL bytes they are zero when they are got for the first time,
  * and later what they were when they were put, but for the first two words. */
 void *trp_block_get(size_t size);
-/* The same of TRP_BLOCK_TINY bytes. Not by a function that may come back on another thread. */
-static inline void *trp_block_get_tiny(void) {
+/* The same of TRP_BLOCK_TINY bytes, if the calling thread has them at hand; NULL. Not by a function that may come back on another
+ * thread. */
+static inline void *trp_block_at_hand(void) {
     struct trp_block *b = trp_blocks_near.hand[0].first;
-    if (!b)
-        return trp_block_get(TRP_BLOCK_TINY);
-    trp_blocks_near.hand[0].first = b->next;
-    trp_blocks_near.hand[0].count--;
+    if (b) {
+        trp_blocks_near.hand[0].first = b->next;
+        trp_blocks_near.hand[0].count--;
+    }
     return b;
+}
+/* The same wherever they come from. */
+static inline void *trp_block_get_tiny(void) {
+    void *b = trp_block_at_hand();
+    return b ? b : trp_block_get(TRP_BLOCK_TINY);
 }
 /* Gives back what was got with the same size. Any thread. */
 void trp_block_put(void *block, size_t size);

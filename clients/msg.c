@@ -94,12 +94,19 @@ enum { FEW = 16 };
 _Static_assert(TRP_PACK_MAX_HEAD + FEW <= TRP_MSG_TINY, "they fit");
 
 /* Written by its sender: next and to when it is pushed, from before. */
-static inline struct troupe_msg *plain_get(size_t size) {
-    struct troupe_msg *m = trp_block_get_tiny();
+static inline struct troupe_msg *plain_in(void *block, size_t size) {
+    struct troupe_msg *m = block;
     if (m) {
         msg_begin(m, size, true);
         m->payload.p = m->bytes;
     }
+    return m;
+}
+
+static inline struct troupe_msg *plain_int(void *block, int64_t i) {
+    struct troupe_msg *m = plain_in(block, TRP_PACK_MAX_HEAD);
+    if (m)
+        m->payload.n = (size_t)(trp_wire_uint(m->bytes, (uint64_t)i) - m->bytes);
     return m;
 }
 
@@ -115,21 +122,28 @@ static inline uint8_t *copy_few(uint8_t *to, const uint8_t *from, size_t n) {
     return to + n;
 }
 
-struct troupe_msg *trp_msg_small(troupe_value v) {
-    struct troupe_msg *m;
-    if (v.kind == TROUPE_INT && v.i >= 0) {
-        if ((m = plain_get(TRP_PACK_MAX_HEAD)))
-            m->payload.n = (size_t)(trp_wire_uint(m->bytes, (uint64_t)v.i) - m->bytes);
-    } else if (v.kind == TROUPE_BYTES && v.data && v.size <= FEW) {
-        if ((m = plain_get(TRP_PACK_MAX_HEAD + v.size))) {
-            m->bytes[0] = 0xc4;
-            m->bytes[1] = (uint8_t)v.size;
-            m->payload.n = (size_t)(copy_few(m->bytes + 2, v.data, v.size) - m->bytes);
-        }
-    } else {
-        m = NULL;
-    }
+static __attribute__((noinline)) struct troupe_msg *small_bytes(const uint8_t *p, size_t n) {
+    struct troupe_msg *m = plain_in(trp_block_get_tiny(), TRP_PACK_MAX_HEAD + n);
+    if (!m)
+        return NULL;
+    m->bytes[0] = 0xc4;
+    m->bytes[1] = (uint8_t)n;
+    m->payload.n = (size_t)(copy_few(m->bytes + 2, p, n) - m->bytes);
     return m;
+}
+
+/* None is at hand. */
+static __attribute__((noinline)) struct troupe_msg *small_int(int64_t i) {
+    return plain_int(trp_block_get_tiny(), i);
+}
+
+/* Each of its ways ends in a call: so it has nothing to put by. */
+struct troupe_msg *trp_msg_small(troupe_value v) {
+    if (v.kind == TROUPE_INT && v.i >= 0) {
+        void *block = trp_block_at_hand();
+        return block ? plain_int(block, v.i) : small_int(v.i);
+    }
+    return v.kind == TROUPE_BYTES && v.data && v.size <= FEW ? small_bytes(v.data, v.size) : NULL;
 }
 
 /* --- anything --- */

@@ -364,8 +364,10 @@ def dial(url, timeout=10):
     where = address(url)
     if isinstance(where, str):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(seconds(timeout))
+        # Not settimeout: on a socket that does not block, connect fails at once where the listener's queue is full.
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(seconds(timeout)) + 1, 0))
         s.connect(where)
+        s.settimeout(seconds(timeout))
         return s
     s = socket.create_connection(where, seconds(timeout))
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

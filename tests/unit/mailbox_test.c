@@ -230,6 +230,51 @@ START_TEST(the_short_way_in_and_when_it_is_closed) {
 END_TEST
 
 /* Of those who push, the first after the receiver has said that it waits wakes it, and no other does. */
+START_TEST(handed_is_as_if_pushed_and_fetched) {
+    trp_mailbox_init(&mb, 2, 100000, TROUPE_PARK, false);
+    for (int round = 0; round < 3; round++) {
+        uint64_t handled = trp_mailbox_handled(&mb);
+        struct troupe_msg *first = message(1), *second = message(2);
+        ck_assert(trp_mailbox_hand(&mb, first));
+        ck_assert(!trp_mailbox_empty(&mb));
+        ck_assert_uint_eq(trp_mailbox_count(&mb), 1);
+        ck_assert_uint_eq(trp_mailbox_handled(&mb), handled);
+        ck_assert(!trp_mailbox_hand(&mb, second)); /* there is one already */
+        ck_assert(trp_mailbox_post(&mb, second, &wake));
+        ck_assert_int_eq(put(message(3)), TROUPE_FULL);
+        ck_assert_int_eq(number(take()), 1);
+        ck_assert_int_eq(number(take()), 2);
+        ck_assert_uint_eq(trp_mailbox_handled(&mb), handled + 2);
+        empty();
+    }
+}
+END_TEST
+
+START_TEST(handed_is_only_where_there_is_nothing_to_heed) {
+    struct troupe_msg *m = message(2), *large = of_size(4000);
+    trp_mailbox_init(&mb, 10, 100000, TROUPE_PARK, false);
+    ck_assert(!trp_mailbox_hand(&mb, large)); /* its bytes count */
+    ck_assert_int_eq(put(message(1)), TROUPE_OK);
+    ck_assert(!trp_mailbox_hand(&mb, m)); /* it would overtake */
+    ck_assert_int_eq(number(take()), 1);
+    ck_assert(trp_mailbox_listen(&mb));
+    ck_assert(!trp_mailbox_hand(&mb, m)); /* somebody would have to see to it */
+    ck_assert(trp_mailbox_unlisten(&mb));
+    ck_assert(trp_mailbox_hand(&mb, m));
+    ck_assert_int_eq(number(take()), 2);
+    trp_mailbox_shut(&mb);
+    m = message(3);
+    ck_assert(!trp_mailbox_hand(&mb, m));
+    trp_msg_drop(m);
+    trp_mailbox_init(&mb, 10, 100000, TROUPE_DROP_OLDEST, false);
+    m = message(4);
+    ck_assert(!trp_mailbox_hand(&mb, m)); /* exact */
+    trp_msg_drop(m);
+    trp_msg_drop(large);
+    empty();
+}
+END_TEST
+
 START_TEST(one_wakes) {
     trp_mailbox_init(&mb, 100, (size_t)1 << 20, TROUPE_PARK, false);
     for (int i = 0; i < 3; i++) {
@@ -389,6 +434,8 @@ int main(void) {
                                   the_last_in_line_may_leave,
                                   what_is_lent_counts,
                                   the_short_way_in_and_when_it_is_closed,
+                                  handed_is_as_if_pushed_and_fetched,
+                                  handed_is_only_where_there_is_nothing_to_heed,
                                   one_wakes,
                                   what_is_beyond_the_bounds_does_not_count,
                                   any_number_beyond_the_bounds,
