@@ -108,6 +108,23 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
 
 /* Something has happened to it. Any thread, no lock held, with a reference; cheap when it is awake. */
 void trp_actor_unpark(struct trp_actor *a);
+/* A body that waits on a thread of its own: from now on somebody may see to it that it runs on. False: it has been notified. */
+TROUPE_NODISCARD static inline bool trp_actor_parks(struct trp_actor *a) {
+    unsigned awake = TRP_AWAKE;
+    /* Release pairs with the acquire in trp_actor_unpark. */
+    return atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed);
+}
+/* It is awake by itself. False: somebody has notified it, and calls its backend's resume. */
+TROUPE_NODISCARD static inline bool trp_actor_unparks(struct trp_actor *a) {
+    unsigned parked = TRP_PARKED;
+    return atomic_compare_exchange_strong_explicit(&a->wake, &parked, TRP_AWAKE, memory_order_relaxed, memory_order_relaxed);
+}
+/* Has it been notified since it was asked last? */
+static inline bool trp_actor_notified(struct trp_actor *a) {
+    /* Acquire pairs with the release in trp_actor_unpark: what it was notified of can be seen. */
+    return atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_NOTIFIED &&
+           atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire) == TRP_NOTIFIED;
+}
 /* It has given its thread back because it waits for mail (and whatever else unparks it). False: something has come already, it is to be
  * run on. True: it is not the caller's any more. By its worker. */
 TROUPE_NODISCARD bool trp_actor_listen(struct trp_actor *a);

@@ -36,6 +36,10 @@ static bool attached_park(troupe_self *self, int64_t deadline) {
     return trp_thread_backend.park(self, deadline);
 }
 
+static bool attached_listen(troupe_self *self, int64_t deadline) {
+    return trp_thread_backend.listen(self, deadline);
+}
+
 static void attached_yield(troupe_self *self) {
     trp_thread_backend.yield(self);
 }
@@ -50,6 +54,7 @@ const struct trp_backend trp_attached_backend = {
     .resume = attached_resume,
     .park = attached_park,
     .yield = attached_yield,
+    .listen = attached_listen,
     .free = attached_free,
 };
 

@@ -33,6 +33,18 @@ static inline void trp_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t
     syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, deadline == TRP_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
+/* The same between threads of this process, who know the word by its address alone: nobody is counted. */
+static inline void trp_futex_wait_near(_Atomic uint32_t *word, uint32_t seen, int64_t deadline) {
+    struct timespec until = {.tv_sec = deadline / 1000000000, .tv_nsec = deadline % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seen, deadline == TRP_NEVER ? NULL : &until, NULL,
+            FUTEX_BITSET_MATCH_ANY);
+}
+
+/* Wakes one. The word may be gone: the kernel does not look at it. */
+static inline void trp_futex_wake_near(_Atomic uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
 /* All of them: there is mostly one. */
 static inline void trp_futex_wake(_Atomic uint32_t *word) {
     trp_futex_count();

@@ -61,16 +61,16 @@ static void set_on(struct trp_nap *n, struct trp_channel *ch) {
 }
 
 /* Said to sleep on the word already. */
-static void sleep_on(struct trp_nap *n, struct trp_actor *me, struct trp_channel *ch, int64_t deadline) {
-    unsigned awake = TRP_AWAKE;
-    set_on(n, ch);
-    /* Release pairs with the acquire in trp_actor_unpark. */
-    if (atomic_compare_exchange_strong_explicit(&me->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed))
+static void sleep_on(struct trp_worker *w, struct trp_actor *me, struct trp_channel *ch, int64_t deadline) {
+    set_on(&w->nap, ch);
+    trp_slumber_begin(&w->slumber, TRP_NAPPING);
+    if (trp_actor_parks(me)) {
         trp_channel_doze(ch, deadline);
-    set_on(n, NULL);
-    awake = TRP_PARKED;
-    /* Whoever wakes it from now on finds it awake. Failing, somebody has: acquire comes with the exchange in nap. */
-    (void)atomic_compare_exchange_strong_explicit(&me->wake, &awake, TRP_AWAKE, memory_order_acquire, memory_order_relaxed);
+        if (!trp_actor_unparks(me))
+            trp_slumber_await(&w->slumber);
+    }
+    trp_slumber_over(&w->slumber);
+    set_on(&w->nap, NULL);
 }
 
 static void nap(troupe_self *self, struct trp_proxy *p, struct trp_channel *ch, int64_t deadline) {
@@ -79,7 +79,7 @@ static void nap(troupe_self *self, struct trp_proxy *p, struct trp_channel *ch, 
     bool may = n->patience.may_spin = self->worker->patience.may_spin, looks = may && trp_patience_looks(&n->patience);
     int64_t began = may ? trp_now() : 0;
     if (!(looks && look(me, ch, began)) && trp_process_doze(p, ch))
-        sleep_on(n, me, ch, deadline);
+        sleep_on(self->worker, me, ch, deadline);
     if (may)
         trp_patience_learn(&n->patience, looks, trp_now() - began);
 }
@@ -103,11 +103,9 @@ bool trp_nap_park(troupe_self *self, int64_t deadline, bool *in_time) {
     return true;
 }
 
-bool trp_nap_end(struct trp_nap *n) {
+void trp_nap_end(struct trp_nap *n) {
     pthread_mutex_lock(&n->lock);
-    bool naps = n->on != NULL;
-    if (naps)
+    if (n->on)
         trp_channel_rouse(n->on);
     pthread_mutex_unlock(&n->lock);
-    return naps;
 }

@@ -6,7 +6,7 @@
  * thread has to run. The steward reads what comes while the thread is elsewhere.
  *
  * Only for a thread with a worker of its own whose loop has nothing else to bring. It is also woken by everybody else who
- * wakes its actor: who does looks here first (trp_nap_end). */
+ * wakes its actor (slumber.h). */
 #ifndef TRP_NAP_H
 #define TRP_NAP_H
 
@@ -31,7 +31,7 @@ void trp_nap_fini(struct trp_nap *n);
 /* Parks the calling body in this way, as its backend's park does. False: it can't, and nothing has happened but that its peer
  * has been listened to. *in_time is what park returns. */
 bool trp_nap_park(troupe_self *self, int64_t deadline, bool *in_time);
-/* Wakes the napper. False: it does not nap. Any thread. */
-bool trp_nap_end(struct trp_nap *n);
+/* Wakes the napper, if it still naps. Any thread. */
+void trp_nap_end(struct trp_nap *n);
 
 #endif

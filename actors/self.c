@@ -89,13 +89,19 @@ void trp_self_roam(troupe_self *self) {
     trp_worker_unbind(self->worker, self->actor);
 }
 
+/* A thread does, while its loop has nothing to bring. Of the kinds that are alone with their worker only it listens. */
+static bool keeps_nobody(const troupe_self *self) {
+    return self->worker->alone && self->backend->listen && trp_worker_is_quiet(self->worker);
+}
+
 void trp_self_spend(troupe_self *self) {
     if (self->left > 0) {
         self->left--;
         return;
     }
     trp_self_refresh(self);
-    if (!self->actor->sys->stage || !trp_stage_goes_on(self->actor->sys->stage))
+    struct trp_stage *stage = self->actor->sys->stage;
+    if (stage ? !trp_stage_goes_on(stage) : !keeps_nobody(self))
         self->backend->yield(self);
 }
 
@@ -265,7 +271,10 @@ static __attribute__((noinline)) troupe_status receive_slowly(troupe_self *self,
 static __attribute__((noinline)) troupe_status listen_plainly(troupe_self *self, troupe_msg **out) {
     struct troupe_msg *m = NULL;
     trp_self_refresh(self);
-    trp_coroutine_await_mail(self);
+    if (self->runner)
+        trp_coroutine_await_mail(self);
+    else
+        (void)self->backend->listen(self, TRP_NEVER);
     if (!trp_mailbox_looks(&self->actor->mailbox, ~0U))
         m = take_plainly(self);
     if (!m)
@@ -283,7 +292,7 @@ troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg *
         return TROUPE_OK;
     }
     /* Nothing has been fetched: what has come since is found by whoever has it listen. */
-    if (!self->actor->mailbox.first && timeout_ms == TROUPE_FOREVER && self->runner && !self->queueing)
+    if (!self->actor->mailbox.first && timeout_ms == TROUPE_FOREVER && !self->queueing)
         return listen_plainly(self, out);
     return receive_slowly(self, timeout_ms, out);
 }

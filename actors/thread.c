@@ -23,6 +23,8 @@
 #include "transports/alloc.h"
 #include "transports/spin.h"
 
+#include <sched.h>
+
 /* Where the calling thread's figures are, for as long as it runs. */
 static void measure_me(struct trp_measure *m) {
     pthread_attr_t attr;
@@ -72,20 +74,39 @@ static troupe_status thread_start(struct trp_actor *a) {
 }
 
 static void thread_resume(struct trp_actor *a) {
-    if (!trp_nap_end(&a->worker->nap))
-        trp_loop_wake(&a->worker->loop);
+    struct trp_worker *w = a->worker;
+    switch (trp_slumber_call(&w->slumber)) {
+    case TRP_IN_LOOP:
+        trp_loop_wake(&w->loop);
+        break;
+    case TRP_NAPPING:
+        trp_nap_end(&w->nap);
+        break;
+    case TRP_ON_WORD: /* it may be gone by now */
+    case TRP_UP:
+        break;
+    }
 }
+
+/* --- what it waits for --- */
 
 /* Relaxed: whoever finds it so takes it back with acquire. */
 static bool is_notified(struct trp_actor *a) {
     return atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_NOTIFIED;
 }
 
-/* Looks for a while. It is not parked meanwhile, so who notifies it makes no system call. */
-static bool spin(struct trp_actor *a, int64_t until) {
+/* Relaxed, as that: what has come is fetched with acquire. */
+static bool has_mail(struct trp_actor *a) {
+    uint64_t head = atomic_load_explicit(&a->mailbox.head, memory_order_relaxed);
+    return trp_mail_new(&a->mailbox, head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)) || is_notified(a);
+}
+
+/* Looks for a while. It is neither parked nor listening meanwhile, so it costs nobody a system call, nor a change of a word that it
+ * looks at. */
+static bool spin(struct trp_actor *a, bool (*come)(struct trp_actor *), int64_t until) {
     do {
         for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-            if (is_notified(a))
+            if (come(a))
                 return true;
             trp_spin_relax();
         }
@@ -93,12 +114,49 @@ static bool spin(struct trp_actor *a, int64_t until) {
     return false;
 }
 
-static void sleep_until(troupe_self *self, int64_t deadline) {
-    unsigned awake = TRP_AWAKE;
-    /* Release pairs with the acquire in trp_actor_unpark. */
-    if (atomic_compare_exchange_strong_explicit(&self->actor->wake, &awake, TRP_PARKED, memory_order_release,
-                                                memory_order_relaxed))
-        trp_worker_turn(self->worker, deadline);
+/* --- sleeping --- */
+
+static void sleep_parked(troupe_self *self, int64_t deadline) {
+    struct trp_worker *w = self->worker;
+    bool quiet = trp_worker_is_quiet(w);
+    trp_slumber_begin(&w->slumber, quiet ? TRP_ON_WORD : TRP_IN_LOOP);
+    if (trp_actor_parks(self->actor)) {
+        if (quiet)
+            trp_slumber_wait(&w->slumber, deadline);
+        else
+            trp_worker_turn(w, deadline);
+        if (!trp_actor_unparks(self->actor))
+            trp_slumber_await(&w->slumber);
+    }
+    trp_slumber_over(&w->slumber);
+}
+
+/* Who takes LISTENING away holds no reference, so it is waited for until he has called. */
+static void sleep_listening(troupe_self *self, int64_t deadline) {
+    struct trp_worker *w = self->worker;
+    trp_slumber_begin(&w->slumber, TRP_ON_WORD);
+    if (trp_actor_listen(self->actor)) {
+        trp_slumber_wait(&w->slumber, deadline);
+        if (!trp_mailbox_unlisten(&self->actor->mailbox))
+            trp_slumber_await(&w->slumber);
+    }
+    trp_slumber_over(&w->slumber);
+}
+
+/* --- waiting --- */
+
+struct way {
+    bool (*come)(struct trp_actor *a);
+    void (*sleep)(troupe_self *self, int64_t deadline);
+};
+
+static void wait_wisely(troupe_self *self, int64_t deadline, const struct way *way) {
+    struct trp_patience *p = &self->worker->patience;
+    int64_t began = trp_now(), most = deadline < began + TRP_PATIENCE_NS ? deadline : began + TRP_PATIENCE_NS;
+    bool spins = trp_patience_looks(p);
+    if (!spins || !spin(self->actor, way->come, most))
+        way->sleep(self, deadline);
+    trp_patience_learn(p, spins, trp_now() - began);
 }
 
 /* What comes over the loop, a broker's messages or a descriptor's readiness, would have to wait for the end of the spinning. */
@@ -106,32 +164,37 @@ static bool may_spin(const struct trp_worker *w) {
     return w->patience.may_spin && !w->bus.conn && !w->poller;
 }
 
-static void wait_wisely(troupe_self *self, int64_t deadline) {
-    struct trp_patience *p = &self->worker->patience;
-    int64_t began = trp_now(), most = deadline < began + TRP_PATIENCE_NS ? deadline : began + TRP_PATIENCE_NS;
-    bool spins = trp_patience_looks(p);
-    if (!spins || !spin(self->actor, most))
-        sleep_until(self, deadline);
-    trp_patience_learn(p, spins, trp_now() - began);
+static bool wait_so(troupe_self *self, int64_t deadline, const struct way *way) {
+    if (!may_spin(self->worker))
+        way->sleep(self, deadline);
+    else if (!way->come(self->actor))
+        wait_wisely(self, deadline, way);
+    return trp_actor_notified(self->actor) || deadline == TRP_NEVER || trp_now() < deadline;
 }
 
 static bool thread_park(troupe_self *self, int64_t deadline) {
-    struct trp_actor *a = self->actor;
+    static const struct way parked = {is_notified, sleep_parked};
     bool in_time;
-    if (trp_nap_park(self, deadline, &in_time))
-        return in_time;
-    if (!may_spin(self->worker))
-        sleep_until(self, deadline);
-    else if (!is_notified(a))
-        wait_wisely(self, deadline);
-    /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. */
-    if (atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire) == TRP_NOTIFIED)
-        return true;
-    return deadline == TRP_NEVER || trp_now() < deadline;
+    return trp_nap_park(self, deadline, &in_time) ? in_time : wait_so(self, deadline, &parked);
+}
+
+/* Relaxed: a hint, as it is for nap.c. */
+static bool knows_process(struct trp_worker *w) {
+    return atomic_load_explicit(&w->nap.peer, memory_order_relaxed) != 0;
+}
+
+static bool thread_listen(troupe_self *self, int64_t deadline) {
+    static const struct way listening = {has_mail, sleep_listening};
+    if (trp_worker_is_quiet(self->worker) && !knows_process(self->worker))
+        return wait_so(self, deadline, &listening);
+    return trp_actor_await(self->actor) != TROUPE_EMPTY || thread_park(self, deadline);
 }
 
 static void thread_yield(troupe_self *self) {
-    trp_worker_turn(self->worker, 0);
+    if (trp_worker_is_quiet(self->worker))
+        sched_yield();
+    else
+        trp_worker_turn(self->worker, 0);
 }
 
 static void thread_measure(struct trp_actor *a, struct trp_measure *out) {
@@ -148,6 +211,7 @@ const struct trp_backend trp_thread_backend = {
     .resume = thread_resume,
     .park = thread_park,
     .yield = thread_yield,
+    .listen = thread_listen,
     .measure = thread_measure,
     .free = thread_free,
 };

@@ -310,7 +310,8 @@ void trp_worker_turn(struct trp_worker *w, int64_t deadline) {
 }
 
 bool trp_worker_is_quiet(const struct trp_worker *w) {
-    return w->loop.uv.active_handles == w->quiet && w->loop.uv.active_reqs.count == 0 && !w->timers.first;
+    return w->loop.uv.active_handles == w->quiet && w->loop.uv.active_reqs.count == 0 && !w->loop.uv.closing_handles &&
+           !w->timers.first;
 }
 
 void trp_worker_know_quiet(struct trp_worker *w) {

@@ -28,6 +28,7 @@
 #include "actors/poller.h"
 #include "actors/registry.h"
 #include "actors/runq.h"
+#include "actors/slumber.h"
 #include "actors/stack.h"
 #include "actors/tally.h"
 #include "actors/timer.h"
@@ -47,6 +48,7 @@ struct trp_worker {
     struct trp_poller *poller; /* (o) NULL until somebody waits for a descriptor here; (c) in a crew */
     atomic_bool stop;          /* (a) */
     unsigned quiet;            /* (o) active handles of the loop when nobody waits for anything in it */
+    struct trp_slumber slumber; /* (a) where it sleeps, when it is alone */
     struct trp_nap nap;        /* (o) how it waits instead, when it is alone and talks to a process */
     struct trp_straight *straight; /* (o) its lanes to processes, when it is alone; NULL: none yet */
     bool alone;                /* (c) one body, which parks by running the loop itself */

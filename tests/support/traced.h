@@ -20,6 +20,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -34,7 +35,8 @@ struct traced {
     long all;   /* calls of all threads between begin and end */
     long wakes; /* write(2) by the thread that said begin: what wakes a worker, and waits for nobody, however busy the machine
                    is */
-    long most;  /* wakes, of the piece that has most of them */
+    long words; /* the same of futex(2): what wakes a thread that sleeps on a word */
+    long most;  /* either, of the piece that has most of them */
 };
 
 /* A call that means nothing to the kernel, and is no part of the piece. */
@@ -51,19 +53,21 @@ static inline void traced_end(void) {
 struct tracer {
     struct traced *out;
     pid_t beginner; /* 0: outside */
-    long wakes;
+    long wakes, words;
 };
 
 static inline void traced_mark(struct tracer *t, pid_t tid, int what) {
     if (what == TRACED_BEGIN) {
         t->beginner = tid;
-        t->wakes = 0;
+        t->wakes = t->words = 0;
         return;
     }
     t->beginner = 0;
     t->out->pieces++;
     t->out->wakes += t->wakes;
-    t->out->most = t->wakes > t->out->most ? t->wakes : t->out->most;
+    t->out->words += t->words;
+    long both = t->wakes + t->words;
+    t->out->most = both > t->out->most ? both : t->out->most;
 }
 
 static inline void traced_call(struct tracer *t, pid_t tid) {
@@ -74,7 +78,9 @@ static inline void traced_call(struct tracer *t, pid_t tid) {
         traced_mark(t, tid, (int)info.entry.args[1]);
     } else if (t->beginner) {
         t->out->all++;
-        t->wakes += tid == t->beginner && info.entry.nr == SYS_write;
+        bool mine = tid == t->beginner, futex = info.entry.nr == SYS_futex;
+        t->wakes += mine && info.entry.nr == SYS_write;
+        t->words += mine && futex && ((int)info.entry.args[1] & FUTEX_CMD_MASK) == FUTEX_WAKE;
     }
 }
 
