@@ -19,8 +19,8 @@ void trp_slumber_await(struct trp_slumber *s) {
         if (where == TRP_UP)
             return;
         /* Relaxed: a note of its own thread. Failing, it has just been called. */
-        if (where == TRP_ON_WORD || atomic_compare_exchange_strong_explicit(&s->where, &where, TRP_ON_WORD, memory_order_relaxed,
-                                                                            memory_order_relaxed))
+        if (where == TRP_ON_WORD ||
+            atomic_compare_exchange_strong_explicit(&s->where, &where, TRP_ON_WORD, memory_order_relaxed, memory_order_relaxed))
             trp_slumber_wait(s, TRP_NEVER);
     }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * How a thread sleeps whose actor waits: on a word, when its loop has nothing to bring but its bell; in its loop otherwise; or on the
- * word that it shares with a process (nap.h). To wake it on its word is one system call, and to sleep there another; a loop takes a
- * write, a wait and a read.
+ * How a thread sleeps whose actor waits: on a word, when its loop has nothing to bring but its bell; in its loop otherwise; or
+ * on the word that it shares with a process (nap.h). To wake it on its word is one system call, and to sleep there another; a
+ * loop takes a write, a wait and a read.
  *
  *     the thread                                          who wakes it, once it is PARKED or LISTENING
  *     begin(where)
@@ -13,8 +13,8 @@
  *     over
  *
  * Whoever takes PARKED or LISTENING away calls once, and the thread does not go on before he has: no call is late, so that none
- * wakes it from its next sleep, or reaches a worker that is gone. After the word has been changed the caller touches nothing any more, but for
- * the kernel, which only looks whether somebody sleeps at that address. */
+ * wakes it from its next sleep, or reaches a worker that is gone. After the word has been changed the caller touches nothing
+ * any more, but for the kernel, which only looks whether somebody sleeps at that address. */
 #ifndef TRP_SLUMBER_H
 #define TRP_SLUMBER_H
 

@@ -10,14 +10,14 @@
  * To wake a thread that sleeps costs a system call, and up to 40 us until its processor is up. So before it sleeps it
  * looks whether the answer comes at once, if that has lately been the faster way: both ways are timed, as they come, and
  * now and then the other one is tried (transports/spin.h). Where processors are scarce, looking keeps others from running,
- * the one that is waited for among them, and what it costs comes later: who has used up its time waits longest for more. So nobody
- * looks while more want to run than can.
+ * the one that is waited for among them, and what it costs comes later: who has used up its time waits longest for more. So
+ * nobody looks while more want to run than can.
  *
  * The worker lives as long as the actor's last reference, not as its thread: somebody may be about to wake it when it
  * has just found out by itself that its time is over. */
 #include "actors/cores.h"
-#include "actors/self.h"
 #include "actors/overflow.h"
+#include "actors/self.h"
 #include "actors/straight.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
@@ -101,16 +101,28 @@ static bool has_mail(struct trp_actor *a) {
     return trp_mail_new(&a->mailbox, head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)) || is_notified(a);
 }
 
-/* Looks for a while. It is neither parked nor listening meanwhile, so it costs nobody a system call, nor a change of a word that it
- * looks at. */
-static bool spin(struct trp_actor *a, bool (*come)(struct trp_actor *), int64_t until) {
-    do {
-        for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-            if (come(a))
-                return true;
-            trp_spin_relax();
-        }
-    } while (trp_now() < until);
+/* One of the two: for mail, or for whatever unparks. */
+struct way {
+    bool (*come)(struct trp_actor *a);
+    void (*sleep)(troupe_self *self, int64_t deadline);
+};
+
+/* Looks for a while. It is neither parked nor listening meanwhile, so it costs nobody a system call, nor a change of a word
+ * that it looks at. */
+static bool look(struct trp_actor *a, const struct way *way) {
+    for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
+        if (way->come(a))
+            return true;
+        trp_spin_relax();
+    }
+    return false;
+}
+
+static bool spin(struct trp_actor *a, const struct way *way, int64_t until) {
+    while (trp_now() < until) {
+        if (look(a, way))
+            return true;
+    }
     return false;
 }
 
@@ -145,18 +157,17 @@ static void sleep_listening(troupe_self *self, int64_t deadline) {
 
 /* --- waiting --- */
 
-struct way {
-    bool (*come)(struct trp_actor *a);
-    void (*sleep)(troupe_self *self, int64_t deadline);
-};
-
 static void wait_wisely(troupe_self *self, int64_t deadline, const struct way *way) {
     struct trp_patience *p = &self->worker->patience;
+    bool looks = trp_patience_looks(p);
+    if (looks && look(self->actor, way)) {
+        trp_patience_found(p);
+        return;
+    }
     int64_t began = trp_now(), most = deadline < began + TRP_PATIENCE_NS ? deadline : began + TRP_PATIENCE_NS;
-    bool spins = trp_patience_looks(p);
-    if (!spins || !spin(self->actor, way->come, most))
+    if (!looks || !trp_cores_are_free(began) || !spin(self->actor, way, most))
         way->sleep(self, deadline);
-    trp_patience_learn(p, spins, trp_now() - began);
+    trp_patience_learn(p, looks, trp_now() - began);
 }
 
 /* What comes over the loop, a broker's messages or a descriptor's readiness, would have to wait for the end of the spinning. */
