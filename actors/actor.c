@@ -235,6 +235,17 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
     }
 }
 
+void trp_actor_keep(struct trp_actor *me, struct troupe_msg *all) {
+    if (trp_mailbox_keep(&me->mailbox, all)) {
+        trp_actor_unpark(me);
+        return;
+    }
+    for (struct troupe_msg *m = all, *next; m; m = next) {
+        next = m->next;
+        trp_actor_deliver(me, m, true);
+    }
+}
+
 bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
     struct trp_mailbox *mb = &to->mailbox;
     struct troupe_msg *dropped = NULL;

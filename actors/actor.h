@@ -142,6 +142,9 @@ TROUPE_NODISCARD troupe_status trp_actor_send(struct trp_actor *to, struct trp_s
 /* A message of a subscription. Taken always: what there is no room or no ear for is dropped, and handed back to the broker if
  * it counts it. */
 void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited);
+/* A list of messages from the thread that runs it, each with its `to`, where no other thread has anything to do with it: as
+ * trp_actor_deliver does with credited ones. */
+void trp_actor_keep(struct trp_actor *me, struct troupe_msg *all);
 /* A message that may be lost: only if there is room that nothing has to be dropped for. True: taken. */
 TROUPE_NODISCARD bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m);
 /* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: none, and none will come. */

@@ -252,7 +252,7 @@ static const struct trp_channel_handler handler = {
 
 static void read_all(void) {
     trp_channel_read(child.channel);
-    trp_direct_read(&child.direct);
+    trp_direct_read_some(&child.direct);
 }
 
 /* --- calls --- */
@@ -327,6 +327,11 @@ static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_
         *m = NULL;
     }
     return st;
+}
+
+static bool child_pack(troupe_self *self, troupe_ref to, troupe_value v) {
+    (void)self;
+    return trp_direct_pack(&child.direct, to.id, trp_standing_ahead(&child.standing, to.id), v);
 }
 
 static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
@@ -475,6 +480,7 @@ static void child_received(troupe_self *self, const struct troupe_msg *m) {
 
 const struct trp_reach trp_child_reach = {
     .send = child_send,
+    .pack = child_pack,
     .ask = child_ask,
     .question = child_question,
     .withdraw = child_withdraw,
@@ -617,6 +623,8 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     child.tell = birth->mailbox < TELL ? 1 : TELL;
     trp_actor_init(a);
     trp_actor_begin(a, &child.sys, birth);
+    /* Nothing is lent from here. */
+    trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow, false);
     a->backend = &child_backend;
     atomic_store(&a->id, id);
     atomic_store(&a->refs, 1);

@@ -2,9 +2,12 @@
  * SPDX-FileCopyrightText: The Troupe authors */
 #include "actors/direct.h"
 
+#include <limits.h>
+
 #include "actors/deadline.h"
 #include "actors/futex.h"
 #include "transports/assert.h"
+#include "transports/pack.h"
 
 enum {
     WORTH = 8,            /* sends in a row, to ask for a lane */
@@ -190,6 +193,25 @@ enum trp_way trp_direct_try(struct trp_direct *d, uint64_t to, unsigned ahead, s
     return TRP_WAY_SYSTEM;
 }
 
+bool trp_direct_pack(struct trp_direct *d, uint64_t to, unsigned ahead, troupe_value v) {
+    static const struct trp_pack_limits inner = {.depth = TRP_INNER_DEPTH};
+    const struct trp_near *n = &d->near[(uint32_t)to % TRP_NEAR];
+    struct trp_outlet *o = n->to == to ? n->outlet : NULL;
+    size_t most;
+    if (!o || !o->open || ahead == 0 || trp_pack_check(v, &inner, &most) != TROUPE_OK)
+        return false;
+    o->out.most = ahead;
+    uint8_t *at = trp_lane_place(&o->out, most);
+    if (!at)
+        return false;
+    d->awaits = NULL;
+    trp_lane_publish(&o->out, o->stretch, (size_t)(trp_pack_checked(at, v) - at));
+    wake(d, o->door, to);
+    if (is_shut(o))
+        outlet_over(d, o);
+    return true;
+}
+
 void trp_direct_meet(struct trp_direct *d, uint64_t to) {
     (void)near_of(d, to);
 }
@@ -233,24 +255,31 @@ static void inlet_over_if_empty(struct trp_direct *d, struct trp_inlet *in) {
     in->serial = 0;
 }
 
-static void keep(struct trp_direct *d, struct trp_inlet *in, struct trp_slice bytes) {
+static struct troupe_msg *copy(struct trp_direct *d, struct trp_inlet *in, struct trp_slice bytes) {
     struct troupe_msg *m = trp_msg_from_wire(&(struct trp_message){.payload = bytes});
     if (!m)
         d->line->out_of_memory();
     m->from = in->from;
+    m->to = trp_actor_id(d->actor);
     m->origin.sid = (uint64_t)(in - d->inlet) + 1;
     trp_lane_step(&in->in, bytes);
-    trp_actor_deliver(d->actor, m, true);
+    return m;
 }
 
-static void inlet_read(struct trp_direct *d, struct trp_inlet *in) {
+static void inlet_read(struct trp_direct *d, struct trp_inlet *in, unsigned most) {
+    struct troupe_msg *all = NULL, **tail = &all;
     struct trp_slice bytes;
     uint32_t stretch;
-    while (!in->held && trp_lane_peek(&in->in, &stretch, &bytes)) {
+    for (; most > 0 && !in->held && trp_lane_peek(&in->in, &stretch, &bytes); most--) {
         in->held = stretch > in->stretch;
-        if (!in->held)
-            keep(d, in, bytes);
+        if (in->held)
+            break;
+        *tail = copy(d, in, bytes);
+        tail = &(*tail)->next;
     }
+    *tail = NULL;
+    if (all)
+        trp_actor_keep(d->actor, all);
 }
 
 /* What would come after the end stays where it is, and is the system's to bury. */
@@ -258,14 +287,22 @@ static bool is_closing(const struct trp_direct *d) {
     return trp_mailbox_flags(&d->actor->mailbox) & TRP_MAIL_SHUT;
 }
 
-void trp_direct_read(struct trp_direct *d) {
+static void read_each(struct trp_direct *d, unsigned most) {
     if (is_closing(d))
         return;
     for (unsigned i = 0; i < d->inlets; i++) {
         struct trp_inlet *in = &d->inlet[i];
         if (in->serial && trp_lane_stirs(&in->in))
-            inlet_read(d, in);
+            inlet_read(d, in, most);
     }
+}
+
+void trp_direct_read(struct trp_direct *d) {
+    read_each(d, UINT_MAX);
+}
+
+void trp_direct_read_some(struct trp_direct *d) {
+    read_each(d, trp_mailbox_empty(&d->actor->mailbox) ? TRP_DIRECT_SOME : UINT_MAX);
 }
 
 bool trp_direct_received(struct trp_direct *d, const struct troupe_msg *m) {
@@ -279,10 +316,15 @@ bool trp_direct_received(struct trp_direct *d, const struct troupe_msg *m) {
     return true;
 }
 
+/* What can be read now will be, and nobody sleeps before. */
+static bool is_drained(const struct trp_direct *d, const struct trp_inlet *in) {
+    return in->held || is_closing(d) || !trp_lane_stirs(&in->in);
+}
+
 void trp_direct_tell(struct trp_direct *d) {
     for (unsigned i = 0; i < d->inlets; i++) {
         struct trp_inlet *in = &d->inlet[i];
-        if (in->serial && trp_lane_tell(&in->in, true))
+        if (in->serial && trp_lane_tell(&in->in, is_drained(d, in)))
             wake(d, in->door, in->from);
     }
 }
@@ -310,7 +352,7 @@ static void stretch(struct trp_direct *d, const struct trp_frame *f) {
         return; /* of a life before this one */
     in->stretch = (uint32_t)f->op;
     in->held = false;
-    inlet_read(d, in);
+    inlet_read(d, in, UINT_MAX);
 }
 
 bool trp_direct_frame(struct trp_direct *d, const struct trp_frame *f) {

@@ -84,6 +84,9 @@ enum trp_way {
 /* A plain send to somebody who takes mail and has so many places (standing.h) for what is under way. *deadline is 0 at the
  * first try of a send, and set with FULL: until then to park. */
 enum trp_way trp_direct_try(struct trp_direct *d, uint64_t to, unsigned ahead, struct trp_slice bytes, int64_t *deadline);
+/* The usual case of it, where nothing has to be decided: a value is packed where it will be read, into a lane that is its way
+ * and has room. False: nothing has happened. */
+bool trp_direct_pack(struct trp_direct *d, uint64_t to, unsigned ahead, troupe_value v);
 /* Somebody to whom a plain send may go by a lane. */
 void trp_direct_meet(struct trp_direct *d, uint64_t to);
 /* Has it met that one lately? */
@@ -97,6 +100,10 @@ void trp_direct_leave(struct trp_direct *d, uint64_t to);
 
 /* Into the mailbox with all that is there. */
 void trp_direct_read(struct trp_direct *d);
+/* The same, but if the mailbox is empty, with no more than so many of each writer: the body is going to receive them, and their
+ * memory is used again for the next ones while it is near. */
+enum { TRP_DIRECT_SOME = 32 };
+void trp_direct_read_some(struct trp_direct *d);
 /* Called for each message that the body receives. False: it did not come by a lane. */
 bool trp_direct_received(struct trp_direct *d, const struct troupe_msg *m);
 /* The body is about to park: those who wait for what it has received are told. */

@@ -48,14 +48,33 @@ static bool fits(const struct trp_lane_out *o, uint64_t end) {
 }
 
 /* What the reader says has been received can be wrong: then the bound is the bytes'. */
-static bool is_crowded(const struct trp_lane_out *o) {
-    return o->sent - atomic_load_explicit(&o->lane.words->taken, memory_order_relaxed) >= o->most;
+static bool is_crowded(struct trp_lane_out *o) {
+    if (o->sent - o->taken >= o->most)
+        o->taken = atomic_load_explicit(&o->lane.words->taken, memory_order_relaxed);
+    return o->sent - o->taken >= o->most;
 }
 
 static bool has_room(struct trp_lane_out *o, uint64_t end) {
     if (!fits(o, end))
         see_tail(o);
     return !o->broken && fits(o, end) && !is_crowded(o);
+}
+
+static uint8_t *bytes_at(const struct trp_lane_out *o) {
+    return o->lane.data + o->at % TRP_LANE_SIZE + sizeof(struct header);
+}
+
+uint8_t *trp_lane_place(struct trp_lane_out *o, size_t most) {
+    size_t n = whole(most);
+    bool fits_here = most <= TRP_LANE_PIECE && place(o->at, n) == o->at;
+    return fits_here && has_room(o, o->at + n) ? bytes_at(o) : NULL;
+}
+
+void trp_lane_publish(struct trp_lane_out *o, uint32_t stretch, size_t bytes) {
+    header_put(&o->lane, o->at, (struct header){(uint32_t)bytes, stretch});
+    o->at += whole(bytes);
+    o->sent++;
+    atomic_store(&o->lane.words->head, o->at);
 }
 
 bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice bytes) {
@@ -66,12 +85,10 @@ bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice b
         return false;
     if (at != o->at)
         header_put(&o->lane, o->at, (struct header){.size = (uint32_t)SKIP});
-    header_put(&o->lane, at, (struct header){(uint32_t)bytes.n, stretch});
+    o->at = at;
     if (bytes.n)
-        memcpy(o->lane.data + at % TRP_LANE_SIZE + sizeof(struct header), bytes.p, bytes.n);
-    o->at = at + n;
-    o->sent++;
-    atomic_store(&o->lane.words->head, o->at);
+        memcpy(bytes_at(o), bytes.p, bytes.n);
+    trp_lane_publish(o, stretch, bytes.n);
     return true;
 }
 
@@ -147,13 +164,14 @@ void trp_lane_received(struct trp_lane_in *in, size_t bytes) {
 
 bool trp_lane_tell(struct trp_lane_in *in, bool all) {
     struct trp_lane_words *w = in->lane.words;
-    if (in->told == in->taken)
+    if (in->told == in->taken && !(all && in->owes))
         return false;
     in->told = in->taken;
     /* Sequentially consistent on both sides: either the writer sees it taken, or it is seen here that it waits. */
     atomic_store(&w->taken, in->taken);
     uint64_t want = atomic_load(&w->want);
-    if (want == 0 || (in->taken < want && !all))
+    in->owes = want != 0 && in->taken < want && !all;
+    if (want == 0 || in->owes)
         return false;
     atomic_store(&w->want, 0);
     return true;

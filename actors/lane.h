@@ -45,6 +45,7 @@ struct trp_lane_out {
     struct trp_lane lane;
     uint64_t at, seen; /* bytes: here; `tail` when it was looked at last */
     uint64_t sent;     /* messages */
+    uint64_t taken;    /* messages, when it was looked at last */
     uint32_t most;     /* messages that the reader's body has not received */
     bool broken;
 };
@@ -54,6 +55,10 @@ void trp_lane_out_init(struct trp_lane_out *o, struct trp_lane lane, uint32_t mo
 /* A message of at most TRP_LANE_PIECE bytes. Sequentially consistent, before a look at whether the reader sleeps, and at
  * `shut`. False: there is no room for it now. */
 TROUPE_NODISCARD bool trp_lane_write(struct trp_lane_out *o, uint32_t stretch, struct trp_slice bytes);
+/* The same in two steps, for who makes the bytes where they lie: where at most so many may go; NULL: there is no room for them
+ * before the end, or none now. What is put there, as many as there are then, is the reader's after trp_lane_publish. */
+uint8_t *trp_lane_place(struct trp_lane_out *o, size_t most);
+void trp_lane_publish(struct trp_lane_out *o, uint32_t stretch, size_t bytes);
 /* There was no room for so many bytes: the reader shall tell when most of what is there has been received: what is left
  * is what it has to do until the writer is awake. False: there is room
  * by now. */
@@ -71,6 +76,7 @@ struct trp_lane_in {
     uint64_t at, seen;    /* bytes: copied; `head` when it was looked at last */
     uint64_t done, taken; /* bytes, messages: received */
     uint64_t told;        /* messages, when it was last looked whether the writer waits */
+    bool owes;            /* it did, and for more */
     bool broken;
 };
 
@@ -82,8 +88,8 @@ TROUPE_NODISCARD bool trp_lane_peek(struct trp_lane_in *in, uint32_t *stretch, s
 void trp_lane_step(struct trp_lane_in *in, struct trp_slice bytes);
 /* The body has received the oldest one that has been copied; it had so many bytes. Release: it is never handed out twice. */
 void trp_lane_received(struct trp_lane_in *in, size_t bytes);
-/* Does the writer wait for what has been received since this was asked last? Then it is to be woken. `all`: even if it wants
- * more. */
+/* Does the writer wait, and has what it waits for been received since this was asked last? Then it is to be woken. `all`: even
+ * if it wants more. */
 TROUPE_NODISCARD bool trp_lane_tell(struct trp_lane_in *in, bool all);
 /* Has everything been received that was written? */
 bool trp_lane_is_empty(struct trp_lane_in *in);

@@ -87,6 +87,15 @@ static troupe_status local_send(troupe_self *self, troupe_ref to, struct troupe_
     return post(self, to, m, TRP_NEVER, wait, wait);
 }
 
+static bool local_pack(troupe_self *self, troupe_ref to, troupe_value v) {
+    struct trp_straight *s = self->worker->straight;
+    if (!s || !trp_direct_pack(&s->direct, to.id, trp_standing_ahead(&self->actor->sys->standing, to.id), v))
+        return false;
+    /* Relaxed: a hint. */
+    atomic_store_explicit(&self->worker->nap.peer, to.id, memory_order_relaxed);
+    return true;
+}
+
 static troupe_status local_question(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,
                                     struct trp_ask *ask) {
     struct trp_actor *me = self->actor;
@@ -176,6 +185,7 @@ static troupe_status local_cancel(troupe_self *self, uint64_t id) {
 
 const struct trp_reach trp_local_reach = {
     .send = local_send,
+    .pack = local_pack,
     .ask = local_ask,
     .question = local_question,
     .withdraw = local_withdraw,

@@ -227,6 +227,15 @@ void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *w
     (void)push(mb, m, false, TRP_MAIL_WAKE, wake);
 }
 
+bool trp_mailbox_keep(struct trp_mailbox *mb, struct troupe_msg *all) {
+    if (mb->exact || !trp_mailbox_empty(mb) || (trp_mailbox_flags(mb) & TRP_MAIL_SHUT))
+        return false;
+    for (struct troupe_msg *m = all; m; m = m->next)
+        m->beyond = TRP_BEYOND_MORE; /* not counted in `head`, either */
+    mb->first = all;
+    return true;
+}
+
 bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
     if (!mb->parked.first) {
         /* Acquire pairs with the release in await and fence: what was taken before those can be seen. Relaxed: a hint. */

@@ -174,6 +174,9 @@ TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct tr
                                                uint64_t *wake);
 /* (l) Beyond the bounds: for what another bound limits (the credit of a subscription). */
 void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake);
+/* (r) A list, from the receiver itself, beyond the bounds: behind all others, since there are none. It costs nothing that is
+ * atomic. False: there are others, or it is exact or SHUT; nothing has happened. */
+TROUPE_NODISCARD bool trp_mailbox_keep(struct trp_mailbox *mb, struct troupe_msg *all);
 /* (l) After FULL: the sender waits behind those that wait already. False: there is room by now, put it once more. */
 TROUPE_NODISCARD bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s);
 

@@ -303,11 +303,12 @@ troupe_status troupe_receive(troupe_self *self, int64_t timeout_ms, troupe_msg *
 static __attribute__((noinline)) troupe_status send_slowly(troupe_self *self, troupe_ref to, troupe_value v, bool wait) {
     trp_self_spend(self);
     struct troupe_msg *m;
-    if (trp_self_is_copy(self))
-        return TROUPE_UNSUPPORTED;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
-    troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
+    troupe_status st = trp_self_may(self);
+    if (st != TROUPE_OK)
+        return st;
+    if (wait && self->reach->pack(self, to, v))
+        return TROUPE_OK;
+    st = trp_msg_from_value(&m, v, (struct trp_slice){0});
     if (st != TROUPE_OK)
         return st;
     m->from = trp_actor_id(self->actor);

@@ -20,7 +20,9 @@
 struct trp_reach {
     /* Takes *m with OK, leaves it otherwise. `wait`: parks while the mailbox is full. */
     troupe_status (*send)(troupe_self *self, troupe_ref to, struct troupe_msg **m, bool wait);
-    /* The same, then waits for the answer. */
+    /* Plain, and by a way that wants no message made, if there is one. False: nothing has happened. */
+    bool (*pack)(troupe_self *self, troupe_ref to, troupe_value v);
+    /* As send, then waits for the answer. */
     troupe_status (*ask)(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct troupe_msg **answer);
     /* Asks, and the answer comes to *ask, which stays where it is until it is done or withdrawn; takes *m with OK. */
     troupe_status (*question)(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline, struct trp_ask *ask);

@@ -125,6 +125,60 @@ START_TEST(no_more_messages_than_may_be_there) {
 END_TEST
 
 /* Room that has been made since it was looked for is not waited for, or nothing would end the wait. */
+static void receive(int n, size_t bytes) {
+    uint32_t stretch;
+    struct trp_slice all;
+    for (; n > 0; n--) {
+        ck_assert(trp_lane_peek(&in, &stretch, &all));
+        ck_assert_uint_eq(all.n, bytes);
+        trp_lane_step(&in, all);
+        trp_lane_received(&in, bytes);
+    }
+}
+
+/* A reader that has looked already, and found that the writer wants more, tells it all the same before it sleeps. */
+START_TEST(who_waits_for_more_is_told_before_the_reader_sleeps) {
+    struct trp_slice one = {(const uint8_t *)"x", 1};
+    out.most = 16;
+    for (int i = 0; i < 16; i++)
+        ck_assert(trp_lane_write(&out, 0, one));
+    ck_assert(trp_lane_want(&out, 1));
+    receive(5, 1);
+    ck_assert(!trp_lane_tell(&in, false));
+    ck_assert(!trp_lane_tell(&in, false));
+    ck_assert(trp_lane_tell(&in, true));
+    ck_assert(!trp_lane_tell(&in, true)); /* once */
+}
+END_TEST
+
+START_TEST(what_is_made_where_it_lies_is_whole) {
+    uint8_t *at;
+    int written = 0;
+    for (; (at = trp_lane_place(&out, 100)); written++) {
+        memset(at, written & 0xff, 60); /* fewer than it might have been */
+        trp_lane_publish(&out, 7, 60);
+    }
+    ck_assert_int_gt(written, 100);
+    ck_assert_ptr_null(trp_lane_place(&out, TRP_LANE_PIECE + 1));
+    struct trp_slice bytes;
+    uint32_t stretch;
+    for (int i = 0; i < written; i++) {
+        ck_assert(trp_lane_peek(&in, &stretch, &bytes));
+        ck_assert_uint_eq(stretch, 7);
+        ck_assert_uint_eq(bytes.n, 60);
+        ck_assert_int_eq(bytes.p[0], i & 0xff);
+        ck_assert_int_eq(bytes.p[59], i & 0xff);
+        trp_lane_step(&in, bytes);
+        trp_lane_received(&in, 60);
+    }
+    ck_assert_ptr_null(trp_lane_place(&out, 100)); /* it would lie across the end: for trp_lane_write, which goes round */
+    ck_assert(trp_lane_write(&out, 7, (struct trp_slice){(const uint8_t[100]){0}, 100}));
+    receive(1, 100);
+    ck_assert_ptr_nonnull(trp_lane_place(&out, 100));
+    ck_assert(!in.broken && !out.broken);
+}
+END_TEST
+
 START_TEST(who_waits_looks_once_more) {
     out.most = 1;
     ck_assert(write_one(1));
@@ -287,6 +341,8 @@ int main(void) {
     tcase_add_checked_fixture(c, up, down);
     tcase_add_test(c, round_and_round);
     tcase_add_test(c, no_more_messages_than_may_be_there);
+    tcase_add_test(c, who_waits_for_more_is_told_before_the_reader_sleeps);
+    tcase_add_test(c, what_is_made_where_it_lies_is_whole);
     tcase_add_test(c, who_waits_looks_once_more);
     tcase_add_test(c, what_was_only_copied_is_not_lost);
     tcase_add_loop_test(c, a_reader_that_lies_gets_nothing, 0, 3);

@@ -67,6 +67,33 @@ START_TEST(first_in_first_out) {
 }
 END_TEST
 
+/* What the receiver keeps itself takes nobody's room, and comes before what is sent after it. */
+START_TEST(the_receiver_keeps_what_it_has_fetched_itself) {
+    trp_mailbox_init(&mb, 3, SIZE_MAX, TROUPE_FAIL, false);
+    struct troupe_msg *all = message(0);
+    all->next = message(1);
+    ck_assert(trp_mailbox_keep(&mb, all));
+    ck_assert_uint_eq(trp_mailbox_count(&mb), 0);
+    for (int i = 2; i < 5; i++)
+        ck_assert_int_eq(put(message(i)), TROUPE_OK);
+    ck_assert_int_eq(put(message(5)), TROUPE_FULL);
+    struct troupe_msg *late = message(6);
+    ck_assert(!trp_mailbox_keep(&mb, late)); /* there are others */
+    for (int i = 0; i < 5; i++) {
+        ck_assert(!trp_mailbox_keep(&mb, late));
+        ck_assert_int_eq(number(take()), i);
+    }
+    ck_assert(trp_mailbox_keep(&mb, late));
+    ck_assert_int_eq(number(take()), 6);
+    ck_assert_uint_eq(trp_mailbox_handled(&mb), 6);
+    trp_mailbox_shut(&mb);
+    late = message(7);
+    ck_assert(!trp_mailbox_keep(&mb, late));
+    trp_msg_drop(late);
+    empty();
+}
+END_TEST
+
 START_TEST(bounded_in_number) {
     trp_mailbox_init(&mb, 3, SIZE_MAX, TROUPE_FAIL, false);
     for (int i = 0; i < 3; i++)
@@ -426,6 +453,7 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {first_in_first_out,
+                                  the_receiver_keeps_what_it_has_fetched_itself,
                                   bounded_in_number,
                                   bounded_in_bytes,
                                   the_oldest_may_have_to_go,
