@@ -51,6 +51,7 @@ void trp_runq_init(struct trp_runq *q) {
     runs_init(&q->births);
     runs_init(&q->ready);
     runs_init(&q->bound);
+    runs_init(&q->arrived);
     q->turn = 0;
     q->generous = false;
     atomic_init(&q->inbox, NULL);
@@ -77,11 +78,12 @@ bool trp_runq_sleep(struct trp_runq *q) {
     return trp_runq_waiting(q) == 0 && atomic_compare_exchange_strong(&q->inbox, &empty, TRP_RUNQ_ASLEEP);
 }
 
-void trp_runq_fetch_all(struct trp_runq *q) {
+/* What others have put in, the first first. */
+static struct trp_actor *empty_inbox(struct trp_runq *q) {
     struct trp_actor *a = atomic_load_explicit(&q->inbox, memory_order_relaxed), *first = NULL;
     do {
-        if (a == TRP_RUNQ_ASLEEP)
-            return;
+        if (!a || a == TRP_RUNQ_ASLEEP)
+            return NULL;
         /* Acquire pairs with the release in post. */
     } while (!atomic_compare_exchange_weak_explicit(&q->inbox, &a, NULL, memory_order_acquire, memory_order_relaxed));
     while (a) {
@@ -90,10 +92,19 @@ void trp_runq_fetch_all(struct trp_runq *q) {
         first = a;
         a = older;
     }
-    for (; first; first = a) {
-        a = first->next;
-        trp_runq_add(q, first, first->roams ? TRP_RUN_READY : TRP_RUN_BOUND);
+    return first;
+}
+
+void trp_runq_fetch(struct trp_runq *q) {
+    for (struct trp_actor *a = empty_inbox(q), *next; a; a = next) {
+        next = a->next;
+        trp_runs_add(a->roams ? &q->arrived : &q->bound, a);
     }
+}
+
+void trp_runq_let_all_in(struct trp_runq *q) {
+    trp_runq_fetch(q);
+    runs_join(&q->ready, &q->arrived);
 }
 
 /* --- the lists --- */
@@ -113,7 +124,10 @@ void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how) {
 }
 
 struct trp_actor *trp_runq_take(struct trp_runq *q) {
-    trp_runq_fetch(q);
+    /* Relaxed: a look. */
+    if (atomic_load_explicit(&q->inbox, memory_order_relaxed))
+        trp_runq_fetch(q);
+    trp_runq_let_in(q);
     bool older = q->ready.head || q->bound.head;
     if (q->births.head && (!older || ++q->turn % BIRTH_TURNS == 0))
         return trp_runs_take(&q->births);
@@ -145,7 +159,7 @@ struct trp_actor *trp_runq_draw(struct trp_runq *q, unsigned n) {
 
 unsigned trp_runq_split(struct trp_runq *q, bool all, struct trp_runs *out) {
     runs_init(out);
-    trp_runq_fetch(q);
+    trp_runq_let_all_in(q);
     if (trp_runq_roaming(q) < 2 && !q->generous && !all)
         return 0;
     /* The oldest births are the roots of what is yet to be born, and worth the way. */

@@ -9,7 +9,10 @@
  *
  * Those are the owner's, who adds and takes a million times a second; thieves and the watch come now and then: hence the guard. Other threads
  * put into the inbox what is for this worker, by one compare-and-swap. In it is said, too, that the worker is asleep: whoever puts something in takes
- * that away, and wakes it. */
+ * that away, and wakes it.
+ *
+ * Roamers that are fetched from there get in line one at each take: a hundred thousand that others have woken at once do not hold up whom those wake
+ * here, such as the one that collects what they say. */
 #ifndef TRP_RUNQ_H
 #define TRP_RUNQ_H
 
@@ -25,6 +28,7 @@ struct trp_runs {
 struct trp_runq {
     struct trp_guard guard;
     struct trp_runs ready, births, bound;   /* (g) */
+    struct trp_runs arrived;                /* (g) roamers from the inbox, not in line yet */
     unsigned turn;                          /* (g) of the lists */
     bool generous;                          /* (g) thieves may take even the only one: bodies here run for long */
     struct trp_actor *_Atomic inbox;        /* (a) the last first, or TRP_RUNQ_ASLEEP */
@@ -61,12 +65,14 @@ static inline struct trp_actor *trp_runs_take(struct trp_runs *r) {
     return a;
 }
 
-/* What has come by the inbox gets in line. */
-void trp_runq_fetch_all(struct trp_runq *q);
-static inline void trp_runq_fetch(struct trp_runq *q) {
-    /* Relaxed: a look. */
-    if (atomic_load_explicit(&q->inbox, memory_order_relaxed))
-        trp_runq_fetch_all(q);
+/* What is in the inbox has arrived. */
+void trp_runq_fetch(struct trp_runq *q);
+/* All of it gets in line. */
+void trp_runq_let_all_in(struct trp_runq *q);
+/* The next of those that have arrived does. */
+static inline void trp_runq_let_in(struct trp_runq *q) {
+    if (q->arrived.head)
+        trp_runs_add(&q->ready, trp_runs_take(&q->arrived));
 }
 /* The owner is about to wait. False: there is something to do. */
 TROUPE_NODISCARD bool trp_runq_sleep(struct trp_runq *q);
@@ -75,6 +81,7 @@ void trp_runq_add(struct trp_runq *q, struct trp_actor *a, enum trp_run how);
 struct trp_actor *trp_runq_take(struct trp_runq *q);
 /* The next one, if it is a roamer with that backend and there is nothing to choose; else NULL. */
 static inline struct trp_actor *trp_runq_take_ready(struct trp_runq *q, const struct trp_backend *backend) {
+    trp_runq_let_in(q);
     if (!q->ready.head || q->births.head || q->bound.head || atomic_load_explicit(&q->inbox, memory_order_relaxed) ||
         q->ready.head->backend != backend)
         return NULL;
@@ -84,7 +91,7 @@ static inline struct trp_actor *trp_runq_take_ready(struct trp_runq *q, const st
 struct trp_actor *trp_runq_draw(struct trp_runq *q, unsigned n);
 /* How many could be stolen. */
 static inline unsigned trp_runq_roaming(const struct trp_runq *q) {
-    return q->births.count + q->ready.count;
+    return q->births.count + q->ready.count + q->arrived.count;
 }
 static inline unsigned trp_runq_waiting(const struct trp_runq *q) {
     return trp_runq_roaming(q) + q->bound.count;

@@ -21,8 +21,8 @@
 #include "clients/conn.h"
 #include "transports/log.h"
 
-/* Calls that do not wait, before a turn of the others. */
-enum { SPEND = 128 };
+/* A turn: so many calls that do not wait, and then as many as take so long. */
+enum { CALLS = 128, TURN_US = 50 };
 
 void trp_self_become(troupe_self *self, struct trp_actor *a) {
     self->actor = a;
@@ -37,7 +37,7 @@ void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_back
     self->reach = reach;
     self->forks = trp_copy_now();
     trp_self_become(self, a);
-    self->patience = a->sys->stage ? 0 : SPEND - 1;
+    self->whole.left = a->sys->stage ? 0 : CALLS - 1;
     trp_self_refresh(self);
 }
 
@@ -56,7 +56,7 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
 /* Is there nothing to be looked after but the message itself? All that troupe_send and troupe_receive otherwise do is then what
  * their short ways do; they are the ones that are called millions of times a second. */
 static inline bool is_plain(const troupe_self *self) {
-    return self->plain && self->left > 0 && self->forks == trp_copy_now() && !trp_mailbox_looks(&self->actor->mailbox, ~0U);
+    return self->plain && self->turn.left > 0 && self->forks == trp_copy_now() && !trp_mailbox_looks(&self->actor->mailbox, ~0U);
 }
 
 /* --- waiting --- */
@@ -94,15 +94,28 @@ static bool keeps_nobody(const troupe_self *self) {
     return self->worker->alone && self->backend->listen && trp_worker_is_quiet(self->worker);
 }
 
+/* Is its turn not over yet? Whose calls are quick goes on for a while: others hardly wait longer, and what is full of mail gets
+ * empty. */
+static bool goes_on(troupe_self *self) {
+    if (self->actor->sys->stage)
+        return trp_stage_goes_on(self->actor->sys->stage);
+    if (keeps_nobody(self))
+        return true;
+    uint32_t now = (uint32_t)(trp_now() / 1000) | 1;
+    if (!self->turn.since)
+        self->turn.since = now;
+    return now - self->turn.since < TURN_US;
+}
+
 void trp_self_spend(troupe_self *self) {
-    if (self->left > 0) {
-        self->left--;
-        return;
-    }
-    trp_self_refresh(self);
-    struct trp_stage *stage = self->actor->sys->stage;
-    if (stage ? !trp_stage_goes_on(stage) : !keeps_nobody(self))
+    if (self->turn.left > 0) {
+        self->turn.left--;
+    } else if (goes_on(self)) {
+        self->turn.left = self->whole.left;
+    } else {
+        trp_self_refresh(self);
         self->backend->yield(self);
+    }
 }
 
 void troupe_yield(troupe_self *self) {
@@ -239,7 +252,7 @@ static inline struct troupe_msg *take_plainly(troupe_self *self) {
         trp_letters_bury(self->actor->sys, self->actor, m, TROUPE_DIED);
         return NULL;
     }
-    self->left--;
+    self->turn.left--;
     return m;
 }
 
@@ -355,7 +368,7 @@ static inline bool send_plainly(troupe_self *self, troupe_ref to, troupe_value v
         trp_msg_drop(m);
         return false;
     }
-    self->left--;
+    self->turn.left--;
     return true;
 }
 

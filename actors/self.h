@@ -50,6 +50,12 @@ struct trp_reach {
 
 extern const struct trp_reach trp_local_reach, trp_child_reach;
 
+/* A body's turn: some calls that do not wait, and more of them until the time is over. */
+struct trp_turn {
+    uint32_t left;  /* calls, until the clock is looked at */
+    uint32_t since; /* microseconds, modulo; when that was for the first time; 0: not yet */
+};
+
 struct troupe_self {
     struct trp_actor *actor;
     struct trp_worker *worker;
@@ -60,7 +66,7 @@ struct troupe_self {
     uint64_t asked;                /* questions so far: their numbers */
     unsigned subs;                 /* its subscriptions on the worker's connection */
     struct trp_runner *runner;     /* of a coroutine: whose thread it runs on; NULL: of none */
-    unsigned patience, left;       /* calls that it may make, and still make, before the others of this worker have their turn */
+    struct trp_turn whole, turn;   /* how long it may go on, and still go on, before the others of this worker have their turn */
     bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: the short ways are open to it */
     unsigned thens;                /* futures that are waited for by a function */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
@@ -120,7 +126,7 @@ void trp_self_roam(troupe_self *self);
 void trp_self_spend(troupe_self *self);
 /* The others have had their turn, or have it now. */
 static inline void trp_self_refresh(troupe_self *self) {
-    self->left = self->patience;
+    self->turn = self->whole;
 }
 
 #endif

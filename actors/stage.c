@@ -40,7 +40,7 @@ bool trp_stage_goes_on(struct trp_stage *s) {
 static bool step(struct trp_stage *s, bool me) {
     struct trp_runq *q = &s->worker->queue;
     trp_assert(trp_guard_enter(&q->guard, &s->runner.guest)); /* there is nobody else */
-    trp_runq_fetch(q);
+    trp_runq_let_all_in(q);
     unsigned n = trp_runq_waiting(q), which = n ? draw_below(s, n + me) : 0;
     struct trp_actor *a = which < n ? trp_runq_draw(q, which) : NULL;
     trp_guard_exit(&s->runner.guest);
