@@ -9,7 +9,7 @@
  *     pp       an integer there and back, N round trips
  *     stream   N messages of 128 bytes, numbered, one way; one back at the end
  *
- * Who waits sleeps at once. A hundredth of it before is warming up. */
+ * Who waits sleeps at once, with pp; with stream it looks a while before. A hundredth of it before is warming up. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,9 @@
 #include <time.h>
 
 #include "actors/futex.h"
+#include "transports/spin.h"
 
-enum { SLOTS = 1024, PAYLOAD = 128, LINE = 64 };
+enum { SLOTS = 1024, FREE = SLOTS / 4, PAYLOAD = 128, LINE = 64, LOOKS = 2000 };
 
 /* One writes, one reads. Positions count for ever. */
 struct ring {
@@ -46,10 +47,15 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* How often one looks before it sleeps: never where one waits for the other at each message, so that what is measured is the wake. */
+static unsigned looks;
+
 /* Until *word is not `seen` any more; gives what it is. Who sleeps says so before it looks again, so whoever changes the word
  * after that wakes it. */
 static uint32_t wait_for(_Atomic uint32_t *word, uint32_t seen, _Atomic uint32_t *sleeps) {
     uint32_t is;
+    for (unsigned i = 0; i < looks && atomic_load_explicit(word, memory_order_acquire) == seen; i++)
+        trp_spin_relax();
     while ((is = atomic_load_explicit(word, memory_order_acquire)) == seen) {
         atomic_store(sleeps, 1);
         if (atomic_load(word) == seen)
@@ -88,7 +94,11 @@ static uint64_t get(struct ring *r, size_t size) {
         seen_written = wait_for(&r->written, at, &r->reader_sleeps);
     memcpy(message, r->slots[at % SLOTS], size);
     memcpy(&n, message, sizeof n);
-    tell(&r->read, at + 1, &r->writer_sleeps);
+    /* Who has filled the ring is woken when a part of it is free, not for each place. */
+    if ((at + 1) % FREE == 0)
+        tell(&r->read, at + 1, &r->writer_sleeps);
+    else
+        atomic_store_explicit(&r->read, at + 1, memory_order_release);
     return n;
 }
 
@@ -143,6 +153,7 @@ int main(int argc, char **argv) {
     struct rings *r = mmap(NULL, sizeof *r, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (r == MAP_FAILED)
         give_up("no memory");
+    looks = to_and_fro ? 0 : LOOKS;
     signal(SIGCHLD, on_child);
     pid_t child = fork();
     if (child < 0)
