@@ -9,14 +9,14 @@
  *     core_bench --subs=1000000       with so many other subscriptions in the trie
  *     valgrind --tool=callgrind --toggle-collect='trp_core_*' core_bench --brief --only=plain */
 #include "broker/core.h"
+#include "tests/bench/batches.h"
 #include "transports/assert.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { BATCHES_MAX = 400, PAYLOAD = 128, TOPICS = 4096, WORKERS = 4 };
+enum { PAYLOAD = 128, TOPICS = 4096, WORKERS = 4 };
 
 static struct {
     const char *only;
@@ -224,35 +224,13 @@ static const struct {
 
 /* ---- measuring ---- */
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void measure(const char *name, void (*run)(uint64_t)) {
-    static double ns[BATCHES_MAX];
-    uint64_t i = 0;
-    for (uint64_t n = 0; n < how.ops; n++)
-        run(i++);
-    for (uint64_t b = 0; b < how.batches; b++) {
-        uint64_t from = now_ns();
-        for (uint64_t n = 0; n < how.ops; n++)
-            run(i++);
-        ns[b] = (double)(now_ns() - from) / (double)how.ops;
-    }
-    qsort(ns, how.batches, sizeof ns[0], by_value);
-    double median = ns[how.batches / 2], p99 = ns[how.batches * 99 / 100];
+    struct batches ns = batches_measure(how.batches, how.ops, run);
     if (how.json)
         printf("{\"bench\":\"core\",\"case\":\"%s\",\"subs\":%" PRIu64 ",\"median_ns\":%.1f,\"p99_ns\":%.1f}\n", name, how.subs,
-               median, p99);
+               ns.median, ns.p99);
     else
-        printf("%8" PRIu64 " subs  %-36s %8.1f ns %8.1f ns p99\n", how.subs, name, median, p99);
+        printf("%8" PRIu64 " subs  %-36s %8.1f ns %8.1f ns p99\n", how.subs, name, ns.median, ns.p99);
 }
 
 /* Subscriptions that the cases have nothing to do with, three tokens each. */

@@ -10,16 +10,16 @@
  *     queue_bench --messages=100000  so many in the cases with a backlog, for memory and recovery
  *     valgrind --tool=callgrind --toggle-collect='trp_queue_put' queue_bench --brief --only=memory */
 #include "broker/queue.h"
+#include "tests/bench/batches.h"
 #include "transports/assert.h"
 #include "transports/pack.h"
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { BATCHES_MAX = 400, PAYLOAD = 128, QUEUES = 1000, CONSUMERS = 4 };
+enum { PAYLOAD = 128, QUEUES = 1000, CONSUMERS = 4 };
 
 static struct {
     const char *only;
@@ -238,34 +238,12 @@ static const struct {
 
 /* ---- measuring ---- */
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void measure(const char *name, void (*run)(uint64_t)) {
-    static double ns[BATCHES_MAX];
-    uint64_t i = 0;
-    for (uint64_t n = 0; n < how.ops; n++)
-        run(i++);
-    for (uint64_t b = 0; b < how.batches; b++) {
-        uint64_t from = now_ns();
-        for (uint64_t n = 0; n < how.ops; n++)
-            run(i++);
-        ns[b] = (double)(now_ns() - from) / (double)how.ops;
-    }
-    qsort(ns, how.batches, sizeof ns[0], by_value);
-    double median = ns[how.batches / 2], p99 = ns[how.batches * 99 / 100];
+    struct batches ns = batches_measure(how.batches, how.ops, run);
     if (how.json)
-        printf("{\"bench\":\"queue\",\"case\":\"%s\",\"median_ns\":%.1f,\"p99_ns\":%.1f}\n", name, median, p99);
+        printf("{\"bench\":\"queue\",\"case\":\"%s\",\"median_ns\":%.1f,\"p99_ns\":%.1f}\n", name, ns.median, ns.p99);
     else
-        printf("%-46s %8.1f ns %8.1f ns p99\n", name, median, p99);
+        printf("%-46s %8.1f ns %8.1f ns p99\n", name, ns.median, ns.p99);
 }
 
 static void run_case(size_t i) {

@@ -6,10 +6,10 @@
  * (sanitizers have their own, and there the lists of blocks are not used); system calls by a tracer. */
 #include <sched.h>
 #include <stdatomic.h>
-#include <troupe/handler.h>
 
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
+#include "tests/support/echo.h"
 #include "tests/support/traced.h"
 
 enum { SANITIZED = TRP_ASAN || TRP_TSAN };
@@ -63,28 +63,6 @@ struct talk {
     int64_t trips;
     bool asks;
 };
-
-static void echoes(troupe_self *self, void *arg) {
-    troupe_msg *m;
-    (void)arg;
-    while (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
-        if (troupe_msg_wants_reply(m))
-            (void)!troupe_reply(self, m, troupe_msg_value(m));
-        else
-            (void)!troupe_send(self, troupe_msg_sender(m), troupe_msg_value(m));
-        troupe_msg_free(&m);
-    }
-}
-
-static void on_message(troupe_self *self, void *state, troupe_msg **m) {
-    (void)state;
-    if (troupe_msg_wants_reply(*m))
-        (void)!troupe_reply(self, *m, troupe_msg_value(*m));
-    else
-        (void)!troupe_send(self, troupe_msg_sender(*m), troupe_msg_value(*m));
-}
-
-static const troupe_handler echoing = {.on_message = on_message};
 
 static bool trip(troupe_self *self, const struct talk *t, int64_t n) {
     troupe_msg *m;

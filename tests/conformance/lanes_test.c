@@ -15,6 +15,7 @@
 
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
+#include "tests/support/chance.h"
 
 enum { SOME = TRP_ASAN || TRP_TSAN ? 3000 : 20000 };
 
@@ -30,13 +31,6 @@ static troupe_ref spawn_with(troupe_spawn_opts opts, troupe_body *body, struct j
     opts.kind = TROUPE_PROCESS;
     ck_assert_int_eq(troupe_spawn(me, &opts, body, &j, sizeof j, &ref), TROUPE_OK);
     return ref;
-}
-
-static unsigned seed_of_run(void) {
-    const char *given = getenv("TROUPE_SEED");
-    unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    printf("TROUPE_SEED=%u\n", seed);
-    return seed;
 }
 
 /* Senders: a process, and a thread of this one. */
@@ -119,7 +113,7 @@ static void sends_somehow(troupe_self *self, void *arg) {
 
 START_TEST(order_holds_by_whatever_way) {
     static const size_t sizes[] = {1, 2, 7, 100, 1024, 5000};
-    struct job j = {.tell = troupe_self_ref(me), .count = SOME, .seed = seed_of_run()};
+    struct job j = {.tell = troupe_self_ref(me), .count = SOME, .seed = (unsigned)seed_of_run()};
     j.to = spawn_with((troupe_spawn_opts){.mailbox = sizes[_i / SENDERS]}, counts, j);
     (void)spawn_sender(_i, sends_somehow, j);
     ck_assert_int_eq(hear(), j.count);
@@ -444,7 +438,7 @@ static void writes_and_reads(troupe_self *self, void *arg) {
 START_TEST(a_crowd_killed_at_random_keeps_its_order) {
     enum { KILLS = TRP_ASAN || TRP_TSAN ? 20 : 60 };
     struct member m = {.tell = troupe_self_ref(me)};
-    unsigned seed = seed_of_run();
+    unsigned seed = (unsigned)seed_of_run();
     troupe_spawn_opts opts = {
         .kind = TROUPE_PROCESS, .restart = TROUPE_TRANSIENT, .backoff_min_ms = 1, .backoff_max_ms = 5, .mailbox = 256};
     for (int i = CROWD - 1; i >= 0; i--) {

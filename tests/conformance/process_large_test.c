@@ -13,6 +13,7 @@
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
 #include "tests/support/descriptors.h"
+#include "tests/support/echo.h"
 
 enum { MOST = 16 << 20 };
 
@@ -29,19 +30,6 @@ static uint8_t *pattern(void) {
 static bool is_pattern(const troupe_msg *m, size_t size, size_t shift) {
     troupe_value v = troupe_msg_value(m);
     return v.kind == TROUPE_BYTES && v.size == size && memcmp(v.data, pattern() + shift, size) == 0;
-}
-
-/* Answers questions by what they are; sends anything else back. */
-static void echoes(troupe_self *self, void *arg) {
-    troupe_msg *m;
-    (void)arg;
-    while (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
-        if (troupe_msg_wants_reply(m))
-            (void)!troupe_reply(self, m, troupe_msg_value(m));
-        else
-            (void)!troupe_send(self, troupe_msg_sender(m), troupe_msg_value(m));
-        troupe_msg_free(&m);
-    }
 }
 
 static void expect(size_t size, size_t shift) {

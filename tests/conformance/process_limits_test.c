@@ -17,6 +17,7 @@
 
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
+#include "tests/support/chance.h"
 
 /* --- faults --- */
 
@@ -359,13 +360,6 @@ END_TEST
 
 /* --- a crowd --- */
 
-static unsigned seed(void) {
-    const char *given = getenv("TROUPE_SEED");
-    unsigned n = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    printf("TROUPE_SEED=%u\n", n);
-    return n;
-}
-
 /* 200 at once (fewer under sanitizers), used by three and killed at random for TROUPE_CROWD_MS: each death is told once, each
  * question has an end, nothing is left. */
 enum { CROWD = TRP_ASAN || TRP_TSAN ? 40 : 200, ASKERS = 2 };
@@ -463,7 +457,7 @@ START_TEST(a_crowd_killed_at_random) {
     const char *given = getenv("TROUPE_CROWD_MS");
     troupe_ref to = troupe_self_ref(me), askers[ASKERS];
     troupe_msg *m;
-    srand(seed());
+    srand((unsigned)seed_of_run());
     for (int i = 0; i < CROWD; i++) {
         member_new(&crowd[i]);
         atomic_store(&asked[i], crowd[i].ref.id);

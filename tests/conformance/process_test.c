@@ -13,6 +13,7 @@
 
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
+#include "tests/support/chance.h"
 
 /* --- looking at processes --- */
 
@@ -258,8 +259,8 @@ START_TEST(a_process_inherits_no_descriptors) {
     ends(spawn(TROUPE_PROCESS, counts_its_descriptors, &to, sizeof to), TROUPE_END_NORMAL);
     int64_t fds = hear();
     ck_assert_int_eq(hear(), nursery());
-    /* 0, 1, 2; the channel, and the spare one; of its loop: epoll, the wake, libuv's own wake, and the signal pipe, that of libuv itself; the
-     * directory that is read, . and .. */
+    /* 0, 1, 2; the channel, and the spare one; of its loop: epoll, the wake, libuv's own wake, and the signal pipe, that of
+     * libuv itself; the directory that is read, . and .. */
     ck_assert_int_le(fds, 3 + 2 + 3 + 2 + 2 + 1 + 2);
 }
 END_TEST
@@ -359,19 +360,12 @@ static void waits(troupe_self *self, void *arg) {
     }
 }
 
-static unsigned seed(void) {
-    const char *given = getenv("TROUPE_SEED");
-    unsigned n = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    printf("TROUPE_SEED=%u\n", n);
-    return n;
-}
-
 START_TEST(each_random_death_is_reported_once) {
     enum { MANY = 50 };
     troupe_ref to = troupe_self_ref(me), refs[MANY];
     pid_t pids[MANY];
     bool dead[MANY] = {false};
-    srand(seed());
+    srand((unsigned)seed_of_run());
     size_t fds = 0, at_nursery = 0;
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < MANY; i++) {

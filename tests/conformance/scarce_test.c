@@ -11,7 +11,6 @@
 #include <troupe/bounded.h>
 #include <troupe/dead_letter.h>
 #include <troupe/event.h>
-#include <troupe/handler.h>
 #include <troupe/inspect.h>
 #include <troupe/monitor.h>
 #include <troupe/names.h>
@@ -22,40 +21,14 @@
 #include <troupe/timer.h>
 
 #include "tests/support/actors.h"
+#include "tests/support/echo.h"
 #include "tests/support/faults.h"
+#include "tests/support/scene.h"
 #include "transports/alloc.h"
 
 enum { SOON_MS = 60000 }; /* of made time: longer than anything here takes */
 
-/* Ends the scene with what went wrong. */
-#define TRY(call)                                                                                                              \
-    do {                                                                                                                       \
-        troupe_status st_ = (call);                                                                                            \
-        if (st_ != TROUPE_OK)                                                                                                  \
-            return st_;                                                                                                        \
-    } while (0)
-
-static const uint8_t large[3000]; /* more than a block of the lists */
-
 /* --- who plays --- */
-
-static void echoes(troupe_self *self, void *arg) {
-    troupe_msg *m;
-    (void)arg;
-    while (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
-        if (troupe_reply(self, m, troupe_msg_value(m)) == TROUPE_NO_MEMORY)
-            (void)!troupe_reply_error(self, m, "NO_MEMORY", "");
-        troupe_msg_free(&m);
-    }
-}
-
-static void on_message(troupe_self *self, void *state, troupe_msg **m) {
-    (void)state;
-    if (troupe_reply(self, *m, troupe_msg_value(*m)) == TROUPE_NO_MEMORY)
-        (void)!troupe_reply_error(self, *m, "NO_MEMORY", "");
-}
-
-static const troupe_handler echoing = {.on_message = on_message};
 
 static void squares(troupe_self *self, troupe_msg *task, void *arg) {
     int64_t n = 0;
@@ -364,27 +337,24 @@ static troupe_status dead_letters(void) {
     return troupe_dead_letters(me, false);
 }
 
-static const struct scene {
-    const char *name;
-    troupe_status (*play)(void);
-    troupe_status also; /* what it may say instead: a supervisor that can't start a child ends */
-} scenes[] = {
-    {"questions", questions, TROUPE_OK},
-    {"handlers", handlers, TROUPE_OK},
-    {"letters", letters, TROUPE_OK},
-    {"futures", futures, TROUPE_OK},
-    {"queues", queues, TROUPE_OK},
-    {"events", events, TROUPE_OK},
-    {"pools", pools, TROUPE_OK},
-    {"topics", local_topics, TROUPE_OK},
-    {"supervisors", supervisors, TROUPE_DIED},
-    {"watches", watches, TROUPE_OK},
-    {"names", names, TROUPE_OK},
-    {"timers", timers, TROUPE_OK},
-    {"own", things_of_ones_own, TROUPE_OK},
-    {"looking", looking, TROUPE_OK},
-    {"restarts", restarts, TROUPE_OK},
-    {"dead letters", dead_letters, TROUPE_OK},
+/* A supervisor that cannot start a child ends. */
+static const struct scene scenes[] = {
+    {.name = "questions", .play = questions},
+    {.name = "handlers", .play = handlers},
+    {.name = "letters", .play = letters},
+    {.name = "futures", .play = futures},
+    {.name = "queues", .play = queues},
+    {.name = "events", .play = events},
+    {.name = "pools", .play = pools},
+    {.name = "topics", .play = local_topics},
+    {.name = "supervisors", .play = supervisors, .also = TROUPE_DIED},
+    {.name = "watches", .play = watches},
+    {.name = "names", .play = names},
+    {.name = "timers", .play = timers},
+    {.name = "own", .play = things_of_ones_own},
+    {.name = "looking", .play = looking},
+    {.name = "restarts", .play = restarts},
+    {.name = "dead letters", .play = dead_letters},
 };
 
 /* --- the plays --- */
@@ -428,26 +398,16 @@ static bool play(const struct scene *scene, long n) {
     ck_assert_int_eq(pthread_join(t, NULL), 0);
     long live = faults.live;
     faults_off();
-    ck_assert_msg(p.st == TROUPE_OK || (p.met && (p.st == TROUPE_NO_MEMORY || p.st == scene->also)), "%s, allocation %ld: %s",
-                  scene->name, n, troupe_status_text(p.st));
+    scene_ends(scene, n, p.st, p.met && (p.st == TROUPE_NO_MEMORY || p.st == scene->also));
     ck_assert_msg(live == 0, "%s, allocation %ld: %ld blocks are left", scene->name, n, live);
     return p.met;
 }
 
 START_TEST(each_allocation_fails_once) {
-    const struct scene *scene = &scenes[_i];
-    long n = 1;
-    while (play(scene, n))
-        n++;
-    ck_assert_msg(n > 1, "%s allocates nothing", scene->name);
+    scene_repeat(&scenes[_i], play);
 }
 END_TEST
 
 int main(void) {
-    Suite *s = suite_create("scarce");
-    TCase *c = tcase_create("scarce");
-    tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, each_allocation_fails_once, 0, (int)(sizeof scenes / sizeof *scenes));
-    suite_add_tcase(s, c);
-    return run_suite(s);
+    return scene_suite("scarce", each_allocation_fails_once, sizeof scenes / sizeof *scenes);
 }

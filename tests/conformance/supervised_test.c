@@ -6,11 +6,9 @@
 #include <stdlib.h>
 
 #include <troupe/monitor.h>
-#include <troupe/names.h>
-#include <troupe/supervisor.h>
 
 #include "actors/plan.h"
-#include "tests/support/actors.h"
+#include "tests/support/boss.h"
 #include "tests/support/faults.h"
 
 enum { KINDS = 3, ROLES = 2, ALL = KINDS * KINDS * ROLES, STOPPED = 1000 };
@@ -69,19 +67,6 @@ static troupe_child clerk_child(int kind, bool handler, const char *name, struct
                           .handler = handler ? &clerk_calls : NULL,
                           .arg = c,
                           .arg_size = sizeof *c};
-}
-
-static troupe_ref supervise(int kind, const troupe_supervisor_opts *opts) {
-    troupe_ref ref;
-    ck_assert_int_eq(troupe_supervise(me, &(troupe_spawn_opts){.kind = (troupe_kind)kind, .name = "boss"}, opts, &ref),
-                     TROUPE_OK);
-    return ref;
-}
-
-static troupe_ref whereis(const char *name) {
-    troupe_ref ref;
-    ck_assert_int_eq(troupe_whereis(me, name, &ref), TROUPE_OK);
-    return ref;
 }
 
 static int64_t ask(const char *name) {

@@ -10,13 +10,11 @@
 #include <unistd.h>
 
 #include <troupe/monitor.h>
-#include <troupe/names.h>
-#include <troupe/supervisor.h>
 
 #include "actors/plan.h"
 #include "actors/sanitizer.h"
 #include "actors/system.h"
-#include "tests/support/actors.h"
+#include "tests/support/boss.h"
 #include "tests/support/effort.h"
 #include "tests/support/faults.h"
 
@@ -68,19 +66,6 @@ static troupe_child child_of(int kind, int i, troupe_restart restart) {
                           .body = clerk,
                           .arg = &clerks[i],
                           .arg_size = sizeof clerks[i]};
-}
-
-static troupe_ref supervise(int kind, const troupe_supervisor_opts *opts) {
-    troupe_ref ref;
-    ck_assert_int_eq(troupe_supervise(me, &(troupe_spawn_opts){.kind = (troupe_kind)kind, .name = "boss"}, opts, &ref),
-                     TROUPE_OK);
-    return ref;
-}
-
-static troupe_ref whereis(const char *name) {
-    troupe_ref ref;
-    ck_assert_int_eq(troupe_whereis(me, name, &ref), TROUPE_OK);
-    return ref;
 }
 
 static void order(const char *name, int64_t what) {

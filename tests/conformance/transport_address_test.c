@@ -17,20 +17,6 @@
 #include "tests/support/link_rig.h"
 #include "tests/support/run.h"
 
-static struct end far; /* the dialler's */
-
-static void setup(void) {
-    rig_setup();
-    far = (struct end){0};
-}
-
-static void teardown(void) {
-    if (far.link)
-        trp_link_close(far.link, 0);
-    rig_teardown();
-    trp_buf_fini(&far.got);
-}
-
 static void bad_listen(const char *url, troupe_status expected, const char *part) {
     struct trp_listener *s = NULL;
     const char *why = "";
@@ -310,16 +296,6 @@ START_TEST(only_one_takes_a_stale_path_over) {
 }
 END_TEST
 
-static TCase *new_case(Suite *s, const char *name, const TTest *const *tests, size_t n, int transports) {
-    TCase *t = tcase_create(name);
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_set_timeout(t, 60);
-    for (size_t i = 0; i < n; i++)
-        tcase_add_loop_test(t, tests[i], 0, transports);
-    suite_add_tcase(s, t);
-    return t;
-}
-
 int main(void) {
     Suite *s = suite_create("transport addresses");
     const TTest *const tcp[] = {
@@ -340,7 +316,7 @@ int main(void) {
         a_path_somebody_is_taking_is_left_to_him,
         only_one_takes_a_stale_path_over,
     };
-    new_case(s, "tcp", tcp, sizeof tcp / sizeof *tcp, RIG_IPC);
-    new_case(s, "addresses", once, sizeof once / sizeof *once, 1);
+    rig_case(s, "tcp", tcp, sizeof tcp / sizeof *tcp, RIG_IPC);
+    rig_case(s, "addresses", once, sizeof once / sizeof *once, 1);
     return run_suite(s);
 }

@@ -18,20 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct end far; /* the dialler's */
-
-static void setup(void) {
-    rig_setup();
-    far = (struct end){0};
-}
-
-static void teardown(void) {
-    if (far.link)
-        trp_link_close(far.link, 0);
-    rig_teardown();
-    trp_buf_fini(&far.got);
-}
-
 /* What a broker does with a peer that breaks the rules. */
 static void last_words(struct end *e) {
     if (e->ups == 0)
@@ -627,16 +613,6 @@ START_TEST(no_descriptor_at_all_does_not_spin) {
 }
 END_TEST
 
-static TCase *new_case(Suite *s, const char *name, const TTest *const *tests, size_t n, int transports) {
-    TCase *t = tcase_create(name);
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_set_timeout(t, 60);
-    for (size_t i = 0; i < n; i++)
-        tcase_add_loop_test(t, tests[i], 0, transports);
-    suite_add_tcase(s, t);
-    return t;
-}
-
 int main(void) {
     Suite *s = suite_create("transport faults");
     const TTest *const every[] = {
@@ -665,8 +641,8 @@ int main(void) {
         running_out_of_descriptors_refuses_and_recovers,
         no_descriptor_at_all_does_not_spin,
     };
-    new_case(s, "every transport", every, sizeof every / sizeof *every, RIG_TRANSPORTS);
+    rig_case(s, "every transport", every, sizeof every / sizeof *every, RIG_TRANSPORTS);
     const TTest *const loop[] = {no_memory_for_the_loop};
-    new_case(s, "loop", loop, 1, 1);
+    rig_case(s, "loop", loop, 1, 1);
     return run_suite(s);
 }

@@ -14,14 +14,9 @@
 static const uint8_t one_hop[4] = {0, 0, 0, 1};
 static nng_socket theirs;
 
-static void setup(void) {
-    rig_setup();
-}
-
-static void teardown(void) {
+static void hang_up(void) {
     nng_close(theirs);
     nng_fini();
-    rig_teardown();
 }
 
 static void must(int err) {
@@ -172,11 +167,7 @@ int main(void) {
         their_close_is_an_end,
         they_dial_again_when_we_close,
     };
-    TCase *t = tcase_create("nng");
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_set_timeout(t, 60);
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_loop_test(t, tests[i], 0, RIG_TRANSPORTS);
-    suite_add_tcase(s, t);
+    TCase *t = rig_case(s, "nng", tests, sizeof tests / sizeof *tests, RIG_TRANSPORTS);
+    tcase_add_checked_fixture(t, NULL, hang_up); /* before the rig's: the latest teardown comes first */
     return run_suite(s);
 }

@@ -14,21 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct end far; /* the dialler's */
-
-static void setup(void) {
-    rig_setup();
-    far = (struct end){0};
-}
-
-static void teardown(void) {
-    if (far.link)
-        trp_link_close(far.link, 0);
-    rig_teardown();
-    ck_assert_ptr_null(far.link);
-    trp_buf_fini(&far.got);
-}
-
 static bool got_is(const struct end *e, const char *text) {
     return e->got.n == strlen(text) && memcmp(e->got.p, text, e->got.n) == 0;
 }
@@ -747,19 +732,6 @@ START_TEST(every_descriptor_is_close_on_exec) {
 }
 END_TEST
 
-static void add_all(TCase *t, const TTest *const *tests, size_t n, int variants) {
-    for (size_t i = 0; i < n; i++)
-        tcase_add_loop_test(t, tests[i], 0, variants * RIG_TRANSPORTS);
-}
-
-static TCase *new_case(Suite *s, const char *name) {
-    TCase *t = tcase_create(name);
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_set_timeout(t, 60);
-    suite_add_tcase(s, t);
-    return t;
-}
-
 int main(void) {
     Suite *s = suite_create("transport");
     const TTest *const normal[] = {
@@ -798,11 +770,9 @@ int main(void) {
                                     everything_is_harmless_in_down};
     const TTest *const loop[] = {wake_comes_from_any_thread, no_wake_is_lost, once_waits_as_told,
                                  a_turn_that_ran_a_timer_does_not_wait};
-    add_all(new_case(s, "normal"), normal, sizeof normal / sizeof *normal, 1);
+    rig_case(s, "normal", normal, sizeof normal / sizeof *normal, RIG_TRANSPORTS);
     /* With and without a flush. */
-    add_all(new_case(s, "closing"), closing, sizeof closing / sizeof *closing, 2);
-    TCase *t = new_case(s, "loop");
-    for (size_t i = 0; i < sizeof loop / sizeof *loop; i++)
-        tcase_add_test(t, loop[i]);
+    rig_case(s, "closing", closing, sizeof closing / sizeof *closing, 2 * RIG_TRANSPORTS);
+    rig_case(s, "loop", loop, sizeof loop / sizeof *loop, 1);
     return run_suite(s);
 }

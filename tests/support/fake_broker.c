@@ -158,6 +158,19 @@ void fake_msg(struct fake_session *s, uint64_t sid, uint64_t token, const char *
     fake_send(s, &b);
 }
 
+bool fake_answer(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e) {
+    char reply[256] = {0};
+    const uint8_t *p = e->msg.payload.p;
+    troupe_value v;
+    (void)b;
+    if (e->op != TRP_PUB || e->msg.reply.n == 0)
+        return false;
+    memcpy(reply, e->msg.reply.p, e->msg.reply.n);
+    ck_assert_int_eq(trp_unpack_value(&p, p + e->msg.payload.n, &v), TROUPE_OK);
+    fake_msg(s, 0, 0, reply, "", v);
+    return true;
+}
+
 /* --- being a broker --- */
 
 static bool matches(const struct fake_sub *sub, struct trp_slice topic) {

@@ -70,6 +70,8 @@ void fake_ok(struct fake_session *s, uint64_t id);
 void fake_err(struct fake_session *s, uint64_t id, const char *code, const char *text);
 void fake_close(struct fake_session *s, const char *code, const char *text);
 void fake_msg(struct fake_session *s, uint64_t sid, uint64_t token, const char *topic, const char *reply, troupe_value v);
+/* A hook: answers each request itself, with what it was asked. */
+bool fake_answer(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e);
 
 /* --- on a thread --- */
 

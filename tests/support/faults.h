@@ -13,8 +13,8 @@
  *         ck_assert_int_eq(st, TROUPE_NO_MEMORY);
  *     }
  *
- * Memory comes from malloc(3) all the same, so a block may be freed after the faults are off. One thread; where others allocate
- * meanwhile, faults_fail_here_at leaves those alone. */
+ * Memory comes from malloc(3) all the same, so a block may be freed after the faults are off. For one thread; where
+ * there are others, see tests/support/scarce.h. */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
 
@@ -25,15 +25,13 @@
 struct faults {
     long fail_at, calls; /* fail_at 0: never */
     long live;           /* blocks allocated and not freed since faults_fail_at */
-    bool here;           /* only those of the thread that said so count as calls */
 };
 
 static struct faults faults;
-static _Thread_local bool faults_here;
 
 static inline void *faults_realloc(void *ctx, void *old, size_t size) {
     struct faults *f = ctx;
-    if ((!f->here || faults_here) && ++f->calls == f->fail_at)
+    if (++f->calls == f->fail_at)
         return NULL;
     void *p = realloc(old, size);
     f->live += p && !old;
@@ -45,19 +43,10 @@ static inline void faults_free(void *ctx, void *p) {
     free(p);
 }
 
-static inline void faults_set(long n, bool here) {
-    static const troupe_allocator allocator = {.realloc = faults_realloc, .free = faults_free, .ctx = &faults};
-    faults_here = here;
-    faults = (struct faults){.fail_at = n, .here = here};
-    troupe_alloc_set(&allocator);
-}
-
 static inline void faults_fail_at(long n) {
-    faults_set(n, false);
-}
-
-static inline void faults_fail_here_at(long n) {
-    faults_set(n, true);
+    static const troupe_allocator allocator = {.realloc = faults_realloc, .free = faults_free, .ctx = &faults};
+    faults = (struct faults){.fail_at = n};
+    troupe_alloc_set(&allocator);
 }
 
 static inline void faults_off(void) {

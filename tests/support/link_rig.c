@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 struct rig rig;
+struct end far;
 
 enum { PATIENCE_MS = 20000 };
 
@@ -140,14 +141,28 @@ static void none_left_open(void) {
 
 void rig_teardown(void) {
     char path[128];
+    if (far.link)
+        trp_link_close(far.link, 0);
     trp_listener_close(&rig.listener);
     close_accepted();
     trp_loop_fini(&rig.loop);
     free_accepted();
+    ck_assert_ptr_null(far.link);
+    trp_buf_fini(&far.got);
     snprintf(path, sizeof path, "%s/s", rig.folder);
     ck_assert_int_ne(access(path, F_OK), 0);
     ck_assert_int_eq(rmdir(rig.folder), 0);
     none_left_open();
+}
+
+TCase *rig_case(Suite *s, const char *name, const TTest *const *tests, size_t count, int n) {
+    TCase *t = tcase_create(name);
+    tcase_add_checked_fixture(t, rig_setup, rig_teardown);
+    tcase_set_timeout(t, 60);
+    for (size_t i = 0; i < count; i++)
+        tcase_add_loop_test(t, tests[i], 0, n);
+    suite_add_tcase(s, t);
+    return t;
 }
 
 int64_t rig_deadline(void) {

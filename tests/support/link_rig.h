@@ -44,11 +44,14 @@ struct rig {
 };
 
 extern struct rig rig;
+extern struct end far; /* the dialler's, for tests that need one: up in rig_pair(&far), closed by the teardown */
 extern const struct trp_link_handler rig_handler;
 
 /* Checked fixtures. The teardown closes everything and checks that no descriptor is left. */
 void rig_setup(void);
 void rig_teardown(void);
+/* A case of them: each test is run for 0 to n - 1, the transports or more of them. */
+TCase *rig_case(Suite *s, const char *name, const TTest *const *tests, size_t count, int n);
 
 /* "tcp://127.0.0.1:0" and so on; ipc: a path in the rig's folder. */
 const char *rig_url_for(int transport);

@@ -224,14 +224,6 @@ static inline bool log_file_is_there(const struct log *l, const char *name) {
     return access(path, F_OK) == 0;
 }
 
-static inline uint64_t log_seed(void) {
-    const char *text = getenv("TROUPE_SEED");
-    uint64_t seed = text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 20;
-    printf("TROUPE_SEED=%llu\n", (unsigned long long)seed);
-    fflush(stdout);
-    return seed;
-}
-
 static inline uint64_t log_random(uint64_t *seed, uint64_t below) {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
     return (*seed >> 33) % below;

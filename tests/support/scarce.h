@@ -6,9 +6,11 @@
  *
  *     scarce_install();
  *     ...
- *     scarce_at(n);
+ *     scarce_at(n);                            // 0: none fails
  *     troupe_status st = thing_new(&t);
- *     bool met = scarce_met();                 // the n-th came; from here on there is memory again */
+ *     bool met = scarce_met();                 // the n-th came; from here on there is memory again
+ *
+ * scarce.calls is how many this thread has asked for since scarce_at. */
 #ifndef TESTS_SCARCE_H
 #define TESTS_SCARCE_H
 
@@ -16,9 +18,7 @@
 #include <stdlib.h>
 #include <troupe/alloc.h>
 
-static _Thread_local struct {
-    long fail_at, calls;
-} scarce;
+static _Thread_local struct { long fail_at, calls; } scarce;
 
 static inline void *scarce_realloc(void *ctx, void *old, size_t size) {
     (void)ctx;

@@ -15,6 +15,7 @@
 
 #include "tests/support/fake_broker.h"
 #include "tests/support/run.h"
+#include "tests/support/scarce.h"
 #include "transports/json.h"
 
 static struct fake_thread t;
@@ -984,26 +985,8 @@ END_TEST
 
 /* --- memory --- */
 
-static _Thread_local struct {
-    bool on;
-    long calls, fail_at;
-} watch;
-
-static void *watched_realloc(void *ctx, void *old, size_t size) {
-    (void)ctx;
-    if (watch.on && ++watch.calls == watch.fail_at)
-        return NULL;
-    return realloc(old, size);
-}
-
-static void watched_free(void *ctx, void *p) {
-    (void)ctx;
-    free(p);
-}
-
-static void set_up_watched(void) {
-    static const troupe_allocator allocator = {.realloc = watched_realloc, .free = watched_free};
-    troupe_alloc_set(&allocator);
+static void set_up_scarce(void) {
+    scarce_install();
     set_up();
 }
 
@@ -1029,12 +1012,11 @@ START_TEST(the_steady_state_allocates_nothing) {
     OK(troupe_queue_consume(c, "mail", 64, NULL));
     for (int i = 0; i < 20; i++)
         one_of_each();
-    watch.on = true;
+    scarce_at(0);
     for (int i = 0; i < 20; i++)
         one_of_each();
-    watch.on = false;
 #if !defined(__SANITIZE_ADDRESS__) /* there, messages come fresh from the allocator: see msg.c */
-    ck_assert_int_eq(watch.calls, 0);
+    ck_assert_int_eq(scarce.calls, 0);
 #endif
 }
 END_TEST
@@ -1074,12 +1056,11 @@ static troupe_status a_short_life(void) {
 START_TEST(no_memory_at_any_moment) {
     troupe_status st = TROUPE_NO_MEMORY;
     set_ready(1 << 20);
-    for (long n = 1; st != TROUPE_OK || watch.calls >= n; n++) {
-        watch.on = true;
-        watch.calls = 0;
-        watch.fail_at = n;
+    bool met = true;
+    for (long n = 1; st != TROUPE_OK || met; n++) {
+        scarce_at(n);
         st = a_short_life();
-        watch.on = false;
+        met = scarce_met();
         ck_assert_int_lt(n, 1000);
         ck_assert_msg(st == TROUPE_OK || st == TROUPE_NO_MEMORY || st == TROUPE_TIMEOUT || st == TROUPE_DISCONNECTED,
                       "at %ld: %s", n, troupe_status_name(st));
@@ -1135,7 +1116,7 @@ int main(void) {
         tcase_set_timeout(tc, 60);
     }
     TCase *tc = run_case(s, "memory", memory, sizeof memory / sizeof *memory);
-    tcase_add_checked_fixture(tc, set_up_watched, tear_down);
+    tcase_add_checked_fixture(tc, set_up_scarce, tear_down);
     tcase_set_timeout(tc, 60);
     return run_suite(s);
 }

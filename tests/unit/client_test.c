@@ -14,6 +14,7 @@
 #include "tests/support/fake_broker.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
+#include "tests/support/scarce.h"
 
 static struct fake_thread t;
 static troupe_client *c;
@@ -321,24 +322,10 @@ END_TEST
 
 /* --- asking and answering --- */
 
-/* Answers each request with its number, from the broker itself. */
-static bool answer_pub(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e) {
-    char reply[256] = {0};
-    const uint8_t *p = e->msg.payload.p;
-    troupe_value v;
-    (void)b;
-    if (e->op != TRP_PUB || e->msg.reply.n == 0)
-        return false;
-    memcpy(reply, e->msg.reply.p, e->msg.reply.n);
-    OK(trp_unpack_value(&p, p + e->msg.payload.n, &v));
-    fake_msg(s, 0, 0, reply, "", v);
-    return true;
-}
-
 START_TEST(requests_one_at_a_time) {
     troupe_msg *answer;
     int64_t n;
-    hook(answer_pub);
+    hook(fake_answer);
     for (int i = 0; i < 1000; i++) {
         OK(troupe_client_request(c, "fib", troupe_int(i), 5000, &answer));
         ck_assert(troupe_msg_int(answer, &n));
@@ -364,7 +351,7 @@ START_TEST(messages_that_come_while_one_asks_are_kept) {
     int64_t n;
     int count = 3;
     OK(troupe_client_subscribe(c, "a", NULL, NULL));
-    hook(answer_pub);
+    hook(fake_answer);
     fake_thread_do(&t, deliver_many, &count);
     OK(troupe_client_request(c, "fib", troupe_int(9), 5000, &answer));
     ck_assert(troupe_msg_int(answer, &n) && n == 9);
@@ -398,7 +385,7 @@ START_TEST(many_in_flight) {
     uint64_t ids[N], id;
     troupe_msg *answer;
     int64_t n;
-    hook(answer_pub);
+    hook(fake_answer);
     for (int i = 0; i < N; i++)
         OK(troupe_client_submit(c, "fib", troupe_int(i), i < N - 1, &ids[i]));
     for (int i = 0; i < N; i++) {
@@ -427,7 +414,7 @@ START_TEST(many_in_flight_that_fail) {
     ck_assert_uint_eq(id, a);
     STATUS(troupe_client_collect(c, 5000, &id, &answer), DISCONNECTED);
     ck_assert_uint_eq(id, b);
-    hook(answer_pub);
+    hook(fake_answer);
     do /* it says DISCONNECTED until it is back, and works on that while it says so */
         id = 0;
     while (troupe_client_submit(c, "fib", troupe_int(3), false, &id) == TROUPE_DISCONNECTED);
@@ -654,28 +641,8 @@ END_TEST
 
 /* --- memory --- */
 
-/* An allocator that counts what the thread of the test asks for, and fails it on request; the broker's thread has all it
- * wants. Set before any thread is there. */
-static _Thread_local struct {
-    bool on;
-    long calls, fail_at;
-} watch;
-
-static void *watched_realloc(void *ctx, void *old, size_t size) {
-    (void)ctx;
-    if (watch.on && ++watch.calls == watch.fail_at)
-        return NULL;
-    return realloc(old, size);
-}
-
-static void watched_free(void *ctx, void *p) {
-    (void)ctx;
-    free(p);
-}
-
-static void set_up_watched(void) {
-    static const troupe_allocator allocator = {.realloc = watched_realloc, .free = watched_free};
-    troupe_alloc_set(&allocator);
+static void set_up_scarce(void) {
+    scarce_install();
     set_up();
 }
 
@@ -701,15 +668,14 @@ static void one_of_each(void) {
 
 START_TEST(the_steady_state_allocates_nothing) {
     OK(troupe_client_subscribe(c, "a", NULL, NULL));
-    hook(answer_pub);
+    hook(fake_answer);
     for (int i = 0; i < 20; i++)
         one_of_each();
-    watch.on = true;
+    scarce_at(0);
     for (int i = 0; i < 20; i++)
         one_of_each();
-    watch.on = false;
 #if !defined(__SANITIZE_ADDRESS__) /* there, messages come fresh from the allocator: see msg.c */
-    ck_assert_int_eq(watch.calls, 0);
+    ck_assert_int_eq(scarce.calls, 0);
 #endif
 }
 END_TEST
@@ -740,15 +706,14 @@ static troupe_status a_short_life(void) {
 }
 
 START_TEST(no_memory_at_any_moment) {
-    hook(answer_pub);
+    hook(fake_answer);
     troupe_status st = TROUPE_NO_MEMORY;
-    for (long n = 1; st != TROUPE_OK || watch.calls >= n; n++) {
+    bool met = true;
+    for (long n = 1; st != TROUPE_OK || met; n++) {
         unsigned before = count_descriptors();
-        watch.on = true;
-        watch.calls = 0;
-        watch.fail_at = n;
+        scarce_at(n);
         st = a_short_life();
-        watch.on = false;
+        met = scarce_met();
         ck_assert_int_lt(n, 1000);
         ck_assert_msg(st == TROUPE_OK || st == TROUPE_NO_MEMORY || st == TROUPE_TIMEOUT || st == TROUPE_DISCONNECTED,
                       "at %ld: %s", n, troupe_status_name(st));
@@ -806,7 +771,7 @@ int main(void) {
         tcase_set_timeout(tc, 60);
     }
     TCase *tc = run_case(s, "memory", memory, sizeof memory / sizeof *memory);
-    tcase_add_checked_fixture(tc, set_up_watched, tear_down);
+    tcase_add_checked_fixture(tc, set_up_scarce, tear_down);
     tcase_set_timeout(tc, 60);
     return run_suite(s);
 }

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "tests/support/chance.h"
 #include "tests/support/fake_broker.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
@@ -176,20 +177,6 @@ static void ask(struct ask *a, const char *name, const char *topic, int64_t n) {
 static bool swallow_pub(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e) {
     (void)b, (void)s;
     return e->op == TRP_PUB;
-}
-
-/* A broker that answers itself, with the number it was asked and its topic's first byte. */
-static bool answer_pub(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e) {
-    char reply[256] = {0};
-    const uint8_t *p = e->msg.payload.p;
-    troupe_value v;
-    (void)b;
-    if (e->op != TRP_PUB || e->msg.reply.n == 0)
-        return false;
-    memcpy(reply, e->msg.reply.p, e->msg.reply.n);
-    OK(trp_unpack_value(&p, p + e->msg.payload.n, &v));
-    fake_msg(s, 0, 0, reply, "", v);
-    return true;
 }
 
 /* --- life --- */
@@ -360,7 +347,7 @@ END_TEST
 
 START_TEST(a_request_is_answered) {
     struct ask a;
-    w.broker.hook = answer_pub;
+    w.broker.hook = fake_answer;
     dial();
     ask(&a, "a", "fib", 30);
     UNTIL(a.done);
@@ -373,7 +360,7 @@ END_TEST
 START_TEST(requests_of_one_turn_leave_in_one_frame) {
     enum { N = 500 };
     static struct ask asks[N];
-    w.broker.hook = answer_pub;
+    w.broker.hook = fake_answer;
     dial();
     unsigned frames = w.broker.frames;
     for (int i = 0; i < N; i++)
@@ -429,7 +416,7 @@ END_TEST
 
 START_TEST(a_cancelled_request_is_not_called) {
     struct ask a, b;
-    w.broker.hook = answer_pub;
+    w.broker.hook = fake_answer;
     dial();
     ask(&a, "a", "fib", 1);
     ask(&b, "b", "fib", 2);
@@ -806,8 +793,7 @@ END_TEST
 
 /* Good envelopes with a few bits turned: whatever they say then, the connection lives on or is mended. */
 START_TEST(flipped_bits) {
-    const char *seed = getenv("TROUPE_SEED");
-    unsigned long long state = seed ? strtoull(seed, NULL, 0) : 0x9e3779b97f4a7c15u + (unsigned)_i;
+    chance_begin(seed_or((uint64_t)_i));
     struct trp_buf good = {0};
     uint64_t sid;
     dial();
@@ -823,8 +809,7 @@ START_TEST(flipped_bits) {
         struct trp_buf bad = {0};
         OK(trp_buf_put(&bad, frame.p, frame.n));
         for (int i = 0; i < 1 + round % 3; i++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            bad.p[(state >> 33) % bad.n] ^= (uint8_t)(1u << ((state >> 20) & 7));
+            bad.p[roll(bad.n)] ^= (uint8_t)(1u << roll(8));
         }
         fake_send(w.broker.sessions, &bad);
         unsigned losts = w.losts;
@@ -950,7 +935,7 @@ END_TEST
 
 /* More requests at a time than the table had room for at first, some of them never answered. */
 static bool answer_odd(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e) {
-    return e->op == TRP_PUB && e->id % 2 == 0 ? true : answer_pub(b, s, e);
+    return e->op == TRP_PUB && e->id % 2 == 0 ? true : fake_answer(b, s, e);
 }
 
 START_TEST(many_requests_at_a_time) {

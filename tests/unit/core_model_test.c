@@ -8,13 +8,13 @@
  *
  * Run with TROUPE_SEED=n to repeat, TROUPE_EVENTS=n for longer. */
 #include "broker/core.h"
+#include "tests/support/chance.h"
+#include "tests/support/run.h"
 #include "transports/envelope.h"
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SEATS = 6, SUBS = 256, HELD = 1024, ASKS = 512, BACKLOG = 64, EFFECTS = 4096, SIDS = 6, ROUND = 10000, EVENTS = 200000 };
 
@@ -31,17 +31,6 @@ enum { FIRST_RESERVED = 9, FIRST_BAD_PATTERN = 10, FIRST_BAD_TOPIC = 8 };
 /* ck_assert, without a system call for each one that holds: there are millions. */
 #define CHECK_MSG(expr, ...) ((expr) ? (void)0 : ck_abort_msg(__VA_ARGS__))
 #define CHECK(expr)          CHECK_MSG(expr, "%s", #expr)
-
-/* ---- chance ---- */
-
-static uint64_t rng;
-
-static uint32_t roll(uint32_t n) {
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)((rng >> 32) % n);
-}
 
 /* ---- what the core emitted ---- */
 
@@ -859,7 +848,7 @@ static void one_round(uint64_t events) {
     n_asks = 0;
     draining = false;
     struct trp_core_opts o = opts;
-    o.seed = rng;
+    o.seed = random64();
     CHECK(trp_core_new(&core, &o, &sink, NULL) == TROUPE_OK);
     for (uint64_t i = 0; i < events; i++) {
         event();
@@ -877,12 +866,10 @@ static void one_round(uint64_t events) {
 }
 
 START_TEST(the_core_does_what_the_model_does) {
-    const char *seed = getenv("TROUPE_SEED"), *events = getenv("TROUPE_EVENTS");
-    uint64_t s = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL), left = events ? strtoull(events, NULL, 0) : EVENTS;
+    const char *events = getenv("TROUPE_EVENTS");
+    uint64_t left = events ? strtoull(events, NULL, 0) : EVENTS;
     struct trp_core_stats sum = {0};
-    printf("core_model_test: TROUPE_SEED=%" PRIu64 "\n", s);
-    fflush(stdout);
-    rng = s * 2654435769u + 1;
+    chance_begin(seed_of_run());
     for (; left >= ROUND; left -= ROUND) {
         one_round(ROUND);
         for (size_t i = 0; i < sizeof sum / sizeof(uint64_t); i++)
@@ -901,9 +888,5 @@ int main(void) {
     tcase_set_timeout(t, 100);
     tcase_add_test(t, the_core_does_what_the_model_does);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

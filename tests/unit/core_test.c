@@ -4,10 +4,10 @@
  * The router's promises, each as a readable trace: a script of what peers say, then what the core said to whom. An inbox
  * is printed as "@owner", so that traces do not depend on nonces. */
 #include "broker/core.h"
+#include "tests/support/run.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/envelope.h"
-#include <check.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -1105,9 +1105,5 @@ static Suite *suite(void) {
 }
 
 int main(void) {
-    SRunner *r = srunner_create(suite());
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(suite());
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "tests/support/exact.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
 
@@ -19,16 +20,6 @@ static const struct trp_slice none;
 static struct trp_slice group_options(void) { /* {"group": "workers", "credit": 1} */
     return str("\x82\xa5group\xa7workers\xa6"
                "credit\x01");
-}
-
-/* Bytes in memory of exactly their size. */
-static uint8_t *exact(const void *p, size_t n) {
-    uint8_t *copy = malloc(n ? n : 1);
-    if (!copy)
-        ck_abort_msg("out of memory");
-    if (n)
-        memcpy(copy, p, n);
-    return copy;
 }
 
 /* --- one of each --- */

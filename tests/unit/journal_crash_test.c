@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "tests/support/chance.h"
 #include "tests/support/log.h"
 #include "tests/support/run.h"
 
@@ -69,7 +70,7 @@ static uint64_t life(struct log *l, uint64_t confirmed, uint64_t *seed) {
 
 START_TEST(what_is_confirmed_survives_a_kill) {
     struct log l;
-    uint64_t seed = log_seed(), confirmed = 0;
+    uint64_t seed = seed_of_run(), confirmed = 0;
     log_make(&l);
     l.opts.segment_bytes = 50000;
     for (int i = 0; i < KILLS; i++) {

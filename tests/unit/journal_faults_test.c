@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "broker/writer.h"
+#include "tests/support/chance.h"
 #include "tests/support/disk.h"
 #include "tests/support/faults.h"
 #include "tests/support/log.h"
@@ -293,7 +294,7 @@ START_TEST(failing_syncs_lose_and_double_nothing) {
     l.opts.sys = &d.sys;
     l.opts.segment_bytes = 3000;
     log_open(&l);
-    uint64_t seed = log_seed();
+    uint64_t seed = seed_of_run();
     for (int i = 0; i < 100; i++) {
         disk_fail(&d, DISK_FDATASYNC, (unsigned)log_random(&seed, 4), (unsigned)log_random(&seed, 3), EIO);
         disk_fail(&d, DISK_FSYNC, (unsigned)log_random(&seed, 3), (unsigned)log_random(&seed, 2), EIO);

@@ -3,6 +3,7 @@
  *
  * Power cuts and kills at random moments, some of them while syncs fail: what was confirmed as synced survives each of
  * them, what was confirmed as written survives a kill, and the log always opens again, for it is never damaged. */
+#include "tests/support/chance.h"
 #include "tests/support/effort.h"
 #include "tests/support/log.h"
 #include "tests/support/power.h"
@@ -134,7 +135,7 @@ static void round_run(struct chain *c) {
 
 START_TEST(what_is_confirmed_survives) {
     memset(&chain, 0, sizeof chain);
-    chain.seed = log_seed() + (uint64_t)_i;
+    chain.seed = seed_of_run() + (uint64_t)_i;
     log_make_hasty(&chain.l);
     chain.l.owner.replay = replay;
     power_init(&chain.p, chain.l.path, chain.seed);

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "tests/support/chance.h"
 #include "tests/support/run.h"
 
 static struct trp_lanes lanes;
@@ -21,13 +21,6 @@ static struct trp_lane_in in;
 static struct trp_lane_record *record;
 
 enum { MOST = 1000 };
-
-static unsigned seed_of_run(void) {
-    const char *given = getenv("TROUPE_SEED");
-    unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    printf("TROUPE_SEED=%u\n", seed);
-    return seed;
-}
 
 static void up(void) {
     ck_assert_int_eq(trp_lanes_init(&lanes), TROUPE_OK);
@@ -72,7 +65,7 @@ static bool copy_one(uint64_t n) {
 
 /* Writing, copying and receiving at random, so that each is ahead as far as it may be now and then. */
 START_TEST(round_and_round) {
-    unsigned seed = seed_of_run();
+    unsigned seed = (unsigned)seed_of_run();
     uint64_t written = 0, copied = 0, received = 0;
     while (received < 20000) {
         int n = rand_r(&seed) % 60;
@@ -250,7 +243,7 @@ START_TEST(a_writer_killed_at_any_instruction_leaves_whole_messages) {
     pid_t pid = fork();
     if (pid == 0)
         writes_for_ever();
-    unsigned most = 2000 + seed_of_run() % 1000 * 10;
+    unsigned most = 2000 + (unsigned)seed_of_run() % 1000 * 10;
     for (; n < most; n += copy_one(n)) {
         if (in.at != in.done)
             trp_lane_received(&in, size_of(n - 1));

@@ -3,7 +3,7 @@
  *
  * Lines: cut anywhere, whatever the framing, the same lines come out; and what a line means. */
 #include "broker/lines.h"
-#include <check.h>
+#include "tests/support/run.h"
 #include <stdlib.h>
 
 /* Feeds text in reads of `step` bytes and writes what comes out: "[line]" or "!" for one that is too long. */
@@ -180,9 +180,5 @@ int main(void) {
     tcase_add_test(t, commands);
     tcase_add_test(t, http);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

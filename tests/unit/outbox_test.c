@@ -6,6 +6,7 @@
  * number. */
 #include "transports/outbox.h"
 
+#include "tests/support/chance.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
 #include <stdio.h>
@@ -325,17 +326,10 @@ START_TEST(out_of_memory_loses_only_what_failed) {
 }
 END_TEST
 
-static unsigned seed;
-
-static unsigned random_below(unsigned n) {
-    seed = seed * 1103515245u + 12345u;
-    return (seed >> 8) % n;
-}
-
 static void random_step(void) {
     static const uint32_t sizes[] = {0, 1, 100, 1900, 2000, 5000, 64000, 65536, 70000, 200000};
-    uint32_t n = sizes[random_below(10)];
-    switch (random_below(8)) {
+    uint32_t n = sizes[roll(10)];
+    switch (roll(8)) {
     case 0:
     case 1:
         ck_assert(send_blob(n));
@@ -344,7 +338,7 @@ static void random_step(void) {
         write_some(n);
         break;
     case 3:
-        take_some(2 + random_below(5), n);
+        take_some(2 + roll(5), n);
         break;
     default:
         ck_assert(send_small(n));
@@ -352,9 +346,7 @@ static void random_step(void) {
 }
 
 START_TEST(random_mixtures) {
-    const char *given = getenv("TROUPE_SEED");
-    seed = given ? (unsigned)strtoul(given, NULL, 0) : (unsigned)_i + 1;
-    printf("TROUPE_SEED=%u\n", seed);
+    chance_begin(seed_or((uint64_t)_i + 1));
     for (int i = 0; i < 500; i++)
         random_step();
     write_all();

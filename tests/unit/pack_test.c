@@ -7,18 +7,9 @@
 #include <float.h>
 #include <math.h>
 
+#include "tests/support/exact.h"
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
-
-/* Bytes in memory of exactly their size, so that a sanitizer sees the first one read too far. */
-static uint8_t *exact(const void *p, size_t n) {
-    uint8_t *copy = malloc(n ? n : 1);
-    if (!copy)
-        ck_abort_msg("out of memory");
-    if (n)
-        memcpy(copy, p, n);
-    return copy;
-}
 
 static troupe_status scan(const void *p, size_t n, size_t *len) {
     uint8_t *copy = exact(p, n);

@@ -9,26 +9,16 @@
  * Run with TROUPE_SEED=n to repeat, TROUPE_EVENTS=n for longer. */
 #include "broker/queue_config.h"
 #include "broker/queue_record.h"
+#include "tests/support/chance.h"
 #include "tests/support/queue_model.h"
 #include "tests/support/run.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 enum { ROUND = 3000, EVENTS = 45000, HAND_MAX = 512 };
 
 /* ---- chance ---- */
-
-static uint64_t rng;
-
-static uint64_t random64(void) {
-    rng += UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t z = rng;
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
 
 static uint64_t below(uint64_t n) {
     return random64() % n;
@@ -613,11 +603,9 @@ static void one_round(uint64_t events) {
 }
 
 START_TEST(the_queues_do_what_the_model_does) {
-    const char *seed = getenv("TROUPE_SEED"), *events = getenv("TROUPE_EVENTS");
-    uint64_t s = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL), left = events ? strtoull(events, NULL, 0) : EVENTS;
-    printf("queue_model_test: TROUPE_SEED=%" PRIu64 "\n", s);
-    fflush(stdout);
-    rng = s * 2654435769u + 1;
+    const char *events = getenv("TROUPE_EVENTS");
+    uint64_t left = events ? strtoull(events, NULL, 0) : EVENTS;
+    chance_begin(seed_of_run());
     for (; left >= ROUND; left -= ROUND)
         one_round(ROUND);
     free(records);

@@ -3,6 +3,7 @@
  *
  * Segment files that were cut, flipped, lost or exchanged: recovered as far as a crash can have gone, else refused with
  * a sentence that names file and offset. Whatever happens, what is replayed was appended (log_replay checks). */
+#include "tests/support/chance.h"
 #include "tests/support/disk.h"
 #include "tests/support/effort.h"
 #include "tests/support/log.h"
@@ -170,7 +171,7 @@ END_TEST
 START_TEST(rubbish_behind_the_end_is_a_torn_tail) {
     struct log l;
     struct image live = make(&l, 10, 1, false);
-    uint64_t seed = log_seed();
+    uint64_t seed = seed_of_run();
     for (int i = 0; i < 200; i++) {
         size_t more = 1 + log_random(&seed, 3000);
         struct image longer = {malloc(live.n + more), live.n + more};

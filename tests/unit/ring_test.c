@@ -10,11 +10,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "actors/futex.h"
 #include "actors/shared.h"
+#include "tests/support/chance.h"
 #include "tests/support/run.h"
 
 static struct trp_shared shared;
@@ -30,13 +30,6 @@ static void up(void) {
 static void down(void) {
     trp_shared_unmap(&shared);
     close(fd);
-}
-
-static unsigned seed(void) {
-    const char *given = getenv("TROUPE_SEED");
-    unsigned n = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    printf("TROUPE_SEED=%u\n", n);
-    return n;
 }
 
 /* The byte at each position of the stream. */
@@ -64,7 +57,7 @@ static void read_some(uint64_t *at, size_t most) {
 
 START_TEST(random_sizes_wrap_around) {
     uint64_t written = 0, read = 0;
-    srand(seed());
+    srand((unsigned)seed_of_run());
     for (int i = 0; i < 2000; i++) {
         size_t n = (size_t)rand() % (TRP_RING_SIZE / 8), room = trp_ring_room(&out, n);
         ck_assert_uint_le(room, TRP_RING_SIZE - (written - read));
@@ -187,7 +180,7 @@ static uint64_t read_records(uint64_t next) {
 
 /* Killed wherever it may be, it leaves whole records and nothing else. */
 START_TEST(a_writer_killed_at_any_instruction_leaves_whole_steps) {
-    srand(seed());
+    srand((unsigned)seed_of_run());
     for (int i = 0; i < 60; i++) {
         trp_shared_unmap(&shared);
         close(fd);

@@ -7,6 +7,7 @@
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
 #include "tests/support/faults.h"
+#include "tests/support/scarce.h"
 
 static void returns(troupe_self *self, void *arg) {
     (void)self, (void)arg;
@@ -33,13 +34,12 @@ START_TEST(no_memory_to_spawn) {
     char arg[100] = "";
     troupe_ref ref;
     long n = 1;
-    if (TRP_TSAN)
-        return; /* the threads that are started meanwhile free through the same seam */
+    scarce_install();
     for (;; n++) {
         system_up();
-        faults_fail_here_at(n);
+        scarce_at(n);
         troupe_status st = troupe_spawn(me, &(troupe_spawn_opts){.kind = (troupe_kind)_i}, returns, arg, sizeof arg, &ref);
-        faults_off();
+        (void)scarce_met();
         if (st == TROUPE_OK)
             ends(ref, TROUPE_END_NORMAL);
         system_down();

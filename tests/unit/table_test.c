@@ -4,8 +4,8 @@
  * The router's hash table and hash: long runs that wrap, removal in the middle of them, and that nearby keys part. */
 #include "broker/hash.h"
 #include "broker/table.h"
+#include "tests/support/run.h"
 #include "transports/alloc.h"
-#include <check.h>
 #include <stdlib.h>
 
 enum { VALUES = 300 };
@@ -117,9 +117,5 @@ int main(void) {
     tcase_add_test(t, no_memory_changes_nothing);
     tcase_add_test(t, hashes_part);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

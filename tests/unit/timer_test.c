@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "tests/support/chance.h"
 #include "tests/support/run.h"
 
 enum { MANY = 500 };
@@ -46,10 +46,7 @@ END_TEST
 START_TEST(any_order_of_starts_and_stops) {
     int64_t model[MANY];
     unsigned expected = 0;
-    const char *given = getenv("TROUPE_SEED");
-    unsigned seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    printf("TROUPE_SEED=%u\n", seed);
-    srand(seed);
+    srand((unsigned)seed_of_run());
     for (int i = 0; i < MANY; i++) {
         many[i].fire = in_order;
         model[i] = TRP_NEVER;

@@ -4,13 +4,13 @@
  * Topics and patterns: what is valid, what matches, in which order, and that the cache in front never tells otherwise
  * than a linear scan over all patterns. */
 #include "broker/topics.h"
+#include "tests/support/chance.h"
+#include "tests/support/run.h"
 #include "transports/alloc.h"
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static struct trp_topics topics;
 
@@ -146,15 +146,6 @@ struct bound {
     uint64_t serial;
 };
 
-static uint64_t rng;
-
-static uint32_t roll(uint32_t n) {
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    rng ^= rng << 17;
-    return (uint32_t)((rng >> 32) % n);
-}
-
 static void random_name(char *out, bool pattern) {
     uint32_t tokens = 1 + roll(4);
     for (uint32_t i = 0; i < tokens; i++) {
@@ -212,10 +203,7 @@ static void compare(struct bound *all, const char *topic) {
 
 START_TEST(as_a_linear_scan_says) {
     static struct bound all[BINDINGS];
-    const char *seed = getenv("TROUPE_SEED");
-    uint64_t s = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    printf("topics_test: TROUPE_SEED=%" PRIu64 "\n", s);
-    rng = s * 2654435769u + 1;
+    chance_begin(seed_of_run());
     for (uint64_t step = 0; step < STEPS; step++) {
         char topic[32];
         struct bound *b = &all[roll(BINDINGS)];
@@ -357,9 +345,5 @@ static Suite *suite(void) {
 }
 
 int main(void) {
-    SRunner *r = srunner_create(suite());
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(suite());
 }
