@@ -2,31 +2,13 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * What a body in another process asks of this system: to send, ask, join and so on. The steward does it on the body's
- * behalf and never waits: what a local body would park for becomes an operation in a struct trp_far, which comes back
- * by the proxy's list of finished ones when it is done. A send may want no result (op 0).
+ * behalf and never waits: what a local body would park for is an errand (errand.h), named by the number of the call. A send may
+ * want no result (op 0).
  *
- *     frame --> call under way (1 or 2 operations pending) --> finished --> RESULT, free
- *                    `-- CANCEL, or the body's end: withdrawn, free; what is finished already is freed when it comes
- *
- * A question has two operations: the send, which may wait for room, and the answer. */
-#include <stddef.h>
-
+ *     frame --> call done at once, or an errand --> RESULT
+ *                    `-- CANCEL, or the body's end: given up */
 #include "actors/process.h"
 #include "actors/system.h"
-#include "transports/alloc.h"
-#include "transports/assert.h"
-
-struct trp_far {
-    struct trp_far *next, **link; /* of the proxy's calls; link NULL: nobody wants its result */
-    struct trp_proxy *proxy;
-    uint64_t op;
-    struct trp_actor *on; /* whom the send or the join hangs on; a reference */
-    struct trp_send send;
-    struct trp_ask ask;
-    struct trp_join join;
-    unsigned pending; /* operations that hang somewhere, or are finished and not looked at */
-    bool asks;
-};
 
 /* --- results --- */
 
@@ -56,138 +38,21 @@ static void result_exit(struct trp_proxy *p, uint64_t op, const troupe_exit *exi
     result(p, (struct trp_frame){.op = op, .status = TROUPE_OK}, (struct trp_slice){(const uint8_t *)exit, sizeof *exit});
 }
 
-/* --- calls under way --- */
-
-static void wait_init(struct trp_wait *wait, struct trp_actor *who, enum trp_wait_role role) {
-    wait->who = who;
-    wait->role = role;
-    wait->finish = trp_wait_file;
+/* AGAIN: it has been given up. What is done already has a result, which is on its way to the body, or is about to be: a
+ * time-out there never loses what has happened here. */
+static void errand_done(struct trp_errands *all, uint64_t op, troupe_status st, const struct troupe_msg *answer,
+                        const troupe_exit *exit) {
+    struct trp_proxy *p = all->runner->run;
+    if (answer)
+        result_answer(p, op, answer);
+    else if (exit)
+        result_exit(p, op, exit);
+    else
+        result_status(p, op, st);
 }
 
-static struct trp_far *far_new(struct trp_proxy *p, uint64_t op, struct trp_actor *on) {
-    struct trp_far *far = trp_calloc(1, sizeof *far);
-    if (!far)
-        return NULL;
-    far->proxy = p;
-    far->op = op;
-    far->on = trp_actor_ref(on);
-    wait_init(&far->send.wait, p->actor, TRP_WAIT_SEND);
-    wait_init(&far->ask.wait, p->actor, TRP_WAIT_ASK);
-    wait_init(&far->join.wait, p->actor, TRP_WAIT_JOIN);
-    far->next = p->calls;
-    far->link = &p->calls;
-    if (far->next)
-        far->next->link = &far->next;
-    p->calls = far;
-    return far;
-}
-
-static void far_unlink(struct trp_far *far) {
-    if (!far->link)
-        return;
-    *far->link = far->next;
-    if (far->next)
-        far->next->link = far->link;
-    far->link = NULL;
-}
-
-static void far_free(struct trp_far *far) {
-    far_unlink(far);
-    if (far->send.msg && far->send.msg->owner)
-        trp_question_unmake(far->send.msg);
-    trp_msg_drop(far->send.msg);
-    trp_msg_drop(far->ask.answer);
-    trp_actor_unref(far->on);
-    trp_free(far);
-}
-
-static void withdraw(struct trp_far *far, struct trp_actor *on, struct trp_waits *list, struct trp_wait *wait) {
-    if (trp_wait_withdraw(on, list, wait))
-        far->pending--;
-}
-
-/* What cannot be withdrawn is finished, and on its way here. */
-static void withdraw_all(struct trp_far *far) {
-    struct trp_actor *me = far->proxy->actor;
-    withdraw(far, far->on, &far->on->mailbox.parked, &far->send.wait);
-    withdraw(far, me, &me->asks, &far->ask.wait);
-    withdraw(far, far->on, &far->on->joins, &far->join.wait);
-}
-
-/* Nobody wants its result. */
-static void far_drop(struct trp_far *far) {
-    far_unlink(far);
-    withdraw_all(far);
-    if (far->pending == 0)
-        far_free(far);
-}
-
-/* --- what is finished --- */
-
-static void send_finished(struct trp_far *far) {
-    troupe_status st = far->send.wait.st;
-    if (far->asks && st == TROUPE_OK) {
-        if (far->pending > 0)
-            return;        /* now the answer is waited for */
-        st = TROUPE_AGAIN; /* cancelled meanwhile */
-    }
-    if (far->link)
-        result_status(far->proxy, far->op, st);
-    far_drop(far);
-}
-
-static void ask_finished(struct trp_far *far) {
-    if (far->link && far->ask.wait.st == TROUPE_OK)
-        result_answer(far->proxy, far->op, far->ask.answer);
-    else if (far->link)
-        result_status(far->proxy, far->op, far->ask.wait.st);
-    far_drop(far);
-}
-
-static void join_finished(struct trp_far *far) {
-    if (far->link)
-        result_exit(far->proxy, far->op, &far->join.exit);
-    far_drop(far);
-}
-
-#define FAR_OF(wait, member) ((struct trp_far *)(void *)((char *)(wait)-offsetof(struct trp_far, member)))
-
-static void wait_finished(struct trp_wait *wait) {
-    struct trp_far *far;
-    switch (wait->role) {
-    case TRP_WAIT_SEND:
-        far = FAR_OF(wait, send.wait);
-        far->pending--;
-        send_finished(far);
-        break;
-    case TRP_WAIT_ASK:
-        far = FAR_OF(wait, ask.wait);
-        far->pending--;
-        ask_finished(far);
-        break;
-    case TRP_WAIT_JOIN:
-        far = FAR_OF(wait, join.wait);
-        far->pending--;
-        join_finished(far);
-        break;
-    }
-}
-
-void trp_far_finish(struct trp_proxy *p) {
-    struct trp_wait *first = trp_actor_finished(p->actor);
-    while (first) {
-        struct trp_wait *next = first->next;
-        first->next = NULL;
-        wait_finished(first);
-        first = next;
-    }
-}
-
-void trp_far_abandon(struct trp_proxy *p) {
-    while (p->calls)
-        far_drop(p->calls);
-    /* What could not be withdrawn had been pushed before its lock was dropped: it is all here. */
-    trp_far_finish(p);
+void trp_far_init(struct trp_proxy *p) {
+    trp_errands_init(&p->errands, p->actor, errand_done);
 }
 
 /* --- the calls --- */
@@ -201,24 +66,6 @@ static struct troupe_msg *message(struct trp_proxy *p, struct trp_slice payload)
     if (m)
         m->from = trp_actor_id(p->actor);
     return m;
-}
-
-/* Waits for room; takes the message. */
-static void send_later(struct trp_proxy *p, uint64_t op, struct trp_actor *to, struct troupe_msg *m) {
-    struct trp_far *far = far_new(p, op, to);
-    if (!far) {
-        trp_msg_drop(m);
-        result_status(p, op, TROUPE_NO_MEMORY);
-        return;
-    }
-    far->send.msg = m;
-    troupe_status st = trp_actor_send(to, &far->send, true);
-    if (st == TROUPE_AGAIN) {
-        far->pending = 1;
-        return;
-    }
-    result_status(p, op, st);
-    far_free(far);
 }
 
 /* A send that nobody waits for. The body has been told that it has arrived, so it has, beyond the bounds if need be: how many
@@ -257,81 +104,6 @@ static void call_send_ahead(struct trp_proxy *p, const struct trp_frame *f, stru
         trp_actor_unref(to);
     /* Relaxed: a number, behind which nothing is to be seen. */
     atomic_store_explicit(&trp_channel_words(p->channel)->accepted, ++p->accepted, memory_order_relaxed);
-}
-
-static void call_send(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
-    struct trp_actor *to = whom(p, f);
-    struct trp_send send = {.msg = to ? message(p, body) : NULL};
-    troupe_status st = to ? TROUPE_NO_MEMORY : TROUPE_NOT_FOUND;
-    if (send.msg)
-        st = trp_actor_send(to, &send, false);
-    if (st == TROUPE_FULL && f->type == TRP_FRAME_SEND) {
-        send_later(p, f->op, to, send.msg);
-    } else {
-        trp_msg_drop(send.msg);
-        result_status(p, f->op, st);
-    }
-    if (to)
-        trp_actor_unref(to);
-}
-
-/* Takes the message. */
-static void ask_begin(struct trp_proxy *p, uint64_t op, struct trp_actor *to, struct troupe_msg *m) {
-    struct trp_actor *me = p->actor;
-    struct trp_far *far = far_new(p, op, to);
-    if (!far) {
-        trp_msg_drop(m);
-        result_status(p, op, TROUPE_NO_MEMORY);
-        return;
-    }
-    far->asks = true;
-    far->ask.number = ++p->asked;
-    far->send.msg = m;
-    trp_question_make(m, me, far->ask.number);
-    far->pending = 1;
-    trp_ask_begin(me, &far->ask);
-    troupe_status st = trp_actor_send(to, &far->send, true);
-    if (st == TROUPE_AGAIN)
-        far->pending = 2;
-    if (st == TROUPE_OK || st == TROUPE_AGAIN)
-        return;
-    result_status(p, op, st);
-    far_drop(far);
-}
-
-static void call_ask(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
-    struct trp_actor *to = whom(p, f);
-    struct troupe_msg *m = to ? message(p, body) : NULL;
-    if (m)
-        ask_begin(p, f->op, to, m);
-    else
-        result_status(p, f->op, to ? TROUPE_NO_MEMORY : TROUPE_NOT_FOUND);
-    if (to)
-        trp_actor_unref(to);
-}
-
-static void join_ended(struct trp_proxy *p, const struct trp_frame *f) {
-    troupe_exit exit;
-    if (trp_ends_find(&p->actor->sys->ends, f->ref, &exit))
-        result_exit(p, f->op, &exit);
-    else
-        result_status(p, f->op, TROUPE_NOT_FOUND);
-}
-
-static void call_join(struct trp_proxy *p, const struct trp_frame *f) {
-    struct trp_actor *a = whom(p, f);
-    struct trp_far *far = a ? far_new(p, f->op, a) : NULL;
-    if (a && !far) {
-        result_status(p, f->op, TROUPE_NO_MEMORY);
-    } else if (far && trp_actor_join(a, &far->join) == TROUPE_AGAIN) {
-        far->pending = 1;
-    } else {
-        join_ended(p, f);
-        if (far)
-            far_free(far);
-    }
-    if (a)
-        trp_actor_unref(a);
 }
 
 static void call_shut(struct trp_proxy *p, const struct trp_frame *f) {
@@ -407,21 +179,6 @@ static void call_send_after(struct trp_proxy *p, const struct trp_frame *f, stru
     result(p, (struct trp_frame){.op = f->op, .status = (int16_t)st, .ref = id}, (struct trp_slice){0});
 }
 
-/* AGAIN: it has been given up. What is done already has a result, which is on its way to the body, or finished and about to
- * be: a time-out there never loses what has happened here. */
-static void call_cancel(struct trp_proxy *p, const struct trp_frame *f) {
-    struct trp_far *far = p->calls;
-    while (far && far->op != f->op)
-        far = far->next;
-    if (!far)
-        return;
-    withdraw_all(far);
-    if (far->pending > 0)
-        return;
-    result_status(p, far->op, TROUPE_AGAIN);
-    far_free(far);
-}
-
 bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
     switch (f->type) {
     case TRP_FRAME_SEND:
@@ -429,13 +186,13 @@ bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
         if (f->op == 0)
             call_send_ahead(p, f, body);
         else
-            call_send(p, f, body);
+            trp_errand_send(&p->errands, f->ref, message(p, body), f->type == TRP_FRAME_SEND, f->op);
         return true;
     case TRP_FRAME_ASK:
-        call_ask(p, f, body);
+        trp_errand_ask(&p->errands, f->ref, message(p, body), f->op);
         return true;
     case TRP_FRAME_JOIN:
-        call_join(p, f);
+        (void)trp_errand_join(&p->errands, f->ref, f->op);
         return true;
     case TRP_FRAME_SHUT:
     case TRP_FRAME_KILL:
@@ -455,7 +212,7 @@ bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
         result_status(p, f->op, trp_alarm_cancel(&p->actor->sys->alarms, f->number));
         return true;
     case TRP_FRAME_CANCEL:
-        call_cancel(p, f);
+        trp_errand_cancel(&p->errands, f->op);
         return true;
     default:
         return false;

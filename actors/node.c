@@ -106,11 +106,26 @@ static void job_unlink(struct job *j) {
     j->link = NULL;
 }
 
-static void done(void *ctx, troupe_status st, struct troupe_msg *answer, const troupe_exit *exit) {
-    struct job *j = ctx;
+/* Jobs are the names of their errands. */
+static uint64_t job_name(const struct job *j) {
+    return (uintptr_t)j;
+}
+
+static struct job *job_of(uint64_t name) {
+    return (struct job *)(uintptr_t)name;
+}
+
+static void job_lost(uint64_t name) {
+    trp_free(job_of(name));
+}
+
+static void done(struct trp_errands *all, uint64_t name, troupe_status st, const struct troupe_msg *answer,
+                 const troupe_exit *exit) {
+    struct job *j = job_of(name);
     struct node *n = j->node;
+    (void)all;
     if (j->until)
-        give_exit(n, j->m, st == TROUPE_OK ? exit : &(troupe_exit){.how = TROUPE_END_NOPROC, .text = "noproc"});
+        give_exit(n, j->m, exit ? exit : &(troupe_exit){.how = TROUPE_END_NOPROC, .text = "noproc"});
     else if (st != TROUPE_OK)
         refuse(n, j->m, st);
     else if (j->asks)
@@ -139,12 +154,15 @@ static void on_message(struct node *n, troupe_msg *m, const struct request *r, b
         return;
     troupe_status st = trp_msg_from_value(&inner, troupe_packed(r->value.p, r->value.n), (struct trp_slice){0});
     j->asks = asks;
-    if (st != TROUPE_OK)
-        done(j, st, NULL, NULL);
-    else if (asks)
-        trp_errand_ask(&n->errands, r->id, inner, j);
+    if (st != TROUPE_OK) {
+        done(&n->errands, job_name(j), st, NULL, NULL);
+        return;
+    }
+    inner->from = trp_actor_id(n->self->actor);
+    if (asks)
+        trp_errand_ask(&n->errands, r->id, inner, job_name(j));
     else
-        trp_errand_send(&n->errands, r->id, inner, j);
+        trp_errand_send(&n->errands, r->id, inner, true, job_name(j));
 }
 
 static void on_watch(struct node *n, troupe_msg *m, const struct request *r) {
@@ -155,7 +173,7 @@ static void on_watch(struct node *n, troupe_msg *m, const struct request *r) {
     j->link = n->tail;
     *n->tail = j;
     n->tail = &j->next;
-    struct trp_errand *watch = trp_errand_join(&n->errands, r->id, j);
+    struct trp_errand *watch = trp_errand_join(&n->errands, r->id, job_name(j));
     if (watch)
         j->watch = watch; /* else j is gone */
 }
@@ -307,5 +325,5 @@ void trp_node_body(troupe_self *self, void *arg) {
     while (step(&n))
         ;
     /* Jobs that are left: their messages are in hand, and given up with the body. */
-    trp_errands_abandon(&n.errands, trp_free);
+    trp_errands_abandon(&n.errands, job_lost);
 }

@@ -177,7 +177,7 @@ static void clear_away(struct trp_proxy *p) {
     trp_channel_close(&p->channel);
     pthread_mutex_unlock(&p->down);
     trp_proxy_return_lent(p, trp_proxy_lanes_leave(p) > 0);
-    trp_far_abandon(p);
+    trp_errands_abandon(&p->errands, NULL);
     p->streams = false;
     pthread_mutex_unlock(&p->up);
     trp_timer_stop(&p->actor->worker->timers, &p->tick);
@@ -296,6 +296,7 @@ static troupe_status process_start(struct trp_actor *a) {
     p->actor = a;
     p->fd = -1;
     p->tail = &p->lent;
+    trp_far_init(p);
     pthread_mutex_init(&p->down, NULL);
     pthread_mutex_init(&p->up, NULL);
     p->restart.fire = on_restart;

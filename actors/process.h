@@ -9,10 +9,9 @@
 #include "actors/actor.h"
 #include "actors/backend.h"
 #include "actors/channel.h"
+#include "actors/errand.h"
 #include "actors/lanes.h"
 #include "actors/timer.h"
-
-struct trp_far; /* a call of the body on others, under way here (far.c) */
 
 /* Messages that have left and have not been received: at most so many, or so many bytes, or one. */
 enum { TRP_WINDOW = 1024, TRP_WINDOW_BYTES = 1 << 20 };
@@ -48,14 +47,13 @@ struct trp_proxy {
     bool wants;                      /* (d) the body has been asked to tell when it has received more */
     atomic_bool blocked;             /* (a) something waits for the body to receive or to read more; a hint */
 
-    pthread_mutex_t up;    /* from the body: the channel's reader */
-    struct trp_far *calls; /* (u) of the body, under way */
-    uint64_t asked;        /* (u) questions so far, of all lives */
-    uint64_t accepted;     /* (u) sends without a result that are done with, of this life */
-    unsigned frames;       /* (u) read so far; wraps around */
-    unsigned heard;        /* (u) when a thread began to read */
-    bool streams;          /* (u) a thread reads many at once, and comes again soon */
-    bool looked;           /* (u) it has, since the steward asked itself */
+    pthread_mutex_t up;         /* from the body: the channel's reader */
+    struct trp_errands errands; /* (u) the body's calls, under way */
+    uint64_t accepted;          /* (u) sends without a result that are done with, of this life */
+    unsigned frames;            /* (u) read so far; wraps around */
+    unsigned heard;             /* (u) when a thread began to read */
+    bool streams;               /* (u) a thread reads many at once, and comes again soon */
+    bool looked;                /* (u) it has, since the steward asked itself */
     struct {
         struct trp_timer timer;
         uint64_t handled;
@@ -67,13 +65,12 @@ struct trp_proxy {
 
 /* --- process_mail.c: messages to the body; no lock held unless said --- */
 
-/* For others than whoever runs it, with a reference. NULL: it is no process actor, or has not begun to be one: it can be found from the moment
- * that it has a number on. */
+/* For others than whoever runs it, with a reference. NULL: it is no process actor, or has not begun to be one: it can be found
+ * from the moment that it has a number on. */
 static inline struct trp_proxy *trp_proxy_of(struct trp_actor *a) {
     /* Its first life begins after `run` has been set: the acquire in trp_actor_lives pairs with the release there. */
     return a->backend == &trp_process_backend && trp_actor_lives(a) > 0 ? a->run : NULL;
 }
-
 
 /* Moves messages from the mailbox into the channel as far as the window is open. Whoever runs the actor. */
 void trp_proxy_deliver(struct trp_proxy *p);
@@ -130,11 +127,9 @@ void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch);
 
 /* --- far.c: the body's calls; under `up` --- */
 
+/* Before the first life. */
+void trp_far_init(struct trp_proxy *p);
 /* A frame that asks for something. False: it makes no sense. */
 TROUPE_NODISCARD bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body);
-/* Answers the calls that are done. */
-void trp_far_finish(struct trp_proxy *p);
-/* The body is gone: nobody waits for its calls. */
-void trp_far_abandon(struct trp_proxy *p);
 
 #endif

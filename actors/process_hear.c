@@ -82,7 +82,7 @@ static bool rest(struct trp_proxy *p) {
 void trp_proxy_listen(struct trp_proxy *p) {
     bool more = false;
     pthread_mutex_lock(&p->up);
-    trp_far_finish(p);
+    trp_errands_finish(&p->errands);
     if (p->channel) {
         trp_channel_read(p->channel);
         more = !p->streams && !rest(p);
