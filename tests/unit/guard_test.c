@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "tests/support/run.h"
+#include "tests/support/stress.h"
 
 enum { OTHERS = 3, TURNS = 20000, OTHERS_TURNS = 1500 };
 
@@ -41,31 +42,37 @@ START_TEST(only_the_owner_enters) {
 }
 END_TEST
 
-static void *others(void *arg) {
-    for (int i = 0; i < OTHERS_TURNS; i++) {
+static void *others(void *turns) {
+    struct stress s = stress_of(OTHERS_TURNS);
+    while (stress_goes_on(&s)) {
         trp_guard_lock(&guard);
         counted++;
         trp_guard_unlock(&guard);
-        if (i % 8 == 0)
+        if (s.done % 8 == 0)
             sched_yield();
     }
-    return arg;
+    *(long *)turns = s.done;
+    return NULL;
 }
 
 START_TEST(one_at_a_time) {
     pthread_t threads[OTHERS];
+    long turns[OTHERS];
     up(_i);
     trp_guard_give(&guard, &first);
     for (int i = 0; i < OTHERS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, others, NULL), 0);
-    for (int i = 0; i < TURNS; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, others, &turns[i]), 0);
+    struct stress s = stress_of(TURNS);
+    while (stress_goes_on(&s)) {
         ck_assert(trp_guard_enter(&guard, &first));
         counted++;
         trp_guard_exit(&first);
     }
-    for (int i = 0; i < OTHERS; i++)
+    for (int i = 0; i < OTHERS; i++) {
         pthread_join(threads[i], NULL);
-    ck_assert_int_eq(counted, TURNS + OTHERS * OTHERS_TURNS);
+        s.done += turns[i];
+    }
+    ck_assert_int_eq(counted, s.done);
 }
 END_TEST
 
@@ -77,8 +84,10 @@ static long entered[2];
 static void *owns_at_times(void *arg) {
     struct trp_guest *me = arg;
     while (!atomic_load(&over)) {
-        if (!trp_guard_enter(&guard, me))
+        if (!trp_guard_enter(&guard, me)) {
+            sched_yield(); /* it is the other's turn, which may be waiting for this processor */
             continue;
+        }
         counted++;
         trp_guard_exit(me);
         entered[me == &second]++;
@@ -94,17 +103,18 @@ START_TEST(it_may_be_taken_from_its_owner_at_any_moment) {
     atomic_store(&over, false);
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, owns_at_times, owners[i]), 0);
-    for (int i = 0; i < OTHERS_TURNS; i++) {
+    struct stress s = stress_of(OTHERS_TURNS);
+    while (stress_goes_on(&s)) {
         trp_guard_lock(&guard);
         counted++;
-        trp_guard_give(&guard, owners[i % 2]);
+        trp_guard_give(&guard, owners[s.done % 2]);
         trp_guard_unlock(&guard);
         sched_yield();
     }
     atomic_store(&over, true);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    ck_assert_int_eq(counted, OTHERS_TURNS + entered[0] + entered[1]);
+    ck_assert_int_eq(counted, s.done + entered[0] + entered[1]);
 }
 END_TEST
 

@@ -6,6 +6,7 @@
 
 #include "actors/system.h"
 #include "tests/support/run.h"
+#include "tests/support/stress.h"
 #include "transports/alloc.h"
 
 static troupe_system *sys;
@@ -92,8 +93,10 @@ static void *looks_up(void *arg) {
     while (!atomic_load(&over)) {
         uint64_t id = atomic_load(&told);
         struct trp_actor *a = id ? trp_registry_get(&sys->registry, id) : NULL;
-        if (!a)
+        if (!a) {
+            sched_yield(); /* the next one is about to be told, by who may want this processor */
             continue;
+        }
         if (trp_actor_id(a) != id)
             return &told; /* an actor with another number */
         ++*found;
@@ -107,10 +110,10 @@ START_TEST(looking_up_while_slots_change_hands) {
     size_t found[2] = {0};
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, looks_up, &found[i]), 0);
-    for (int i = 0; i < 200000; i++) {
+    for (struct stress s = stress_of(200000); stress_goes_on(&s);) {
         struct trp_actor *a = born();
         atomic_store(&told, trp_actor_id(a));
-        if (i % 64 == 0)
+        if (s.done % 64 == 0)
             sched_yield();
         trp_actor_unref(a);
     }
