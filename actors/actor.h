@@ -74,7 +74,7 @@ struct trp_actor {
     int64_t born;       /* (o) when this life began, of what may be restarted */
 };
 
-/* --- identity --- */
+/* --- actor.c: identity --- */
 
 static inline uint64_t trp_actor_id(const struct trp_actor *a) {
     /* Relaxed: whoever holds a reference knows an id that can't change. */
@@ -104,7 +104,7 @@ void trp_actor_fini(struct trp_actor *a);
 /* For each use of it: a new actor that nobody knows. Takes the birth. */
 void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *birth);
 
-/* --- waking --- */
+/* --- mail.c: waking --- */
 
 /* Something has happened to it. Any thread, no lock held, with a reference; cheap when it is awake. */
 void trp_actor_unpark(struct trp_actor *a);
@@ -129,7 +129,7 @@ static inline bool trp_actor_notified(struct trp_actor *a) {
  * run on. True: it is not the caller's any more. By its worker. */
 TROUPE_NODISCARD bool trp_actor_listen(struct trp_actor *a);
 
-/* --- mail --- */
+/* --- mail.c: mail --- */
 
 /* The short way: a small message, to an actor that trp_registry_peek gave. False: nothing has happened; trp_actor_send will do or
  * say what is to be done. */
@@ -167,7 +167,7 @@ TROUPE_NODISCARD bool trp_actor_has_line(struct trp_actor *a);
 /* Lent messages (a list, its end, how many, how many bytes) go back to the front. */
 void trp_actor_return(struct trp_actor *a, struct troupe_msg *all, struct troupe_msg **end, size_t count, size_t bytes);
 
-/* --- questions --- */
+/* --- question.c: questions --- */
 
 /* A question is a message whose `owner` is the asker (with a reference) and whose `ask` is the number. Whatever frees it
  * without an answer gives one, so that no asker waits for nothing. */
@@ -189,14 +189,12 @@ size_t trp_messages_bury(struct troupe_msg *all, troupe_status st);
 /* The asker's side: waits for `number` from now on. */
 void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask);
 
-/* --- waiting --- */
+/* --- wait.c: waiting --- */
 
 /* Takes back an operation that hangs on `a` (mailbox, asks or joins). False: it is done. */
 TROUPE_NODISCARD bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *wait);
-/* Waits for the end of `a`: AGAIN; OK: it is over, look at the ends. */
-TROUPE_NODISCARD troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j);
 
-/* --- life --- */
+/* --- actor.c: life --- */
 
 TROUPE_NODISCARD troupe_status trp_actor_close(struct trp_actor *a);
 TROUPE_NODISCARD troupe_status trp_actor_kill(struct trp_actor *a);
@@ -213,8 +211,13 @@ void trp_actor_end(struct trp_actor *a, const troupe_exit *exit);
 /* The same, but for that reference: the caller still needs it. */
 void trp_actor_finish(struct trp_actor *a, const troupe_exit *exit);
 
+/* Waits for the end of `a`: AGAIN; OK: it is over, look at the ends. */
+TROUPE_NODISCARD troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j);
+
 /* It could not be started: nobody has heard of it, and nobody ever will. */
 void trp_actor_abort(struct trp_actor *a);
+
+/* --- exit.c: how it ended --- */
 
 troupe_exit trp_exit_normal(void);
 troupe_exit trp_exit_killed(void);
