@@ -145,6 +145,9 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
 /* A list of messages from the thread that runs it, each with its `to`, where no other thread has anything to do with it: as
  * trp_actor_deliver does with credited ones. */
 void trp_actor_keep(struct trp_actor *me, struct troupe_msg *all);
+/* A message that was sent to it by a way of its own and has not been received there: it comes behind what is in the mailbox, which
+ * may be full of it, and closed: a close that came after the send is not its business. Taken. */
+void trp_actor_restore(struct trp_actor *to, struct troupe_msg *m);
 /* A message that may be lost: only if there is room that nothing has to be dropped for. True: taken. */
 TROUPE_NODISCARD bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m);
 /* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: none, and none will come. */

@@ -136,11 +136,11 @@ struct troupe_msg **trp_lane_drain(struct trp_lane_record *r, bool all, struct t
 }
 
 void trp_lane_deliver(troupe_system *sys, struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
-    m->next = NULL;
     if (to) {
-        trp_actor_deliver(to, m, true);
+        trp_actor_restore(to, m);
         return;
     }
+    m->next = NULL;
     m->to = id;
     trp_letters_bury(sys, NULL, m, TROUPE_NOT_FOUND);
 }

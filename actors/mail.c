@@ -139,6 +139,20 @@ void trp_actor_keep(struct trp_actor *me, struct troupe_msg *all) {
     }
 }
 
+void trp_actor_restore(struct trp_actor *to, struct troupe_msg *m) {
+    uint64_t wake = 0;
+    m->to = trp_actor_id(to);
+    m->next = NULL;
+    pthread_mutex_lock(&to->lock);
+    bool there = to->life != TRP_ENDED;
+    if (there)
+        trp_mailbox_force(&to->mailbox, m, &wake);
+    pthread_mutex_unlock(&to->lock);
+    trp_actor_mail_wakes(to, wake);
+    if (!there)
+        trp_letters_bury(to->sys, to, m, TROUPE_NOT_FOUND);
+}
+
 bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
     struct trp_mailbox *mb = &to->mailbox;
     struct troupe_msg *dropped = NULL;

@@ -378,6 +378,26 @@ START_TEST(recycling_loses_nothing) {
 }
 END_TEST
 
+/* Closed when all has been sent and a life has had what it may: the rest is for the next lives, by whatever way it came. */
+START_TEST(a_close_leaves_what_was_sent_to_the_next_lives) {
+    enum { LIFE = 100, ALL = 250 };
+    static const int64_t said[] = {LIFE, LIFE, 2 * LIFE, 2 * LIFE, ALL};
+    struct job j = {.tell = troupe_self_ref(me), .what = LIFE, .count = ALL};
+    j.to = spawn_with((troupe_spawn_opts){.max_messages = LIFE}, goes_on_where_it_died, j);
+    troupe_ref from = spawn_sender(_i, sends_plainly, j);
+    pid_t pid = pid_of(j.to);
+    ck_assert_int_eq(hear(), 0);
+    until_stopped(pid);
+    ends(from, TROUPE_END_NORMAL);
+    ck_assert_int_eq(troupe_close(me, j.to), TROUPE_OK);
+    kill(pid, SIGCONT);
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        ck_assert_int_eq(hear(), said[i]);
+    ends(j.to, TROUPE_END_NORMAL);
+    ck_assert_uint_eq(dead_letters(), 0);
+}
+END_TEST
+
 /* --- many, at random --- */
 
 enum { CROWD = 5 };
@@ -526,6 +546,7 @@ int main(void) {
     tcase_add_loop_test(c, what_it_had_not_received_goes_to_its_next_life, 0, 5 * SENDERS);
     tcase_add_loop_test(c, a_sender_goes_on_over_a_death, 0, SENDERS);
     tcase_add_loop_test(c, recycling_loses_nothing, 0, SENDERS);
+    tcase_add_loop_test(c, a_close_leaves_what_was_sent_to_the_next_lives, 0, SENDERS);
     tcase_add_test(c, a_crowd_killed_at_random_keeps_its_order);
     tcase_add_loop_test(c, one_that_sleeps_in_its_loop_is_woken, 0, SENDERS);
     tcase_add_loop_test(c, many_follow_each_other, 0, SENDERS);
