@@ -4,7 +4,9 @@
  * Programs as actors: what goes in and out, how they end, and that nothing is left of them: no process, no zombie, no
  * descriptor. The programs are sh and what comes with it. */
 #include <ctype.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <troupe/command.h>
 #include <unistd.h>
 #include <uv.h>
@@ -296,10 +298,20 @@ END_TEST
 
 START_TEST(a_program_may_read_nothing) {
     static char much[1 << 20];
-    troupe_ref ref = shell(NULL, "exec <&-; sleep 0.05; echo done");
+    char fifo[] = "/tmp/troupe-command-XXXXXX", script[100];
+    int fd = mkstemp(fifo); /* a name that nobody has */
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    ck_assert_int_eq(unlink(fifo), 0);
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    snprintf(script, sizeof script, "exec <&-; read line < %s; echo done", fifo);
+    troupe_ref ref = shell(NULL, script);
     memset(much, 'x', sizeof much);
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(troupe_send(me, ref, troupe_bytes(much, sizeof much)), TROUPE_OK);
+    ck_assert_int_ge(fd = open(fifo, O_WRONLY), 0); /* once it reads */
+    close(fd);
+    unlink(fifo);
     hears("stdout", "done");
     ends(ref, TROUPE_END_NORMAL);
 }
