@@ -21,8 +21,8 @@
 #include "clients/conn.h"
 #include "transports/log.h"
 
-/* A turn: so many calls that do not wait, and then as many as take so long. */
-enum { CALLS = 128, TURN_US = 50 };
+/* A turn: so many calls that do not wait, and then as many as take so long: less than what is worth moving (crew.c). */
+enum { CALLS = 128, TURN_US = 15 };
 
 void trp_self_become(troupe_self *self, struct trp_actor *a) {
     self->actor = a;
