@@ -221,6 +221,8 @@ void trp_channel_read(struct trp_channel *ch) {
         if (ch->handler->before)
             ch->handler->before(ch->user);
         take(ch, all);
+        if (ch->handler->after)
+            ch->handler->after(ch->user);
         if (!ch->dead)
             consumed(ch, all.n);
     }

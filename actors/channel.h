@@ -88,6 +88,8 @@ struct trp_channel_handler {
     /* Frames are there and are about to be handled: what happened before any of them was sent can be seen by now. NULL: nobody
      * cares. By trp_channel_read. */
     void (*before)(void *user);
+    /* Frames have been handled, and others may follow. NULL: nobody cares. By trp_channel_read. */
+    void (*after)(void *user);
     /* The other end has woken this one: there may be frames to read, or room to write. By the loop. */
     void (*rung)(void *user);
 };

@@ -89,21 +89,53 @@ static void introduce(struct trp_proxy *p, struct trp_actor *to) {
 }
 
 /* What the body was told is not true any more, if the receiver has ended since: a dead letter. */
-static void call_send_ahead(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
-    struct trp_actor *to = whom(p, f);
-    struct trp_send send = {.msg = message(p, body)};
-    troupe_status st = to && send.msg ? arrive(p, to, &send) : TROUPE_NOT_FOUND;
-    if (st == TROUPE_OK) {
-        introduce(p, to);
-    } else if (send.msg) {
-        send.msg->to = f->ref;
-        send.msg->next = NULL;
-        trp_letters_bury(p->actor->sys, to, send.msg, st);
-    }
-    if (to)
-        trp_actor_unref(to);
+static void arrive_or_bury(struct trp_proxy *p, struct trp_actor *to, struct troupe_msg *m) {
+    struct trp_send send = {.msg = m};
+    m->next = NULL;
+    troupe_status st = to ? arrive(p, to, &send) : TROUPE_NOT_FOUND;
+    if (st == TROUPE_OK)
+        return;
+    m->to = p->sheaf_to;
+    m->next = NULL;
+    trp_letters_bury(p->actor->sys, to, m, st);
+}
+
+static void accepted(struct trp_proxy *p, unsigned count) {
+    p->accepted += count;
     /* Relaxed: a number, behind which nothing is to be seen. */
-    atomic_store_explicit(&trp_channel_words(p->channel)->accepted, ++p->accepted, memory_order_relaxed);
+    atomic_store_explicit(&trp_channel_words(p->channel)->accepted, p->accepted, memory_order_relaxed);
+}
+
+void trp_far_arrive(struct trp_proxy *p) {
+    unsigned count = p->sheaf.count;
+    if (count == 0)
+        return;
+    struct trp_actor *to = trp_registry_get(&p->actor->sys->registry, p->sheaf_to);
+    if (!to || !trp_sheaf_send(&p->sheaf, to)) {
+        for (struct troupe_msg *m = trp_sheaf_undo(&p->sheaf), *next; m; m = next) {
+            next = m->next;
+            arrive_or_bury(p, to, m);
+        }
+    }
+    if (to) {
+        introduce(p, to);
+        trp_actor_unref(to);
+    }
+    accepted(p, count);
+}
+
+static void call_send_ahead(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    struct troupe_msg *m = message(p, body);
+    if (p->sheaf_to != f->ref || p->sheaf.count == TRP_SHEAF_MOST)
+        trp_far_arrive(p);
+    p->sheaf_to = f->ref;
+    if (m) {
+        m->to = f->ref;
+        trp_sheaf_add(&p->sheaf, m);
+        return;
+    }
+    trp_letters_count(p->actor, 1); /* no memory */
+    accepted(p, 1);
 }
 
 static void call_shut(struct trp_proxy *p, const struct trp_frame *f) {
@@ -180,13 +212,14 @@ static void call_send_after(struct trp_proxy *p, const struct trp_frame *f, stru
 }
 
 bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body) {
+    if (trp_far_is_ahead(f)) {
+        call_send_ahead(p, f, body);
+        return true;
+    }
     switch (f->type) {
     case TRP_FRAME_SEND:
     case TRP_FRAME_TRY_SEND:
-        if (f->op == 0)
-            call_send_ahead(p, f, body);
-        else
-            trp_errand_send(&p->errands, f->ref, message(p, body), f->type == TRP_FRAME_SEND, f->op);
+        trp_errand_send(&p->errands, f->ref, message(p, body), f->type == TRP_FRAME_SEND, f->op);
         return true;
     case TRP_FRAME_ASK:
         trp_errand_ask(&p->errands, f->ref, message(p, body), f->op);

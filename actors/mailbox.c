@@ -213,6 +213,43 @@ troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, stru
     return push_within(mb, m, TRP_MAIL_WAKE, wake) ? TROUPE_OK : TROUPE_FULL;
 }
 
+/* Of those that are not small. */
+static size_t large_bytes(const struct trp_mailbox *mb, const struct troupe_msg *m, unsigned count) {
+    size_t all = 0;
+    for (; count > 0; count--, m = m->next)
+        all += m->size > mb->small ? m->size : 0;
+    return all;
+}
+
+/* As push does for one. */
+static bool push_all(struct trp_mailbox *mb, struct troupe_msg *newest, struct troupe_msg *oldest, unsigned count,
+                     uint64_t *wake) {
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed), next;
+    do {
+        if (count_at(mb, head) + count > mb->quick)
+            return false;
+        oldest->next = trp_mail_message(head);
+        next = ((head & ~(TRP_MAIL_MESSAGE | TRP_MAIL_WAKE)) | (uintptr_t)newest) + count * TRP_MAIL_ONE;
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, next, memory_order_acq_rel, memory_order_relaxed));
+    *wake = head & TRP_MAIL_WAKE;
+    return true;
+}
+
+bool trp_mailbox_put_all(struct trp_mailbox *mb, struct troupe_msg *newest, struct troupe_msg *oldest, unsigned count,
+                         uint64_t *wake) {
+    if (mb->exact || mb->parked.first || mb->more)
+        return false;
+    size_t large = large_bytes(mb, newest, count), bytes = trp_mailbox_bytes(mb) + large + (size_t)count * mb->small;
+    if (bytes > mb->max_bytes)
+        return false;
+    /* Before they can be taken. */
+    atomic_fetch_add_explicit(&mb->bytes, large, memory_order_relaxed);
+    if (push_all(mb, newest, oldest, count, wake))
+        return true;
+    atomic_fetch_sub_explicit(&mb->bytes, large, memory_order_relaxed);
+    return false;
+}
+
 void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {
     uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
     if (!mb->exact) {

@@ -172,6 +172,10 @@ static inline bool trp_mailbox_hand(struct trp_mailbox *mb, struct troupe_msg *m
  * list in *dropped. An empty mailbox takes a message of any size. */
 TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped,
                                                uint64_t *wake);
+/* (l) So many messages, linked newest first, if there is room for all of them, and nothing else to heed. False: nothing has
+ * happened, but to the oldest one's `next`. */
+TROUPE_NODISCARD bool trp_mailbox_put_all(struct trp_mailbox *mb, struct troupe_msg *newest, struct troupe_msg *oldest,
+                                          unsigned count, uint64_t *wake);
 /* (l) Beyond the bounds: for what another bound limits (the credit of a subscription). */
 void trp_mailbox_force(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake);
 /* (r) A list, from the receiver itself, beyond the bounds: behind all others, since there are none. It costs nothing that is

@@ -11,6 +11,7 @@
 #include "actors/channel.h"
 #include "actors/errand.h"
 #include "actors/lanes.h"
+#include "actors/sheaf.h"
 #include "actors/timer.h"
 
 /* Messages that have left and have not been received: at most so many, or so many bytes, or one. */
@@ -50,6 +51,8 @@ struct trp_proxy {
     pthread_mutex_t up;         /* from the body: the channel's reader */
     struct trp_errands errands; /* (u) the body's calls, under way */
     uint64_t accepted;          /* (u) sends without a result that are done with, of this life */
+    struct trp_sheaf sheaf;     /* (u) of those, what has not arrived yet: inside trp_channel_read only */
+    uint64_t sheaf_to;          /* (u) to whom */
     unsigned frames;            /* (u) read so far; wraps around */
     unsigned heard;             /* (u) when a thread began to read */
     bool streams;               /* (u) a thread reads many at once, and comes again soon */
@@ -131,5 +134,11 @@ void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch);
 void trp_far_init(struct trp_proxy *p);
 /* A frame that asks for something. False: it makes no sense. */
 TROUPE_NODISCARD bool trp_far_call(struct trp_proxy *p, const struct trp_frame *f, struct trp_slice body);
+/* A send that nobody waits for: it is bound together with others. */
+static inline bool trp_far_is_ahead(const struct trp_frame *f) {
+    return (f->type == TRP_FRAME_SEND || f->type == TRP_FRAME_TRY_SEND) && f->op == 0;
+}
+/* Those that are bound together arrive, before anything else that the body has said is heeded. */
+void trp_far_arrive(struct trp_proxy *p);
 
 #endif

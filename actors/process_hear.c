@@ -44,6 +44,8 @@ static bool given(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
 static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice body) {
     struct trp_proxy *p = user;
     p->frames++;
+    if (!trp_far_is_ahead(f))
+        trp_far_arrive(p);
     switch (f->type) {
     case TRP_FRAME_REPLY:
         return replied(p, f, body);
@@ -57,6 +59,10 @@ static bool on_frame(void *user, const struct trp_frame *f, struct trp_slice bod
     default:
         return trp_far_call(p, f, body);
     }
+}
+
+static void after_frames(void *user) {
+    trp_far_arrive(user);
 }
 
 /* The other end is closed: its process has ended or is about to, and the nursery will tell how. One that makes no sense is
@@ -180,4 +186,5 @@ void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch) {
     unblock(p);
 }
 
-const struct trp_channel_handler trp_proxy_handler = {.frame = on_frame, .broken = on_broken, .rung = on_rung};
+const struct trp_channel_handler trp_proxy_handler = {
+    .frame = on_frame, .broken = on_broken, .after = after_frames, .rung = on_rung};

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "actors/sheaf.h"
 #include "tests/support/run.h"
 
 static struct trp_mailbox mb;
@@ -91,6 +92,80 @@ START_TEST(the_receiver_keeps_what_it_has_fetched_itself) {
     ck_assert(!trp_mailbox_keep(&mb, late));
     trp_msg_drop(late);
     empty();
+}
+END_TEST
+
+static struct trp_sheaf sheaf_of(int64_t from, unsigned count, size_t bytes) {
+    struct trp_sheaf s = {0};
+    for (unsigned i = 0; i < count; i++)
+        trp_sheaf_add(&s, bytes ? of_size(bytes) : message(from + i));
+    return s;
+}
+
+static bool put_all(const struct trp_sheaf *s) {
+    return trp_mailbox_put_all(&mb, s->newest, s->oldest, s->count, &wake);
+}
+
+static void undo(struct trp_sheaf *s, int64_t from) {
+    struct troupe_msg *next;
+    for (struct troupe_msg *m = trp_sheaf_undo(s); m; m = next) {
+        next = m->next;
+        if (from >= 0)
+            ck_assert_int_eq(number(m), from++);
+        else
+            trp_msg_drop(m);
+    }
+    ck_assert_uint_eq(s->count, 0);
+}
+
+START_TEST(many_at_once_are_put_all_or_none) {
+    trp_mailbox_init(&mb, 10, 100000, TROUPE_FAIL, false);
+    ck_assert_int_eq(put(message(0)), TROUPE_OK);
+    struct trp_sheaf s = sheaf_of(1, 5, 0), t = sheaf_of(6, 5, 0);
+    ck_assert(put_all(&s));
+    ck_assert_uint_eq(trp_mailbox_count(&mb), 6);
+    ck_assert(!put_all(&t)); /* eleven */
+    ck_assert_uint_eq(trp_mailbox_count(&mb), 6);
+    ck_assert_int_eq(put(message(6)), TROUPE_OK);
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(number(take()), i);
+    ck_assert(put_all(&t));
+    for (int i = 6; i < 11; i++)
+        ck_assert_int_eq(number(take()), i);
+    ck_assert_uint_eq(trp_mailbox_count(&mb) + trp_mailbox_bytes(&mb), 0);
+}
+END_TEST
+
+START_TEST(many_at_once_keep_the_bound_of_bytes) {
+    trp_mailbox_init(&mb, 1000, 10000, TROUPE_FAIL, false);
+    struct trp_sheaf s = sheaf_of(0, 8, 1000), t = sheaf_of(0, 8, 1000);
+    ck_assert(put_all(&s));
+    ck_assert(!put_all(&t));
+    size_t bytes = trp_mailbox_bytes(&mb);
+    ck_assert_uint_ge(bytes, 8000);
+    ck_assert_uint_le(bytes, 10000);
+    trp_msg_drop(take());
+    ck_assert_uint_eq(trp_mailbox_bytes(&mb), bytes / 8 * 7);
+    undo(&t, -1);
+    empty();
+}
+END_TEST
+
+START_TEST(many_at_once_do_not_overtake_who_waits) {
+    struct trp_send waits = {.msg = message(1)};
+    trp_mailbox_init(&mb, 1, 100000, TROUPE_PARK, false);
+    ck_assert_int_eq(put(message(0)), TROUPE_OK);
+    ck_assert(trp_mailbox_park(&mb, &waits));
+    ck_assert_int_eq(number(take()), 0);
+    struct trp_sheaf s = sheaf_of(2, 1, 0);
+    ck_assert(!put_all(&s)); /* there is room, but for who came first */
+    ck_assert_ptr_eq(trp_mailbox_admit(&mb), &waits);
+    ck_assert_int_eq(number(take()), 1);
+    undo(&s, 2);
+    s = sheaf_of(3, 1, 0);
+    trp_mailbox_init(&mb, 10, 100000, TROUPE_DROP_OLDEST, false);
+    ck_assert(!put_all(&s)); /* each is judged */
+    undo(&s, 3);
 }
 END_TEST
 
@@ -454,6 +529,9 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {first_in_first_out,
                                   the_receiver_keeps_what_it_has_fetched_itself,
+                                  many_at_once_are_put_all_or_none,
+                                  many_at_once_keep_the_bound_of_bytes,
+                                  many_at_once_do_not_overtake_who_waits,
                                   bounded_in_number,
                                   bounded_in_bytes,
                                   the_oldest_may_have_to_go,
