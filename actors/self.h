@@ -5,7 +5,7 @@
  * as the actor's lives follow each other there.
  *
  * How a body reaches other actors is a table: directly (local.c), or through the channel to the system that forked it
- * (child.c). Everything else is the same for all. */
+ * (child_calls.c). Everything else is the same for all. */
 #ifndef TRP_SELF_H
 #define TRP_SELF_H
 
