@@ -56,7 +56,7 @@ static bool name_is_valid(const char *name) {
     return n > 0 && n <= TROUPE_NODE_NAME_MAX && name[n] == 0;
 }
 
-/* OK: there is a node of that name. NO_RESPONDERS: there is none. */
+/* OK: there is a node of that name. NO_RESPONDERS: there is none, or none any more: it has left with the question in hand. */
 static troupe_status hello(troupe_self *self, const char *name, int64_t deadline) {
     char topic[TRP_NODE_TOPIC_MAX];
     struct trp_buf b = {0};
@@ -64,7 +64,9 @@ static troupe_status hello(troupe_self *self, const char *name, int64_t deadline
     trp_node_topic(topic, name);
     troupe_status st = trp_node_verb(&b, "hello", 0);
     if (st == TROUPE_OK)
-        st = troupe_request(self, topic, trp_node_value(&b), trp_deadline_ms(deadline, trp_now()), &m);
+        do
+            st = troupe_request(self, topic, trp_node_value(&b), trp_deadline_ms(deadline, trp_now()), &m);
+        while (st == TROUPE_WORKER_LOST);
     trp_buf_fini(&b);
     troupe_msg_free(&m);
     return st;
@@ -75,8 +77,8 @@ static troupe_status wait_for_node(troupe_self *self, troupe_ref node, int64_t d
     troupe_status st = hello(self, self->actor->sys->node, deadline);
     while (st == TROUPE_NO_RESPONDERS && trp_now() < deadline && troupe_sleep(self, LOOK_AGAIN_MS) == TROUPE_OK)
         st = hello(self, self->actor->sys->node, deadline);
-    if (st != TROUPE_OK)
-        (void)!troupe_kill(self, node);
+    if (st != TROUPE_OK && troupe_kill(self, node) == TROUPE_OK)
+        (void)!troupe_join(self, node, TROUPE_FOREVER, NULL); /* or it would answer the next one who asks for the name */
     return st == TROUPE_NO_RESPONDERS ? TROUPE_TIMEOUT : st;
 }
 

@@ -371,7 +371,7 @@ static const struct scene scenes[] = {
     {.name = "topics", .play = topics, .clear = clear_topics},
     {.name = "requests", .play = requests},
     {.name = "queues", .play = queues, .clear = clear_queue},
-    {.name = "nodes", .play = nodes, .also = TROUPE_DIED},
+    {.name = "nodes", .play = nodes},
     {.name = "streams", .play = streams},
     {.name = "descriptors", .play = descriptors},
     {.name = "programs", .play = programs},
@@ -382,17 +382,16 @@ static const struct scene scenes[] = {
     {.name = "brokers", .play = brokers},
 };
 
-/* A connection that had no memory is lost, and so is what was under way on it: a question to another node, too, whose actor may
- * have died for all that is known. */
-static bool is_clear(const struct scene *scene, troupe_status st) {
-    return st == TROUPE_NO_MEMORY || st == TROUPE_DISCONNECTED || st == TROUPE_TIMEOUT || st == scene->also;
+/* A connection that had no memory is lost, and so is what was under way on it. */
+static bool is_clear(troupe_status st) {
+    return st == TROUPE_NO_MEMORY || st == TROUPE_DISCONNECTED || st == TROUPE_TIMEOUT;
 }
 
 static bool play(const struct scene *scene, long n) {
     scarce_at(n);
     troupe_status st = scene->play();
     bool met = scarce_met();
-    scene_ends(scene, n, st, met && is_clear(scene, st));
+    scene_ends(scene, n, st, met && is_clear(st));
     if (scene->clear)
         scene->clear();
     clear_mail();
