@@ -220,7 +220,9 @@ START_TEST(dead_letters_are_counted) {
     ck_assert_int_eq(troupe_kill(me, ref), TROUPE_OK);
     ends(ref, TROUPE_END_KILLED);
     ck_assert_int_eq(troupe_system_snapshot(sys, &s), TROUPE_OK);
-    ck_assert_uint_eq(s->dead_letters, _i == TROUPE_PROCESS ? 8 : 10); /* it has died with the last two */
+    /* A process may have died with the last two. */
+    ck_assert_uint_ge(s->dead_letters, _i == TROUPE_PROCESS ? 8 : 10);
+    ck_assert_uint_le(s->dead_letters, 10);
     troupe_snapshot_free(&s);
     system_down();
 }

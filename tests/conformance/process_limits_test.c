@@ -248,26 +248,28 @@ START_TEST(after_a_deadline_it_is_restarted) {
 }
 END_TEST
 
-/* The time is a message's: many in a row, or none at all, may take any. */
+/* The time is a message's: many in a row, or none at all, may take any. A moment without a processor is well below it. */
+enum { DEADLINE_MS = 500, LONGER_MS = 600, MESSAGES = 8, EACH_MS = 80 };
+
 static void takes_its_time(troupe_self *self, void *arg) {
     troupe_msg *m;
-    (void)!troupe_sleep(self, 300); /* before the first receive */
-    for (int i = 0; i < 8 && troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK; i++) {
-        (void)!troupe_sleep(self, 40);
+    (void)!troupe_sleep(self, LONGER_MS); /* before the first receive */
+    for (int i = 0; i < MESSAGES && troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK; i++) {
+        (void)!troupe_sleep(self, EACH_MS);
         troupe_msg_free(&m);
     }
-    ck_assert_int_eq(troupe_receive(self, 300, &m), TROUPE_TIMEOUT);
-    say(self, *(troupe_ref *)arg, 8);
+    ck_assert_int_eq(troupe_receive(self, LONGER_MS, &m), TROUPE_TIMEOUT);
+    say(self, *(troupe_ref *)arg, MESSAGES);
 }
 
 START_TEST(a_deadline_is_for_one_message) {
     enum { SLOW = TRP_ASAN || TRP_TSAN ? 10 : 1 };
     troupe_ref to = troupe_self_ref(me), ref;
-    troupe_spawn_opts opts = {.kind = TROUPE_PROCESS, .deadline_ms = 250 * SLOW};
+    troupe_spawn_opts opts = {.kind = TROUPE_PROCESS, .deadline_ms = DEADLINE_MS * SLOW};
     ck_assert_int_eq(troupe_spawn(me, &opts, takes_its_time, &to, sizeof to, &ref), TROUPE_OK);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < MESSAGES; i++)
         ck_assert_int_eq(troupe_send(me, ref, troupe_int(i)), TROUPE_OK);
-    ck_assert_int_eq(hear(), 8);
+    ck_assert_int_eq(hear(), MESSAGES);
     ends(ref, TROUPE_END_NORMAL);
 }
 END_TEST

@@ -232,18 +232,17 @@ static void dies_at_once(troupe_self *self, void *arg) {
     _exit(1);
 }
 
+/* It waits before it begins anew, and a close ends that wait: `ends` has no patience for the whole of it. */
 START_TEST(a_crash_loop_backs_off) {
-    troupe_spawn_opts opts = {
-        .kind = TROUPE_PROCESS, .restart = TROUPE_TRANSIENT, .backoff_min_ms = 20, .backoff_max_ms = 10000};
-    struct timespec a, b;
+    troupe_spawn_opts opts = {.kind = TROUPE_PROCESS,
+                              .restart = TROUPE_TRANSIENT,
+                              .backoff_min_ms = 3 * PATIENCE_MS,
+                              .backoff_max_ms = 3 * PATIENCE_MS};
     troupe_ref ref;
-    clock_gettime(CLOCK_MONOTONIC, &a);
     ck_assert_int_eq(troupe_spawn(me, &opts, dies_at_once, NULL, 0, &ref), TROUPE_OK);
-    ck_assert_int_eq(troupe_join(me, ref, 300, NULL), TROUPE_TIMEOUT);
+    ck_assert_int_eq(troupe_join(me, ref, 100, NULL), TROUPE_TIMEOUT);
     ck_assert_int_eq(troupe_close(me, ref), TROUPE_OK);
     ends(ref, TROUPE_END_EXIT);
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    ck_assert_int_lt((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000, 5000);
 }
 END_TEST
 
