@@ -112,6 +112,17 @@ static void end(struct trp_object *o) {
     trp_actor_end(o->actor, &exit);
 }
 
+/* What there is to be said to others is said without the lock. */
+static void leave_unlock(struct trp_object *o) {
+    bool last = ends_now(o);
+    struct troupe_msg *dead = take_dead(o);
+    troupe_status why = o->why;
+    pthread_mutex_unlock(&o->lock);
+    trp_letters_bury(o->actor->sys, o->actor, dead, why);
+    if (last)
+        end(o);
+}
+
 /* Who calls holds a reference. */
 static void object_resume(struct trp_actor *a) {
     struct trp_object *o = a->run;
@@ -126,13 +137,7 @@ static void object_resume(struct trp_actor *a) {
         o->ops->close(o);
     if (o->ops->wake && !o->ended)
         o->ops->wake(o);
-    bool last = ends_now(o);
-    struct troupe_msg *dead = take_dead(o);
-    troupe_status why = o->why;
-    pthread_mutex_unlock(&o->lock);
-    trp_letters_bury(o->actor->sys, o->actor, dead, why);
-    if (last)
-        end(o);
+    leave_unlock(o);
 }
 
 const struct trp_backend trp_object_backend = {
@@ -148,13 +153,7 @@ troupe_status trp_object_take(struct trp_actor *to, struct trp_send *s) {
     troupe_status st = o->ended ? TROUPE_NOT_FOUND : o->ops->take(o, s->msg);
     if (st == TROUPE_OK)
         s->msg = NULL;
-    bool last = ends_now(o);
-    struct troupe_msg *dead = take_dead(o);
-    troupe_status why = o->why;
-    pthread_mutex_unlock(&o->lock);
-    trp_letters_bury(o->actor->sys, o->actor, dead, why);
-    if (last)
-        end(o);
+    leave_unlock(o);
     return st;
 }
 
