@@ -21,7 +21,7 @@
 #include "tests/support/scarce.h"
 #include "tests/support/scene.h"
 
-enum { MOMENT_MS = 300 };
+enum { MOMENT_MS = 1000 };
 
 static char url[96], dir[64];
 static pid_t broker_pid;

@@ -177,10 +177,12 @@ struct hog {
 };
 
 static atomic_int answers, ticks;
+static atomic_bool computing; /* a hog has begun to */
 
 static void hog(troupe_self *self, void *arg) {
     const struct hog *h = arg;
     int64_t deadline = trp_deadline(PATIENCE_MS);
+    atomic_store(&computing, true);
     while (atomic_load(h->enough) < h->most && trp_now() < deadline)
         ;
     int64_t got = atomic_load(h->enough);
@@ -226,6 +228,8 @@ START_TEST(others_answer_while_one_computes) {
     enum { QUESTIONS = 100 };
     troupe_ref answerer = spawn(TROUPE_COROUTINE, answers_each, NULL, 0);
     spawn_hog(&answers, QUESTIONS);
+    while (!atomic_load(&computing))
+        ck_assert_int_eq(troupe_sleep(me, 1), TROUPE_OK);
     for (int i = 0; i < QUESTIONS; i++) {
         troupe_msg *m;
         ck_assert_int_eq(troupe_ask(me, answerer, troupe_int(i), PATIENCE_MS, &m), TROUPE_OK);
@@ -324,6 +328,7 @@ END_TEST
 static void reset(void) {
     atomic_store(&answers, 0);
     atomic_store(&ticks, 0);
+    atomic_store(&computing, false);
     hogs.count = 0;
 }
 
