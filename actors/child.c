@@ -8,11 +8,13 @@
  * It talks to the broker itself, by a connection of its own: its death is seen there at once. */
 #include "actors/child.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "actors/cores.h"
+#include "actors/futex.h"
 #include "actors/limits.h"
 #include "actors/overflow.h"
 #include "transports/assert.h"
@@ -55,11 +57,20 @@ static bool lie_down(enum trp_sleep how) {
     return false;
 }
 
+/* The sender may be one of those that run first. */
+static bool let_others_run(void) {
+    if (stirs() || !trp_drip_yields(&trp_child.drip, trp_child.handled))
+        return false;
+    trp_futex_count();
+    sched_yield();
+    return stirs();
+}
+
 /* With nothing but the channel and lanes to wait for: on its word. */
 static void doze(struct trp_patience *patience, int64_t deadline) {
     int64_t began = patience->may_spin ? trp_now() : 0;
     bool looked = patience->may_spin && look(patience, began);
-    if (lie_down(TRP_SLEEP_FUTEX)) {
+    if (!let_others_run() && lie_down(TRP_SLEEP_FUTEX)) {
         trp_channel_doze(trp_child.channel, deadline);
         trp_channel_awake(trp_child.channel);
     }

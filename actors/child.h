@@ -9,6 +9,7 @@
 
 #include "actors/channel.h"
 #include "actors/direct.h"
+#include "actors/drip.h"
 #include "actors/self.h"
 #include "actors/standing.h"
 #include "actors/system.h"
@@ -39,6 +40,7 @@ struct trp_child {
     uint64_t tell;                  /* look when it is so many more */
     uint64_t ahead;                 /* sends without a result */
     uint64_t lost;                  /* messages that the system has not been told of */
+    struct trp_drip drip;           /* what came of its last sleeps */
     struct trp_direct direct;       /* the ways to and from other processes */
 };
 

@@ -8,7 +8,7 @@
 #include "actors/registry.h"
 
 enum { OPEN = 1, CLOSING = 2, REFUSES = 4 }; /* none of the first two: it has ended */
-enum { AHEAD_MOST = 256, AHEAD_PART = 4 };
+enum { AHEAD_MOST = 512, AHEAD_PART = 2 };
 
 static const size_t slots = (size_t)TRP_SLAB * TRP_SLABS;
 static const size_t size = ((size_t)TRP_SLAB * TRP_SLABS + 1) * sizeof(uint64_t); /* and whether letters are heeded */
@@ -54,7 +54,7 @@ void trp_standing_set(const struct trp_standing *s, const struct trp_actor *a) {
     if (!s->words)
         return;
     /* Release: who is told by somebody that it has ended, finds it so. */
-    atomic_store_explicit(&s->words[a->slot], (uint64_t)a->generation << 16 | (uint64_t)(ahead_of(a) - 1) << 8 | takes(a),
+    atomic_store_explicit(&s->words[a->slot], (uint64_t)a->generation << 32 | (uint64_t)(ahead_of(a) - 1) << 8 | takes(a),
                           memory_order_release);
 }
 
@@ -62,7 +62,7 @@ void trp_standing_set(const struct trp_standing *s, const struct trp_actor *a) {
 static unsigned find(const struct trp_standing *s, uint64_t id) {
     uint32_t slot = (uint32_t)id;
     uint64_t word = slot < slots ? atomic_load_explicit(&s->words[slot], memory_order_acquire) : 0;
-    return word >> 16 == id >> 32 ? (unsigned)(word & 0xffff) : 0;
+    return word >> 32 == id >> 32 ? (unsigned)word : 0;
 }
 
 troupe_status trp_standing_status(const struct trp_standing *s, uint64_t id) {

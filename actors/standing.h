@@ -5,7 +5,7 @@
  * processes of the system, written here alone. With it a send from a process says NOT_FOUND and CLOSED as truly as any
  * other send, and does not have to wait for an answer otherwise.
  *
- *     word = generation << 16 | sends that may be under way to it, less one << 8 | what it takes; by the slot of the reference
+ *     word = generation << 32 | sends that may be under way to it, less one << 8 | what it takes; by the slot of the reference
  *
  * The memory is reserved for all slots there can be; what is never touched costs nothing. */
 #ifndef TRP_STANDING_H

@@ -206,7 +206,7 @@ START_TEST(a_process_that_does_not_receive_is_full) {
     until_stopped(pid);
     int64_t n = last_said();
     ck_assert_int_ge(n, FIRST + MAILBOX - 1);
-    ck_assert_int_le(n, FIRST + MAILBOX + 2 * (MAILBOX / 4) + 1);
+    ck_assert_int_le(n, FIRST + MAILBOX + 2 * (MAILBOX / 2) + 1);
     kill(pid, SIGCONT);
     while (n != j.count)
         n = hear();

@@ -209,8 +209,8 @@ TROUPE_API TROUPE_NODISCARD troupe_status troupe_receive(troupe_self *self, int6
 
 /* Sends to an actor. Order is kept between one sender and one receiver. A full mailbox does as its owner chose: parks until there is room, FULL, or OK.
  * NOT_FOUND: it has ended; CLOSED: it is closing, or this actor was killed while it was parked. Faults: INVALID, NO_MEMORY. OK means: it is in
- * the mailbox, not: it will be handled. From a process OK may mean that it is on its way there: the receiver was open when it left, and up to a quarter
- * of what its mailbox holds (256 at most) may be on the way from one process, beyond its bound if need be; if the receiver ends first it is a dead letter.
+ * the mailbox, not: it will be handled. From a process OK may mean that it is on its way there: the receiver was open when it left, and up to half
+ * of what its mailbox holds (512 at most) may be on the way from one process, beyond its bound if need be; if the receiver ends first it is a dead letter.
  * Context: self; may park. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_send(troupe_self *self, troupe_ref to, troupe_value v);
 /* The same, never parking: FULL. */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * Who receives a stream on the processor on which it is sent can be caught in the worst of rhythms: the first message wakes it,
+ * the kernel lets it run at once instead of the sender, it receives the one message and sleeps again: two system calls and two
+ * switches a message, where a whole mailbox could come at a time. It is found by what came of its last sleeps. Then it does not
+ * sleep, but lets others run first: if the sender is among them, many have come when it is its turn again. Does that bring no
+ * more, it sleeps as before. */
+#ifndef TRP_DRIP_H
+#define TRP_DRIP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TRP_DRIP_MANY = 16, TRP_DRIP_PATIENCE = 8 };
+
+/* Zeroed: nothing has been learnt. */
+struct trp_drip {
+    uint64_t received; /* when it was about to sleep last */
+    unsigned few;      /* sleeps in a row that few messages came of */
+    bool yields;
+};
+
+/* It has received so many so far, and is about to sleep: shall it let others run first? */
+static inline bool trp_drip_yields(struct trp_drip *d, uint64_t received) {
+    uint64_t since = received - d->received;
+    d->received = received;
+    d->few = since == 0 || since >= TRP_DRIP_MANY ? 0 : d->few + 1;
+    d->yields = d->yields ? since >= TRP_DRIP_MANY : d->few >= TRP_DRIP_PATIENCE;
+    if (d->yields)
+        d->few = 0;
+    return d->yields;
+}
+
+#endif
