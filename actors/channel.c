@@ -15,6 +15,7 @@
 #include "actors/futex.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
+#include "transports/pack.h"
 
 /* (c) constant, (l) the loop's thread, (w) the writer, (r) the reader, (a) any thread */
 struct trp_channel {
@@ -274,6 +275,18 @@ troupe_status trp_channel_put_parts(struct trp_channel *ch, struct trp_frame f, 
         return put_behind(ch, &f, head, body);
     put_here(ch, &f, head, body);
     return TROUPE_OK;
+}
+
+bool trp_channel_pack(struct trp_channel *ch, struct trp_frame f, troupe_value v, size_t most) {
+    size_t n = sizeof f + most;
+    if (most >= ch->parcels.least || trp_channel_pending(ch) > 0 || trp_ring_room(&ch->out, n) < n)
+        return false;
+    uint8_t *at = trp_ring_place(&ch->out), *body = at + sizeof f;
+    f.size = (uint32_t)(trp_pack_checked(body, v) - body);
+    memcpy(at, &f, sizeof f);
+    trp_ring_publish(&ch->out, sizeof f + f.size);
+    ch->unsaid = true;
+    return true;
 }
 
 troupe_status trp_channel_put(struct trp_channel *ch, struct trp_frame f, struct trp_slice body) {

@@ -117,6 +117,9 @@ TROUPE_NODISCARD troupe_status trp_channel_put(struct trp_channel *ch, struct tr
 /* The same with a body in two parts. */
 TROUPE_NODISCARD troupe_status trp_channel_put_parts(struct trp_channel *ch, struct trp_frame f, struct trp_slice head,
                                                      struct trp_slice body);
+/* A checked value as the body, of so many bytes at most, packed where it is read. False: it is large, or there is no room now,
+ * and nothing has happened. */
+TROUPE_NODISCARD bool trp_channel_pack(struct trp_channel *ch, struct trp_frame f, troupe_value v, size_t most);
 /* Moves what waits as far as there is room, and wakes the other end if it sleeps and there is something new for it. */
 void trp_channel_flush(struct trp_channel *ch);
 /* Until all is in the ring. For the body, whose other end always reads. */

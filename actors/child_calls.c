@@ -5,6 +5,7 @@
  * here; a call given up is cancelled there. A send to an actor that takes mail (standing.h) waits for nothing. */
 #include "actors/child.h"
 #include "actors/note.h"
+#include "transports/pack.h"
 
 static troupe_status call(troupe_self *self, struct trp_frame f, struct trp_slice body, int64_t deadline) {
     trp_child.call = (struct trp_child_call){.op = ++trp_child.ops, .type = f.type};
@@ -22,15 +23,24 @@ static troupe_status call(troupe_self *self, struct trp_frame f, struct trp_slic
     return trp_child.call.st == TROUPE_AGAIN ? st : trp_child.call.st;
 }
 
-/* May it leave without waiting for its result? Whether the receiver takes mail is known here, and that it makes senders wait
- * instead of refusing. How many are under way is bounded (one of the large ones, which do not fill the ring), and the one after
- * one that found no room waits until it has some. */
-static bool may_send_ahead(troupe_ref to, size_t size) {
+/* Whether the receiver takes mail is known here, and that it makes senders wait instead of refusing. How many are under way is
+ * bounded (one of the large ones, which do not fill the ring). */
+static bool is_place_ahead(troupe_ref to, size_t size) {
     unsigned most = size < TRP_PARCEL_TO_SYSTEM ? trp_standing_ahead(&trp_child.standing, to.id) : 1;
-    /* Relaxed: a number and a hint, behind which nothing is to be seen. */
-    if (trp_child.ahead - atomic_load_explicit(&trp_child.words->accepted, memory_order_relaxed) >= most)
+    /* Relaxed: a number, behind which nothing is to be seen. */
+    return trp_child.ahead - atomic_load_explicit(&trp_child.words->accepted, memory_order_relaxed) < most;
+}
+
+static bool is_crowded(troupe_ref to) {
+    /* Relaxed: a hint. */
+    return atomic_load_explicit(&trp_child.words->crowded, memory_order_relaxed) == to.id;
+}
+
+/* May it leave without waiting for its result? The one after one that found no room waits until it has some. */
+static bool may_send_ahead(troupe_ref to, size_t size) {
+    if (!is_place_ahead(to, size))
         return false;
-    if (atomic_load_explicit(&trp_child.words->crowded, memory_order_relaxed) != to.id)
+    if (!is_crowded(to))
         return true;
     atomic_store_explicit(&trp_child.words->crowded, 0, memory_order_relaxed);
     return false;
@@ -78,9 +88,24 @@ static troupe_status child_send(troupe_self *self, troupe_ref to, struct troupe_
     return st;
 }
 
+/* The usual case of a send through the system. False: nothing has happened. */
+static bool pack_ahead(troupe_ref to, troupe_value v) {
+    static const struct trp_pack_limits inner = {.depth = TRP_INNER_DEPTH};
+    struct trp_frame f = {.type = TRP_FRAME_SEND, .ref = to.id};
+    size_t most;
+    if (trp_pack_check(v, &inner, &most) != TROUPE_OK || !is_place_ahead(to, most) || is_crowded(to) ||
+        !trp_channel_pack(trp_child.channel, f, v, most))
+        return false;
+    trp_child.ahead++;
+    trp_channel_flush(trp_child.channel);
+    return true;
+}
+
 static bool child_pack(troupe_self *self, troupe_ref to, troupe_value v) {
     (void)self;
-    return trp_direct_pack(&trp_child.direct, to.id, trp_standing_ahead(&trp_child.standing, to.id), v);
+    if (trp_direct_pack(&trp_child.direct, to.id, trp_standing_ahead(&trp_child.standing, to.id), v))
+        return true;
+    return trp_direct_lacks(&trp_child.direct, to.id) && pack_ahead(to, v);
 }
 
 static troupe_status child_ask(troupe_self *self, troupe_ref to, struct troupe_msg **m, int64_t deadline,

@@ -87,6 +87,14 @@ enum trp_way trp_direct_try(struct trp_direct *d, uint64_t to, unsigned ahead, s
 /* The usual case of it, where nothing has to be decided: a value is packed where it will be read, into a lane that is its way
  * and has room. False: nothing has happened. */
 bool trp_direct_pack(struct trp_direct *d, uint64_t to, unsigned ahead, troupe_value v);
+/* It has asked for a lane lately, and there was none: a plain send goes through the system without another try. */
+static inline bool trp_direct_lacks(struct trp_direct *d, uint64_t to) {
+    struct trp_near *n = &d->near[(uint32_t)to % TRP_NEAR];
+    if (n->to != to || n->outlet || n->plain >= -1)
+        return false;
+    n->plain++;
+    return true;
+}
 /* Somebody to whom a plain send may go by a lane. */
 void trp_direct_meet(struct trp_direct *d, uint64_t to);
 /* Has it met that one lately? */

@@ -138,6 +138,34 @@ START_TEST(frames_of_all_sizes_arrive_in_order) {
 }
 END_TEST
 
+static bool pack(struct trp_channel *ch, uint64_t n, size_t most) {
+    uint8_t byte = (uint8_t)n;
+    troupe_value v = {.kind = TROUPE_PACKED, .data = &byte, .size = 1};
+    return trp_channel_pack(ch, (struct trp_frame){.type = 1, .op = n}, v, most);
+}
+
+START_TEST(what_is_packed_in_place_arrives_in_order_or_not_at_all) {
+    enum { ALL = 10 };
+    unsigned n = 0;
+    up_both();
+    while (pack(a.ch, n, ALL))
+        n++;
+    ck_assert_uint_gt(n, 1000);
+    put(a.ch, n, ALL); /* waits, as there is no room */
+    ck_assert_uint_gt(trp_channel_pending(a.ch), 0);
+    trp_channel_read(b.ch);
+    ck_assert_uint_eq(b.frames, n);
+    ck_assert(!pack(a.ch, n + 1, ALL)); /* it would overtake */
+    trp_channel_flush(a.ch);
+    turn_until(&b.frames, n + 1);
+    ck_assert(!pack(a.ch, n + 1, 64 << 20));
+    ck_assert(pack(a.ch, n + 1, ALL));
+    trp_channel_flush(a.ch);
+    turn_until(&b.frames, n + 2);
+    down();
+}
+END_TEST
+
 /* A frame that comes a byte at a time. */
 START_TEST(a_frame_in_pieces) {
     struct trp_frame f = {.size = 5, .type = 1};
@@ -264,6 +292,7 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {frames_of_all_sizes_arrive_in_order,
+                                  what_is_packed_in_place_arrives_in_order_or_not_at_all,
                                   a_frame_in_pieces,
                                   what_makes_no_sense_breaks_it_once,
                                   a_claimed_length_takes_no_memory,
