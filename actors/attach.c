@@ -6,7 +6,6 @@
 #include "actors/attach.h"
 
 #include "actors/copy.h"
-#include "actors/cores.h"
 #include "actors/self.h"
 #include "actors/straight.h"
 #include "actors/system.h"
@@ -24,7 +23,7 @@ static troupe_status attached_start(struct trp_actor *a) {
     if (st != TROUPE_OK)
         return st;
     a->worker->alone = true;
-    a->worker->patience.may_spin = trp_cores() > 1;
+    trp_patience_init(&a->worker->patience);
     return TROUPE_OK;
 }
 
@@ -131,6 +130,7 @@ void troupe_detach(troupe_self **attached) {
     trp_self_leave(self);
     trp_bus_close(&a->worker->bus, TRP_BUS_FLUSH_MS);
     trp_straight_free(&a->worker->straight);
+    trp_nap_leave(&a->worker->nap);
     trp_worker_enter(NULL);
     leave(a->sys, a);
     trp_free(self);

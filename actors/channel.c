@@ -368,7 +368,10 @@ bool trp_channel_sleep(struct trp_channel *ch, enum trp_sleep how) {
 }
 
 void trp_channel_awake(struct trp_channel *ch) {
-    atomic_store(trp_shared_how(&ch->shared, ch->side), TRP_SLEEP_NOT);
+    _Atomic uint32_t *how = trp_shared_how(&ch->shared, ch->side);
+    /* Relaxed: our own word; who wakes us says the same. */
+    if (atomic_load_explicit(how, memory_order_relaxed) != TRP_SLEEP_NOT)
+        atomic_store(how, TRP_SLEEP_NOT);
 }
 
 void trp_channel_doze(struct trp_channel *ch, int64_t deadline) {

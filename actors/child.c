@@ -13,7 +13,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "actors/cores.h"
 #include "actors/futex.h"
 #include "actors/limits.h"
 #include "actors/overflow.h"
@@ -25,26 +24,20 @@ enum { TELL = 16 };
 
 struct trp_child trp_child;
 
-static bool stirs(void) {
+static bool stirs(void *unused) {
+    (void)unused;
     return trp_channel_stirs(trp_child.channel) || trp_direct_stirs(&trp_child.direct);
 }
 
+/* In the middle of a stream the next message comes before this one could have fallen asleep, and whoever sends it would have to
+ * wake it for nothing. */
 static bool glance(void) {
-    for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-        if (stirs())
+    for (int i = 0; i < TRP_PATIENCE_LOOKS && trp_child.self.worker->patience.processors > 1; i++) {
+        if (stirs(NULL))
             return true;
         trp_spin_relax();
     }
     return false;
-}
-
-/* Looks for something: for a while, if that lately paid; for a moment in any case. In the middle of a stream the next message
- * comes before this one could have fallen asleep, and whoever sends it would have to wake it for nothing. */
-static bool look(struct trp_patience *patience, int64_t began) {
-    bool looks = trp_patience_looks(patience);
-    while (!glance() && looks && trp_now() - began < TRP_PATIENCE_NS)
-        ;
-    return looks;
 }
 
 /* False: there is something to be read. */
@@ -59,29 +52,27 @@ static bool lie_down(enum trp_sleep how) {
 
 /* The sender may be one of those that run first. */
 static bool let_others_run(void) {
-    if (stirs() || !trp_drip_yields(&trp_child.drip, trp_child.handled))
+    if (stirs(NULL) || !trp_drip_yields(&trp_child.drip, trp_child.handled))
         return false;
     trp_futex_count();
     sched_yield();
-    return stirs();
+    return stirs(NULL);
 }
 
-/* With nothing but the channel and lanes to wait for: on its word. */
-static void doze(struct trp_patience *patience, int64_t deadline) {
-    int64_t began = patience->may_spin ? trp_now() : 0;
-    bool looked = patience->may_spin && look(patience, began);
-    if (!let_others_run() && lie_down(TRP_SLEEP_FUTEX)) {
+static void doze(void *unused, int64_t deadline) {
+    (void)unused;
+    if (!glance() && !let_others_run() && lie_down(TRP_SLEEP_FUTEX)) {
         trp_channel_doze(trp_child.channel, deadline);
         trp_channel_awake(trp_child.channel);
     }
-    if (patience->may_spin)
-        trp_patience_learn(patience, looked, trp_now() - began);
 }
 
-/* Sleeps until something comes; in the loop, which the socket wakes, if others may come than the channel. */
+/* Until something comes. With nothing but the channel and lanes to wait for it sleeps on its word; else in the loop, which the
+ * socket wakes. */
 static void sleep_until(struct trp_worker *w, int64_t deadline) {
+    static const struct trp_patient how = {stirs, doze};
     if (trp_worker_is_quiet(w)) {
-        doze(&w->patience, deadline);
+        trp_patience_wait(&w->patience, &how, NULL, deadline);
     } else if (lie_down(TRP_SLEEP_SOCKET)) {
         trp_worker_turn(w, deadline);
         trp_channel_awake(trp_child.channel);
@@ -165,7 +156,7 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
     atomic_store(&a->refs, 1);
     must(trp_worker_new(&a->worker, &trp_child.sys, birth->name));
     a->worker->alone = true;
-    a->worker->patience.may_spin = trp_cores() > 1;
+    trp_patience_init(&a->worker->patience);
     trp_worker_enter(a->worker);
     must(trp_channel_new(&trp_child.channel, &a->worker->loop, channel, shared, TRP_SIDE_BODY, &trp_child_handler, NULL));
     trp_worker_know_quiet(a->worker);

@@ -113,16 +113,6 @@ static inline bool trp_mail_fits(struct trp_mailbox *mb, size_t bytes, size_t qu
     return bytes + queued * small <= atomic_load_explicit(&mb->max_bytes, memory_order_relaxed);
 }
 
-/* (any) It is about to be pushed onto: by the time that there is a message its line is here, and here alone. Else the look at the
- * word would fetch the line once, and the change of it once more. */
-static inline void trp_mailbox_foresee(struct trp_mailbox *mb) {
-#if defined(__x86_64__)
-    __asm__ volatile("prefetchw %0" : : "m"(mb->head));
-#else
-    __builtin_prefetch(&mb->head, 1);
-#endif
-}
-
 /* (any) The short way in. False: take the lock and use trp_mailbox_put. *wake: the bits of TRP_MAIL_WAKE that it has taken
  * away. */
 static inline bool trp_mailbox_post(struct trp_mailbox *mb, struct troupe_msg *m, uint64_t *wake) {

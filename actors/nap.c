@@ -16,7 +16,6 @@
 #include "actors/process.h"
 #include "actors/self.h"
 #include "actors/system.h"
-#include "transports/spin.h"
 
 void trp_nap_init(struct trp_nap *n) {
     pthread_mutex_init(&n->lock, NULL);
@@ -26,32 +25,40 @@ void trp_nap_fini(struct trp_nap *n) {
     pthread_mutex_destroy(&n->lock);
 }
 
-/* With a reference; NULL: it talks to no process. */
+void trp_nap_leave(struct trp_nap *n) {
+    if (n->with)
+        trp_actor_unref(n->with);
+    n->with = NULL;
+}
+
+/* NULL: it talks to no process. Found once, and kept as long as it is the one. */
 static struct trp_actor *peer_of(troupe_self *self) {
+    struct trp_nap *n = &self->worker->nap;
     /* Relaxed: a hint. */
-    uint64_t id = atomic_load_explicit(&self->worker->nap.peer, memory_order_relaxed);
+    uint64_t id = atomic_load_explicit(&n->peer, memory_order_relaxed);
+    if (n->with && trp_actor_id(n->with) == id)
+        return n->with;
+    trp_nap_leave(n);
+    n->patience.processors = self->worker->patience.processors;
     struct trp_actor *a = id ? trp_registry_get(&self->actor->sys->registry, id) : NULL;
     if (a && trp_proxy_of(a))
-        return a;
-    if (a)
+        n->with = a;
+    else if (a)
         trp_actor_unref(a);
-    return NULL;
+    else if (id) /* it is gone for ever */
+        (void)atomic_compare_exchange_strong_explicit(&n->peer, &id, 0, memory_order_relaxed, memory_order_relaxed);
+    return n->with;
 }
 
-static bool is_notified(const struct trp_actor *me) {
-    return atomic_load_explicit(&me->wake, memory_order_acquire) == TRP_NOTIFIED;
+/* Has what it waits for come? Relaxed: it is fetched with acquire. */
+static bool has_come(struct trp_actor *me, bool mail) {
+    return atomic_load_explicit(&me->wake, memory_order_relaxed) == TRP_NOTIFIED || (mail && trp_actor_has_mail(me));
 }
 
-/* Until something has come, or it has taken long enough. */
-static bool look(const struct trp_actor *me, struct trp_channel *ch, int64_t began) {
-    do {
-        for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-            if (trp_channel_stirs(ch) || is_notified(me))
-                return true;
-            trp_spin_relax();
-        }
-    } while (trp_now() - began < TRP_PATIENCE_NS);
-    return false;
+/* There is something to be heard, or somebody else has woken it. */
+static bool stirs(void *self) {
+    const struct trp_worker *w = ((troupe_self *)self)->worker;
+    return trp_channel_stirs(w->nap.ch) || has_come(((troupe_self *)self)->actor, false);
 }
 
 static void set_on(struct trp_nap *n, struct trp_channel *ch) {
@@ -73,33 +80,32 @@ static void sleep_on(struct trp_worker *w, struct trp_actor *me, struct trp_chan
     set_on(&w->nap, NULL);
 }
 
-static void nap(troupe_self *self, struct trp_proxy *p, struct trp_channel *ch, int64_t deadline) {
-    struct trp_actor *me = self->actor;
-    struct trp_nap *n = &self->worker->nap;
-    bool may = n->patience.may_spin = self->worker->patience.may_spin, looks = may && trp_patience_looks(&n->patience);
-    int64_t began = may ? trp_now() : 0;
-    if (!(looks && look(me, ch, began)) && trp_process_doze(p, ch))
-        sleep_on(self->worker, me, ch, deadline);
-    if (may)
-        trp_patience_learn(&n->patience, looks, trp_now() - began);
+static void doze(void *who, int64_t deadline) {
+    troupe_self *self = who;
+    const struct trp_nap *n = &self->worker->nap;
+    if (trp_process_doze(n->with->run, n->ch))
+        sleep_on(self->worker, self->actor, n->ch, deadline);
 }
 
-bool trp_nap_park(troupe_self *self, int64_t deadline, bool *in_time) {
-    struct trp_actor *me = self->actor, *peer = peer_of(self);
+static const struct trp_patient napping = {stirs, doze};
+
+bool trp_nap_park(troupe_self *self, int64_t deadline, bool mail, bool *in_time) {
+    struct trp_actor *me = self->actor, *peer = trp_worker_is_quiet(self->worker) ? peer_of(self) : NULL;
+    struct trp_nap *n = &self->worker->nap;
     if (!peer)
         return false;
-    struct trp_channel *ch = trp_process_hear(peer->run);
-    bool naps = ch && trp_worker_is_quiet(self->worker);
-    if (naps && !is_notified(me))
-        nap(self, peer->run, ch, deadline);
-    if (ch)
-        trp_process_leave(peer->run, ch);
-    trp_actor_unref(peer);
-    if (!naps)
+    enum trp_hears hears = trp_process_hear(peer->run, &n->ch);
+    if (hears == TRP_HEARS_NOBODY) {
+        trp_nap_leave(n);
         return false;
-    /* Acquire pairs with the release in trp_actor_unpark: what it was woken for can be seen. */
-    *in_time = atomic_exchange_explicit(&me->wake, TRP_AWAKE, memory_order_acquire) == TRP_NOTIFIED || deadline == TRP_NEVER ||
-               trp_now() < deadline;
+    }
+    bool come = has_come(me, mail) || (mail && trp_actor_await(me) != TROUPE_EMPTY);
+    if (!come)
+        trp_patience_wait(&n->patience, &napping, self, deadline);
+    if (!come || hears == TRP_HEARS_TOO)
+        trp_process_leave(peer->run, n->ch);
+    trp_channel_unref(n->ch);
+    *in_time = trp_actor_notified(me) || come || deadline == TRP_NEVER || trp_now() < deadline;
     return true;
 }
 

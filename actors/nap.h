@@ -22,15 +22,19 @@ struct trp_nap {
     _Atomic uint64_t peer;        /* the process actor it has talked to last; 0: none. A hint */
     struct trp_patience patience; /* the thread's */
     pthread_mutex_t lock;
-    struct trp_channel *on; /* (m) on whose word it is about to sleep, or sleeps; a reference */
+    struct trp_channel *on; /* (m) on whose word it is about to sleep, or sleeps; it is `ch` */
+    struct trp_actor *with; /* (o) that process actor, found: a reference; NULL */
+    struct trp_channel *ch; /* (o) while it parks, the channel to it: a reference */
 };
 
 void trp_nap_init(struct trp_nap *n);
 void trp_nap_fini(struct trp_nap *n);
 
-/* Parks the calling body in this way, as its backend's park does. False: it can't, and nothing has happened but that its peer
- * has been listened to. *in_time is what park returns. */
-bool trp_nap_park(troupe_self *self, int64_t deadline, bool *in_time);
+/* Parks the calling body in this way, as its backend's park does, or (`mail`) listen. False: it can't, and nothing has
+ * happened. *in_time is what those return. */
+bool trp_nap_park(troupe_self *self, int64_t deadline, bool mail, bool *in_time);
+/* It talks to nobody any more. Its thread, before the worker is freed. */
+void trp_nap_leave(struct trp_nap *n);
 /* Wakes the napper, if it still naps. Any thread. */
 void trp_nap_end(struct trp_nap *n);
 

@@ -1,24 +1,99 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SPDX-FileCopyrightText: The Troupe authors */
+ * SPDX-FileCopyrightText: The Troupe authors
+ *
+ * What one learns comes too late where others want the processor: who has used up its time waits longest for more. So nobody
+ * spins while more want to run than can, but for the few looks that one who was answered so fast lately may have. Who gives way
+ * to somebody that computes gets the processor back a slice later, milliseconds; then to sleep is better by far, since who is
+ * woken comes first. */
 #include "actors/patience.h"
+
+#include <sched.h>
 
 #include "actors/cores.h"
 #include "actors/deadline.h"
 #include "transports/spin.h"
 
-enum { LONG_NS = 200000 };
+/* Given way in vain, which cost little: all the same it has to be worse than not to have. */
+enum { LONG_NS = 200000, SLICE_NS = 5000000, IN_VAIN_NS = 2000, FAR = 64 };
+
+void trp_patience_init(struct trp_patience *p) {
+    *p = (struct trp_patience){.processors = trp_cores()};
+}
+
+static bool is_quick(const struct trp_patience *p) {
+    return p->spun_ns < TRP_PATIENCE_QUICK_NS && p->spun_ns <= p->slept_ns;
+}
 
 bool trp_patience_looks(struct trp_patience *p) {
-    if (!p->may_spin)
+    if (p->processors == 0)
         return false;
     /* Whoever is so quick runs now, on another processor: to look keeps nobody from running. */
-    if (p->spun_ns < TRP_PATIENCE_QUICK_NS && p->spun_ns <= p->slept_ns)
+    if (p->processors > 1 && is_quick(p))
         return true;
-    /* What was learnt comes too late where others want the processor: who has used up its time waits longest for more. */
-    return trp_spin_choose(p->slept_ns, p->spun_ns, TRP_PATIENCE_NS, &p->turn) && trp_cores_are_free(trp_now());
+    if (p->processors == 1 && p->spun_ns / FAR > p->slept_ns)
+        return ++p->turn % TRP_PATIENCE_RARELY == 0;
+    return trp_spin_choose(p->slept_ns, p->spun_ns, TRP_PATIENCE_NS, &p->turn);
 }
 
 void trp_patience_learn(struct trp_patience *p, bool looked, int64_t ns) {
+    int64_t most = p->processors == 1 ? SLICE_NS : LONG_NS;
     unsigned *lately = looked ? &p->spun_ns : &p->slept_ns;
-    *lately = trp_spin_learn(*lately, ns < LONG_NS ? (unsigned)ns : LONG_NS);
+    *lately = trp_spin_learn(*lately, (unsigned)(ns < most ? ns : most));
+}
+
+/* --- several processors --- */
+
+static bool look(const struct trp_patient *how, void *who) {
+    for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
+        if (how->come(who))
+            return true;
+        trp_spin_relax();
+    }
+    return false;
+}
+
+static bool spin(const struct trp_patient *how, void *who, int64_t until) {
+    while (trp_now() < until) {
+        if (look(how, who))
+            return true;
+    }
+    return false;
+}
+
+static void spin_or_sleep(struct trp_patience *p, const struct trp_patient *how, void *who, int64_t deadline) {
+    bool looks = trp_patience_looks(p);
+    if (looks && look(how, who)) {
+        trp_patience_found(p);
+        return;
+    }
+    int64_t began = trp_now(), most = deadline < began + TRP_PATIENCE_NS ? deadline : began + TRP_PATIENCE_NS;
+    if (!looks || !trp_cores_are_free(began) || !spin(how, who, most))
+        how->sleep(who, deadline);
+    trp_patience_learn(p, looks, trp_now() - began);
+}
+
+/* --- one --- */
+
+static void give_way_or_sleep(struct trp_patience *p, const struct trp_patient *how, void *who, int64_t deadline) {
+    int64_t began = trp_now();
+    if (trp_patience_looks(p)) {
+        sched_yield();
+        bool come = how->come(who);
+        int64_t now = trp_now();
+        trp_patience_learn(p, true, now - began + (come ? 0 : IN_VAIN_NS));
+        if (come)
+            return;
+        began = now;
+    }
+    how->sleep(who, deadline);
+    trp_patience_learn(p, false, trp_now() - began);
+}
+
+void trp_patience_wait(struct trp_patience *p, const struct trp_patient *how, void *who, int64_t deadline) {
+    if (p->processors > 1)
+        spin_or_sleep(p, how, who, deadline);
+    else if (p->processors == 1)
+        give_way_or_sleep(p, how, who, deadline);
+    else
+        how->sleep(who, deadline);
 }

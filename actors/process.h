@@ -57,6 +57,7 @@ struct trp_proxy {
     unsigned heard;             /* (u) when a thread began to read */
     bool streams;               /* (u) a thread reads many at once, and comes again soon */
     bool looked;                /* (u) it has, since the steward asked itself */
+    int64_t listened;           /* (u) when the steward did, last */
     struct {
         struct trp_timer timer;
         uint64_t handled;
@@ -121,11 +122,14 @@ void trp_overdue_end(struct trp_proxy *p);
 
 /* --- for a thread that listens to the body itself (nap.h) --- */
 
-/* Reads all that is there, and owes the body a look from now on. Gives the channel, referenced; NULL: there is none now. */
-struct trp_channel *trp_process_hear(struct trp_proxy *p);
+enum trp_hears { TRP_HEARS_NOBODY, TRP_HEARS_TOO, TRP_HEARS_ALONE };
+
+/* Reads all that is there, and owes the body a look from now on: until it leaves, or (ALONE) comes
+ * again soon: the steward looks whether it does. *ch is the channel, referenced. NOBODY: there is none now. */
+enum trp_hears trp_process_hear(struct trp_proxy *p, struct trp_channel **ch);
 /* Says that somebody sleeps on the word of that channel. False: there is something to read, or the channel is an old one. */
 TROUPE_NODISCARD bool trp_process_doze(struct trp_proxy *p, struct trp_channel *ch);
-/* Reads what is there, and leaves the rest to the steward. Takes the reference. */
+/* Reads what is there, and leaves the rest to the steward. */
 void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch);
 
 /* --- far.c: the body's calls; under `up` --- */

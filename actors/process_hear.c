@@ -84,6 +84,19 @@ static bool rest(struct trp_proxy *p) {
     return trp_channel_sleeps(p->channel) == TRP_SLEEP_FUTEX || trp_channel_sleep(p->channel, TRP_SLEEP_SOCKET);
 }
 
+/* While a thread reads a stream, the body wakes nobody, so that it costs no system call: the thread looks again as soon as it
+ * has handled what it has read. Should that take longer than a tick, the steward listens again. A stream is many frames at
+ * once, or few if the steward is woken more than once a tick, though a thread looks as well. */
+enum { TICK_MS = 1, STREAM = 16 };
+
+static bool is_for_thread(struct trp_proxy *p) {
+    int64_t now = trp_now();
+    bool is = p->looked && now - p->listened < TICK_MS * TRP_NS_PER_MS;
+    p->listened = now;
+    p->looked = false;
+    return is;
+}
+
 /* All that the body has to say. */
 void trp_proxy_listen(struct trp_proxy *p) {
     bool more = false;
@@ -91,6 +104,7 @@ void trp_proxy_listen(struct trp_proxy *p) {
     trp_errands_finish(&p->errands);
     if (p->channel) {
         trp_channel_read(p->channel);
+        p->streams = p->streams || is_for_thread(p);
         more = !p->streams && !rest(p);
     }
     pthread_mutex_unlock(&p->up);
@@ -99,10 +113,6 @@ void trp_proxy_listen(struct trp_proxy *p) {
 }
 
 /* --- a thread that listens to the body itself --- */
-
-/* While a thread reads a stream, the body wakes nobody, so that it costs no system call: the thread looks again as soon as it
- * has handled what it has read. Should that take longer than a tick, the steward listens again. */
-enum { TICK_MS = 1, STREAM = 16 };
 
 void trp_proxy_on_tick(struct trp_timer *t) {
     struct trp_proxy *p = (struct trp_proxy *)((char *)t - offsetof(struct trp_proxy, tick));
@@ -128,20 +138,21 @@ static void unblock(struct trp_proxy *p) {
     trp_actor_unpark(p->actor);
 }
 
-struct trp_channel *trp_process_hear(struct trp_proxy *p) {
-    struct trp_channel *ch = NULL;
+enum trp_hears trp_process_hear(struct trp_proxy *p, struct trp_channel **ch) {
+    enum trp_hears hears = TRP_HEARS_NOBODY;
     pthread_mutex_lock(&p->up);
     if (p->channel) {
-        ch = trp_channel_ref(p->channel);
+        *ch = trp_channel_ref(p->channel);
         p->heard = p->frames;
         p->looked = true;
-        trp_channel_awake(ch);
-        trp_channel_read(ch);
+        trp_channel_awake(p->channel);
+        trp_channel_read(p->channel);
+        hears = p->streams ? TRP_HEARS_ALONE : TRP_HEARS_TOO;
     }
     pthread_mutex_unlock(&p->up);
-    if (ch)
+    if (hears != TRP_HEARS_NOBODY)
         unblock(p);
-    return ch;
+    return hears;
 }
 
 /* Has the body done what it was asked to tell of: received more, or made room in the ring? Sequentially consistent, after it
@@ -180,7 +191,6 @@ void trp_process_leave(struct trp_proxy *p, struct trp_channel *ch) {
     pthread_mutex_lock(&p->up);
     bool tells = p->channel == ch && leave(p);
     pthread_mutex_unlock(&p->up);
-    trp_channel_unref(ch);
     if (tells)
         on_rung(p);
     unblock(p);

@@ -355,11 +355,7 @@ static inline bool post(troupe_self *self, struct trp_actor *a, struct troupe_ms
 /* False: nothing has happened. */
 static inline bool send_plainly(troupe_self *self, troupe_ref to, troupe_value v) {
     struct trp_actor *a = is_plain(self) ? trp_registry_peek(&self->actor->sys->registry, to.id) : NULL;
-    if (!a)
-        return false;
-    if (!self->runner)
-        trp_mailbox_foresee(&a->mailbox);
-    struct troupe_msg *m = trp_msg_small(v);
+    struct troupe_msg *m = a ? trp_msg_small(v) : NULL;
     if (!m)
         return false;
     m->from = trp_actor_id(self->actor);

@@ -8,7 +8,6 @@
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
-#include "transports/spin.h"
 
 static struct trp_straight *straight_of(struct trp_direct *d) {
     return (struct trp_straight *)(void *)((char *)d - offsetof(struct trp_straight, direct));
@@ -75,33 +74,31 @@ void trp_straight_free(struct trp_straight **straight) {
 
 /* --- sending --- */
 
-/* Until there is room, or it has taken long enough. */
-static bool look(struct trp_straight *s, int64_t began) {
-    do {
-        for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-            if (trp_direct_stirs(&s->direct))
-                return true;
-            trp_spin_relax();
-        }
-    } while (trp_now() - began < TRP_PATIENCE_NS);
-    return false;
+struct room {
+    struct trp_straight *s;
+    troupe_self *self;
+    troupe_status st; /* what the sleep said */
+};
+
+static bool has_come(void *who) {
+    return trp_direct_stirs(&((struct room *)who)->s->direct);
 }
 
 /* As in a process: it says that it sleeps, and looks once more. */
-static troupe_status park(struct trp_straight *s, troupe_self *self, int64_t deadline) {
-    atomic_store(s->door, TRP_SLEEP_SOCKET);
-    troupe_status st = trp_direct_has(&s->direct) ? TROUPE_OK : trp_self_wait(self, deadline);
-    atomic_store(s->door, TRP_SLEEP_NOT);
-    return st;
+static void sleep_until(void *who, int64_t deadline) {
+    struct room *r = who;
+    atomic_store(r->s->door, TRP_SLEEP_SOCKET);
+    if (!trp_direct_has(&r->s->direct))
+        r->st = trp_self_wait(r->self, deadline);
+    atomic_store(r->s->door, TRP_SLEEP_NOT);
 }
 
 static troupe_status wait_for_room(struct trp_straight *s, troupe_self *self, int64_t deadline) {
-    bool may = s->patience.may_spin = self->worker->patience.may_spin, looks = may && trp_patience_looks(&s->patience);
-    int64_t began = may ? trp_now() : 0;
-    troupe_status st = looks && look(s, began) ? TROUPE_OK : park(s, self, deadline);
-    if (may)
-        trp_patience_learn(&s->patience, looks, trp_now() - began);
-    return st;
+    static const struct trp_patient how = {has_come, sleep_until};
+    struct room room = {s, self, TROUPE_OK};
+    s->patience.processors = self->worker->patience.processors;
+    trp_patience_wait(&s->patience, &how, &room, deadline);
+    return room.st;
 }
 
 troupe_status trp_straight_send(struct trp_straight *s, troupe_self *self, uint64_t to, struct trp_slice bytes, bool *sent) {

@@ -322,7 +322,7 @@ static troupe_status opener_new(troupe_system *sys) {
         return st;
     a->worker->alone = true;
     trp_worker_enter(a->worker);
-    a->worker->patience.may_spin = trp_cores() > 1;
+    trp_patience_init(&a->worker->patience);
     if (sys->stage) {
         trp_stage_take(sys->stage, a->worker);
         a->backend = &trp_stage_backend;
@@ -340,6 +340,7 @@ static void opener_free(troupe_system *sys) {
         trp_self_leave(&sys->self);
         trp_bus_close(&a->worker->bus, TRP_BUS_FLUSH_MS);
         trp_straight_free(&a->worker->straight);
+        trp_nap_leave(&a->worker->nap);
     }
     trp_worker_enter(NULL);
     trp_actor_end(a, &exit);

@@ -8,20 +8,15 @@
  * not been started here.
  *
  * To wake a thread that sleeps costs a system call, and up to 40 us until its processor is up. So before it sleeps it
- * looks whether the answer comes at once, if that has lately been the faster way: both ways are timed, as they come, and
- * now and then the other one is tried (transports/spin.h). Where processors are scarce, looking keeps others from running,
- * the one that is waited for among them, and what it costs comes later: who has used up its time waits longest for more. So
- * nobody looks while more want to run than can.
+ * looks whether the answer comes at once, if that has lately been the faster way (patience.h).
  *
  * The worker lives as long as the actor's last reference, not as its thread: somebody may be about to wake it when it
  * has just found out by itself that its time is over. */
-#include "actors/cores.h"
 #include "actors/overflow.h"
 #include "actors/self.h"
 #include "actors/straight.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
-#include "transports/spin.h"
 
 #include <sched.h>
 
@@ -50,6 +45,7 @@ static void *thread_main(void *arg) {
     const troupe_exit *exit = trp_self_live(&self);
     trp_bus_close(&w->bus, TRP_BUS_FLUSH_MS);
     trp_straight_free(&w->straight);
+    trp_nap_leave(&w->nap);
     trp_overflow_end();
     trp_worker_enter(NULL);
     trp_actor_end(a, exit);
@@ -65,7 +61,7 @@ static troupe_status thread_start(struct trp_actor *a) {
     t->actor = a;
     if (st == TROUPE_OK) {
         a->worker->alone = true;
-        a->worker->patience.may_spin = trp_cores() > 1;
+        trp_patience_init(&a->worker->patience);
         st = trp_system_thread_start(a->sys, t, thread_main, a->birth->stack);
     }
     if (st != TROUPE_OK)
@@ -88,47 +84,26 @@ static void thread_resume(struct trp_actor *a) {
     }
 }
 
-/* --- what it waits for --- */
+/* --- what it waits for: whatever unparks it, or mail --- */
 
 /* Relaxed: whoever finds it so takes it back with acquire. */
-static bool is_notified(struct trp_actor *a) {
+static bool is_notified(void *self) {
+    const struct trp_actor *a = ((troupe_self *)self)->actor;
     return atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_NOTIFIED;
 }
 
-/* Relaxed, as that: what has come is fetched with acquire. */
-static bool has_mail(struct trp_actor *a) {
-    uint64_t head = atomic_load_explicit(&a->mailbox.head, memory_order_relaxed);
-    return trp_mail_new(&a->mailbox, head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)) || is_notified(a);
-}
-
-/* One of the two: for mail, or for whatever unparks. */
-struct way {
-    bool (*come)(struct trp_actor *a);
-    void (*sleep)(troupe_self *self, int64_t deadline);
-};
-
-/* Looks for a while. It is neither parked nor listening meanwhile, so it costs nobody a system call, nor a change of a word
- * that it looks at. */
-static bool look(struct trp_actor *a, const struct way *way) {
-    for (int i = 0; i < TRP_PATIENCE_LOOKS; i++) {
-        if (way->come(a))
-            return true;
-        trp_spin_relax();
-    }
-    return false;
-}
-
-static bool spin(struct trp_actor *a, const struct way *way, int64_t until) {
-    while (trp_now() < until) {
-        if (look(a, way))
-            return true;
-    }
-    return false;
+/* Relaxed, as that: what has come is fetched with acquire. Who looks is neither parked nor listening meanwhile, so it costs
+ * nobody a system call, nor a change of a word that it looks at. */
+static bool has_mail(void *self) {
+    struct trp_mailbox *mb = &((troupe_self *)self)->actor->mailbox;
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    return trp_mail_new(mb, head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)) || is_notified(self);
 }
 
 /* --- sleeping --- */
 
-static void sleep_parked(troupe_self *self, int64_t deadline) {
+static void sleep_parked(void *who, int64_t deadline) {
+    troupe_self *self = who;
     struct trp_worker *w = self->worker;
     bool quiet = trp_worker_is_quiet(w);
     trp_slumber_begin(&w->slumber, quiet ? TRP_ON_WORD : TRP_IN_LOOP);
@@ -144,7 +119,8 @@ static void sleep_parked(troupe_self *self, int64_t deadline) {
 }
 
 /* Who takes LISTENING away holds no reference, so it is waited for until he has called. */
-static void sleep_listening(troupe_self *self, int64_t deadline) {
+static void sleep_listening(void *who, int64_t deadline) {
+    troupe_self *self = who;
     struct trp_worker *w = self->worker;
     trp_slumber_begin(&w->slumber, TRP_ON_WORD);
     if (trp_actor_listen(self->actor)) {
@@ -157,48 +133,34 @@ static void sleep_listening(troupe_self *self, int64_t deadline) {
 
 /* --- waiting --- */
 
-static void wait_wisely(troupe_self *self, int64_t deadline, const struct way *way) {
-    struct trp_patience *p = &self->worker->patience;
-    bool looks = trp_patience_looks(p);
-    if (looks && look(self->actor, way)) {
-        trp_patience_found(p);
-        return;
-    }
-    int64_t began = trp_now(), most = deadline < began + TRP_PATIENCE_NS ? deadline : began + TRP_PATIENCE_NS;
-    if (!looks || !trp_cores_are_free(began) || !spin(self->actor, way, most))
-        way->sleep(self, deadline);
-    trp_patience_learn(p, looks, trp_now() - began);
+static const struct trp_patient parked = {is_notified, sleep_parked}, listening = {has_mail, sleep_listening};
+
+/* What comes over the loop, a broker's messages or a descriptor's readiness, would have to wait for the end of the looking. */
+static bool may_look(const struct trp_worker *w) {
+    return !w->bus.conn && !w->poller;
 }
 
-/* What comes over the loop, a broker's messages or a descriptor's readiness, would have to wait for the end of the spinning. */
-static bool may_spin(const struct trp_worker *w) {
-    return w->patience.may_spin && !w->bus.conn && !w->poller;
-}
-
-static bool wait_so(troupe_self *self, int64_t deadline, const struct way *way) {
-    if (!may_spin(self->worker))
-        way->sleep(self, deadline);
-    else if (!way->come(self->actor))
-        wait_wisely(self, deadline, way);
+static bool wait_so(troupe_self *self, int64_t deadline, const struct trp_patient *how) {
+    struct trp_worker *w = self->worker;
+    if (!may_look(w))
+        how->sleep(self, deadline);
+    else if (!how->come(self))
+        trp_patience_wait(&w->patience, how, self, deadline);
     return trp_actor_notified(self->actor) || deadline == TRP_NEVER || trp_now() < deadline;
 }
 
 static bool thread_park(troupe_self *self, int64_t deadline) {
-    static const struct way parked = {is_notified, sleep_parked};
     bool in_time;
-    return trp_nap_park(self, deadline, &in_time) ? in_time : wait_so(self, deadline, &parked);
-}
-
-/* Relaxed: a hint, as it is for nap.c. */
-static bool knows_process(struct trp_worker *w) {
-    return atomic_load_explicit(&w->nap.peer, memory_order_relaxed) != 0;
+    return trp_nap_park(self, deadline, false, &in_time) ? in_time : wait_so(self, deadline, &parked);
 }
 
 static bool thread_listen(troupe_self *self, int64_t deadline) {
-    static const struct way listening = {has_mail, sleep_listening};
-    if (trp_worker_is_quiet(self->worker) && !knows_process(self->worker))
+    bool in_time;
+    if (trp_nap_park(self, deadline, true, &in_time))
+        return in_time;
+    if (trp_worker_is_quiet(self->worker))
         return wait_so(self, deadline, &listening);
-    return trp_actor_await(self->actor) != TROUPE_EMPTY || thread_park(self, deadline);
+    return trp_actor_await(self->actor) != TROUPE_EMPTY || wait_so(self, deadline, &parked);
 }
 
 static void thread_yield(troupe_self *self) {

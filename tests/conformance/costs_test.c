@@ -208,7 +208,7 @@ static void talk_on_one_processor(void *pair) {
     CPU_ZERO(&one);
     CPU_SET((unsigned)sched_getcpu(), &one);
     ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
-    up();
+    system_up_with(&(troupe_system_opts){.threads = 1});
     talk(pair, &of_the_kernel, FEW);
     down();
 }
@@ -222,6 +222,18 @@ START_TEST(threads_on_one_processor_take_two_calls) {
     ck_assert_int_eq(t.pieces, 1);
     /* A message goes each way. Sanitizers have locks of their own. */
     ck_assert_int_le(t.all, 2 * FEW * 2 + FEW * (SANITIZED ? 2 : 0) + 100);
+}
+END_TEST
+
+/* Those of the process are not seen. Per trip the thread wakes it and sleeps, or gives way once; the steward has no part in it.
+ */
+START_TEST(a_thread_and_a_process_wake_nobody_else) {
+    static struct pair p = {TROUPE_THREAD, TROUPE_PROCESS, false};
+    struct traced t;
+    if (!traced_run(talk_on_one_processor, &p, &t))
+        return;
+    ck_assert_int_eq(t.pieces, 1);
+    ck_assert_int_le(t.all, 2 * FEW + FEW * (SANITIZED ? 2 : 0) + FEW / 2);
 }
 END_TEST
 
@@ -313,6 +325,7 @@ int main(void) {
     }
     tcase_add_loop_test(c, coroutines_talk_without_the_kernel, 0, OF_COROUTINES);
     tcase_add_loop_test(c, threads_on_one_processor_take_two_calls, OF_COROUTINES, OF_THREADS);
+    tcase_add_test(c, a_thread_and_a_process_wake_nobody_else);
     tcase_add_test(c, nobody_wakes_a_worker_that_is_busy);
     for (int what = TROUPE_COROUTINE; what <= HANDLER; what++) {
         if (what != TROUPE_PROCESS)

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * SPDX-FileCopyrightText: The Troupe authors */
+#include "actors/patience.h"
+
+#include "tests/support/run.h"
+#include "transports/spin.h"
+
+enum { ROUNDS = 4096, ASLEEP_NS = 40000, LONG_NS = 180000 };
+
+static int looks(struct trp_patience *p, int rounds) {
+    int n = 0;
+    for (int i = 0; i < rounds; i++)
+        n += trp_patience_looks(p);
+    return n;
+}
+
+static struct trp_patience learnt(int64_t slept, int64_t spun) {
+    struct trp_patience p = {.processors = 2};
+    for (int i = 0; i < 20; i++) {
+        trp_patience_learn(&p, false, slept);
+        trp_patience_learn(&p, true, spun);
+    }
+    return p;
+}
+
+START_TEST(where_nobody_may_nobody_looks) {
+    struct trp_patience p = {0};
+    ck_assert_int_eq(looks(&p, ROUNDS), 0);
+}
+END_TEST
+
+START_TEST(who_is_answered_at_once_never_tries_to_sleep) {
+    struct trp_patience p = learnt(ASLEEP_NS, LONG_NS);
+    for (int i = 0; i < 5; i++)
+        trp_patience_found(&p);
+    ck_assert_int_eq(looks(&p, ROUNDS), ROUNDS);
+}
+END_TEST
+
+START_TEST(one_long_wait_says_that_times_have_changed) {
+    struct trp_patience p = learnt(ASLEEP_NS, 500);
+    ck_assert_int_eq(looks(&p, ROUNDS), ROUNDS);
+    trp_patience_learn(&p, true, LONG_NS);
+    ck_assert_int_le(looks(&p, ROUNDS), ROUNDS / TRP_SPIN_EXPLORE + 1);
+}
+END_TEST
+
+START_TEST(what_takes_long_is_slept_for) {
+    struct trp_patience p = learnt(ASLEEP_NS, LONG_NS);
+    ck_assert_int_le(looks(&p, ROUNDS), ROUNDS / TRP_SPIN_EXPLORE + 1);
+}
+END_TEST
+
+/* --- a whole wait --- */
+
+/* What is waited for: it comes by itself after so many looks, or when somebody sleeps for it. */
+struct thing {
+    int after, looks, sleeps;
+};
+
+static bool come(void *who) {
+    struct thing *t = who;
+    return ++t->looks > t->after;
+}
+
+static void nap(void *who, int64_t deadline) {
+    ((struct thing *)who)->sleeps++;
+    (void)deadline;
+}
+
+static const struct trp_patient how = {come, nap};
+
+static struct thing waits(unsigned processors, int after, int times) {
+    struct trp_patience p = {.processors = processors, .slept_ns = ASLEEP_NS};
+    struct thing t = {.after = after};
+    for (int i = 0; i < times; i++) {
+        t.looks = 0;
+        trp_patience_wait(&p, &how, &t, INT64_MAX);
+    }
+    return t;
+}
+
+START_TEST(what_comes_by_the_first_looks_is_not_slept_for) {
+    struct thing t = waits(2, 1, ROUNDS);
+    ck_assert_int_eq(t.sleeps, 0);
+}
+END_TEST
+
+START_TEST(with_one_processor_one_look_is_all) {
+    struct thing t = waits(1, 1, 1);
+    ck_assert_int_eq(t.looks, 1);
+    ck_assert_int_eq(t.sleeps, 1);
+}
+END_TEST
+
+START_TEST(who_may_not_look_sleeps_at_once) {
+    struct thing t = waits(0, 0, ROUNDS);
+    ck_assert_int_eq(t.looks, 0);
+    ck_assert_int_eq(t.sleeps, ROUNDS);
+}
+END_TEST
+
+START_TEST(to_give_way_to_one_that_computes_is_tried_rarely) {
+    struct trp_patience p = {.processors = 1};
+    for (int i = 0; i < 20; i++)
+        trp_patience_learn(&p, false, 5000);
+    trp_patience_learn(&p, true, 4000000);
+    ck_assert_int_le(looks(&p, 2 * TRP_PATIENCE_RARELY), 2);
+}
+END_TEST
+
+int main(void) {
+    const TTest *const tests[] = {where_nobody_may_nobody_looks,
+                                  who_is_answered_at_once_never_tries_to_sleep,
+                                  one_long_wait_says_that_times_have_changed,
+                                  what_takes_long_is_slept_for,
+                                  what_comes_by_the_first_looks_is_not_slept_for,
+                                  with_one_processor_one_look_is_all,
+                                  who_may_not_look_sleeps_at_once,
+                                  to_give_way_to_one_that_computes_is_tried_rarely};
+    Suite *s = suite_create("patience");
+    run_case(s, "patience", tests, sizeof tests / sizeof *tests);
+    return run_suite(s);
+}
