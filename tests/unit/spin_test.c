@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "actors/drip.h"
 #include "tests/support/run.h"
 
 enum { MOST = 500, ROUNDS = 100 * TRP_SPIN_EXPLORE };
@@ -37,6 +38,41 @@ START_TEST(the_other_way_is_tried_now_and_then) {
 }
 END_TEST
 
+/* So many sleeps, with so many messages received between them; what is said to the last. */
+static bool yields_after(struct trp_drip *d, uint64_t *received, int sleeps, unsigned each) {
+    bool yields = false;
+    for (int i = 0; i < sleeps; i++) {
+        *received += each;
+        yields = trp_drip_yields(d, *received);
+    }
+    return yields;
+}
+
+START_TEST(who_is_woken_for_each_lets_others_run) {
+    struct trp_drip d = {0};
+    uint64_t received = 0;
+    ck_assert(!yields_after(&d, &received, TRP_DRIP_PATIENCE - 1, 1));
+    ck_assert(yields_after(&d, &received, 1, 1));
+    /* As long as that brings many. */
+    ck_assert(yields_after(&d, &received, 1, TRP_DRIP_MANY));
+    ck_assert(yields_after(&d, &received, 1, 400));
+    ck_assert(!yields_after(&d, &received, 1, TRP_DRIP_MANY - 1));
+}
+END_TEST
+
+START_TEST(who_receives_many_or_nothing_sleeps) {
+    struct trp_drip d = {0};
+    uint64_t received = 0;
+    ck_assert(!yields_after(&d, &received, 100, 400));
+    ck_assert(!yields_after(&d, &received, 100, 0));
+    /* Nor who has seldom been woken for one. */
+    for (int i = 0; i < 10; i++) {
+        ck_assert(!yields_after(&d, &received, TRP_DRIP_PATIENCE - 1, 1));
+        ck_assert(!yields_after(&d, &received, 1, 400));
+    }
+}
+END_TEST
+
 START_TEST(learning_reaches_what_is) {
     unsigned lately = 0;
     for (int i = 0; i < 40; i++)
@@ -50,8 +86,9 @@ START_TEST(learning_reaches_what_is) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {the_better_way_is_learnt, what_takes_too_long_is_slept_for,
-                                  the_other_way_is_tried_now_and_then, learning_reaches_what_is};
+    const TTest *const tests[] = {
+        the_better_way_is_learnt, what_takes_too_long_is_slept_for,      the_other_way_is_tried_now_and_then,
+        learning_reaches_what_is, who_is_woken_for_each_lets_others_run, who_receives_many_or_nothing_sleeps};
     Suite *s = suite_create("spin");
     run_case(s, "spin", tests, sizeof tests / sizeof *tests);
     return run_suite(s);
