@@ -14,7 +14,7 @@
 #include "transports/spin.h"
 
 /* Given way in vain, which cost little: all the same it has to be worse than not to have. */
-enum { LONG_NS = 200000, SLICE_NS = 5000000, IN_VAIN_NS = 2000, FAR = 64 };
+enum { LONG_NS = 200000, SLICE_NS = 5000000, IN_VAIN_NS = 2000, FAR = 8 };
 
 void trp_patience_init(struct trp_patience *p) {
     *p = (struct trp_patience){.processors = trp_cores()};

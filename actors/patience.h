@@ -16,7 +16,7 @@ enum {
     TRP_PATIENCE_NS = 50000,      /* to look for so long; longer does not pay: to be woken takes less */
     TRP_PATIENCE_LOOKS = 32,      /* between two looks at the clock */
     TRP_PATIENCE_QUICK_NS = 2000, /* what comes while one looks so often is quick */
-    TRP_PATIENCE_RARELY = 32768,  /* to try what took 64 times as long: once in so many waits */
+    TRP_PATIENCE_RARELY = 32768,  /* to give way where that took 8 times as long: once in so many waits */
 };
 
 struct trp_patience {
