@@ -5,7 +5,7 @@
  * runtime knows actors, not kinds.
  *
  * For a body inside another process, process.c runs a proxy here: something without a body, run by the steward, that
- * moves messages between the mailbox and the channel; the body there is run by child.c with thread.c's table. */
+ * moves messages between the mailbox and the channel; the body there is run by child.c, with a table of its own. */
 #ifndef TRP_BACKEND_H
 #define TRP_BACKEND_H
 

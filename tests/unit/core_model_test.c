@@ -28,10 +28,6 @@ static const char *const names[] = {"g", "h"};
 enum { PATTERNS = sizeof patterns / sizeof patterns[0], TOPICS = sizeof topics / sizeof topics[0], NAMES = 2 };
 enum { FIRST_RESERVED = 9, FIRST_BAD_PATTERN = 10, FIRST_BAD_TOPIC = 8 };
 
-/* ck_assert, without a system call for each one that holds: there are millions. */
-#define CHECK_MSG(expr, ...) ((expr) ? (void)0 : ck_abort_msg(__VA_ARGS__))
-#define CHECK(expr)          CHECK_MSG(expr, "%s", #expr)
-
 /* ---- what the core emitted ---- */
 
 enum kind { MSG, OK, ERR, WELCOME, PONG, CLOSE };

@@ -13,7 +13,7 @@ static uint64_t wake;
 
 static struct troupe_msg *message(int64_t n) {
     struct troupe_msg *m;
-    ck_assert_int_eq(trp_msg_from_value(&m, troupe_int(n), (struct trp_slice){0}), TROUPE_OK);
+    CHECK(trp_msg_from_value(&m, troupe_int(n), (struct trp_slice){0}) == TROUPE_OK);
     return m;
 }
 
@@ -26,8 +26,8 @@ static struct troupe_msg *of_size(size_t n) {
 
 static int64_t number(struct troupe_msg *m) {
     int64_t n = -1;
-    ck_assert_ptr_nonnull(m);
-    ck_assert(troupe_msg_int(m, &n));
+    CHECK(m);
+    CHECK(troupe_msg_int(m, &n));
     trp_msg_drop(m);
     return n;
 }
@@ -39,7 +39,7 @@ static struct troupe_msg *take(void) {
 static troupe_status put(struct troupe_msg *m) {
     struct troupe_msg *dropped;
     troupe_status st = trp_mailbox_put(&mb, m, &dropped, &wake);
-    ck_assert_ptr_null(dropped);
+    CHECK(!dropped);
     if (st != TROUPE_OK)
         trp_msg_drop(m);
     return st;
@@ -421,7 +421,7 @@ START_TEST(any_number_beyond_the_bounds) {
     ck_assert(!trp_mailbox_post(&mb, late, &wake));
     ck_assert_int_eq(put(late), TROUPE_OK); /* it has room, behind the others */
     for (int i = 0; i <= ALL; i++)
-        ck_assert_int_eq(number(trp_mailbox_take_mail(&mb)), i);
+        CHECK(number(trp_mailbox_take_mail(&mb)) == i);
     ck_assert(trp_mailbox_empty(&mb));
     ck_assert(trp_mailbox_post(&mb, message(ALL), &wake));
     ck_assert_int_eq(number(take()), ALL);
@@ -440,14 +440,14 @@ START_TEST(any_number_within_the_bounds) {
         for (int i = 0; i < ALL; i++) {
             struct troupe_msg *m = i % LARGE ? message(i) : of_size(500);
             if (!trp_mailbox_post(&mb, m, &wake))
-                ck_assert_int_eq(put(m), TROUPE_OK);
+                CHECK(put(m) == TROUPE_OK);
         }
         ck_assert_uint_eq(trp_mailbox_count(&mb), ALL);
         ck_assert_int_eq(put(message(0)), TROUPE_FULL);
         for (int i = 0; i < ALL; i++) {
             struct troupe_msg *m = trp_mailbox_take_mail(&mb);
             if (i % LARGE)
-                ck_assert_int_eq(number(m), i);
+                CHECK(number(m) == i);
             else
                 trp_msg_drop(m);
             if (i % 1000 == 999)
@@ -509,11 +509,11 @@ START_TEST(many_senders_and_one_receiver) {
             sched_yield();
             continue;
         }
-        ck_assert_uint_eq(m->ask, next[m->from]++); /* in each sender's order, none twice, none lost */
+        CHECK(m->ask == next[m->from]++); /* in each sender's order, none twice, none lost */
         trp_msg_drop(m);
         if (++got % 64 == 0) {
             pthread_mutex_lock(&lock);
-            ck_assert_uint_le(trp_mailbox_count(&mb), BOUND);
+            CHECK(trp_mailbox_count(&mb) <= BOUND);
             pthread_mutex_unlock(&lock);
         }
     }
