@@ -67,6 +67,13 @@ void trp_usage_left(struct trp_crew *crew, const struct trp_worker *w) {
     s->id = 0;
 }
 
+bool trp_usage_goes_on(const struct trp_crew *crew) {
+    const struct trp_runner *r = crew->runners;
+    while (r && !r->hog)
+        r = r->next;
+    return r != NULL;
+}
+
 int64_t trp_usage_ns(struct trp_actor *a) {
     int64_t ms = atomic_load_explicit(&a->cpu_ms, memory_order_relaxed);
     return a->sys->stage ? -1 : ms * TRP_NS_PER_MS;

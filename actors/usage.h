@@ -17,6 +17,8 @@ void trp_usage_sample(struct trp_crew *crew);
  * lock, by the watch. */
 void trp_usage_left(struct trp_crew *crew, const struct trp_worker *w);
 
+/* Does a body compute that has been taken over from, while all workers may sleep? With the crew's lock. */
+bool trp_usage_goes_on(const struct trp_crew *crew);
 /* What it has used so far; -1: nobody looks. */
 int64_t trp_usage_ns(struct trp_actor *a);
 

@@ -134,7 +134,7 @@ static void *watch_main(void *arg) {
     pthread_mutex_lock(&crew->lock);
     while (!rest(crew, tick)) {
         bool matter = false;
-        quiet = atomic_load(&crew->idle) == crew->count ? quiet + tick : 0;
+        quiet = atomic_load(&crew->idle) == crew->count && !trp_usage_goes_on(crew) ? quiet + tick : 0;
         pthread_mutex_unlock(&crew->lock);
         for (unsigned i = 0; i < crew->count; i++)
             matter |= visit(crew, i, trp_now(), tick);

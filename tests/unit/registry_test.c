@@ -18,8 +18,8 @@ static void body(troupe_self *self, void *arg) {
 static struct trp_actor *born(void) {
     struct trp_birth *birth;
     struct trp_actor *a;
-    ck_assert_int_eq(trp_birth_new(&birth, NULL, body, NULL, 0), TROUPE_OK);
-    ck_assert_int_eq(trp_registry_new(&sys->registry, &a, sys, birth), TROUPE_OK);
+    CHECK(trp_birth_new(&birth, NULL, body, NULL, 0) == TROUPE_OK);
+    CHECK(trp_registry_new(&sys->registry, &a, sys, birth) == TROUPE_OK);
     trp_registry_publish(a);
     return a;
 }
@@ -135,9 +135,9 @@ START_TEST(the_last_ends_are_remembered) {
     }
     for (uint64_t id = 1; id <= 3 * TRP_ENDS; id++) {
         bool known = trp_ends_find(&sys->ends, id << 32 | id % 100, &got);
-        ck_assert_int_eq(known, id > 2 * TRP_ENDS);
+        CHECK(known == (id > 2 * TRP_ENDS));
         if (known)
-            ck_assert_int_eq(got.code, (int)id);
+            CHECK(got.code == (int)id);
     }
 }
 END_TEST
@@ -159,8 +159,8 @@ START_TEST(ends_of_many_threads) {
         pthread_join(thread, NULL);
         for (uint64_t id = 1; id <= TRP_ENDS; id++) {
             memset(&got, 0xa5, sizeof got);
-            ck_assert(trp_ends_find(&sys->ends, (uint64_t)t << 32 | id, &got));
-            ck_assert(trp_exit_is_plain(&got));
+            CHECK(trp_ends_find(&sys->ends, (uint64_t)t << 32 | id, &got));
+            CHECK(trp_exit_is_plain(&got));
         }
     }
     troupe_exit said = {.how = TROUPE_END_NORMAL, .text = "done"}, got;
@@ -208,8 +208,8 @@ START_TEST(a_tally_is_never_too_low) {
             there--;
             (void)trp_tally_out(who, &count);
         }
-        ck_assert_uint_ge(atomic_load(&count), there);
-        ck_assert_uint_le(atomic_load(&count), there + THREADS * 128);
+        CHECK(atomic_load(&count) >= there);
+        CHECK(atomic_load(&count) <= there + THREADS * 128);
     }
     for (; there > 0; there--)
         ck_assert(!trp_tally_out(&near[0], &count) || there == 1);
