@@ -13,6 +13,9 @@
  * While the word says nothing of sleep, the body wakes nobody, and it is this thread that owes it a look. */
 #include "actors/nap.h"
 
+#include <sched.h>
+
+#include "actors/futex.h"
 #include "actors/process.h"
 #include "actors/self.h"
 #include "actors/system.h"
@@ -80,10 +83,19 @@ static void sleep_on(struct trp_worker *w, struct trp_actor *me, struct trp_chan
     set_on(&w->nap, NULL);
 }
 
+/* What sends a stream may be one of those that run first. */
+static bool let_others_run(troupe_self *self) {
+    if (stirs(self) || !trp_drip_yields(&self->worker->nap.drip, trp_mailbox_handled(&self->actor->mailbox)))
+        return false;
+    trp_futex_count();
+    sched_yield();
+    return stirs(self);
+}
+
 static void doze(void *who, int64_t deadline) {
     troupe_self *self = who;
     const struct trp_nap *n = &self->worker->nap;
-    if (trp_process_doze(n->with->run, n->ch))
+    if (!let_others_run(self) && trp_process_doze(n->with->run, n->ch))
         sleep_on(self->worker, self->actor, n->ch, deadline);
 }
 

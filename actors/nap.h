@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <troupe/actor.h>
 
+#include "actors/drip.h"
 #include "actors/patience.h"
 
 struct trp_channel;
@@ -21,6 +22,7 @@ struct trp_channel;
 struct trp_nap {
     _Atomic uint64_t peer;        /* the process actor it has talked to last; 0: none. A hint */
     struct trp_patience patience; /* the thread's */
+    struct trp_drip drip;         /* (o) what came of its last sleeps */
     pthread_mutex_t lock;
     struct trp_channel *on; /* (m) on whose word it is about to sleep, or sleeps; it is `ch` */
     struct trp_actor *with; /* (o) that process actor, found: a reference; NULL */
