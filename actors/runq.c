@@ -78,28 +78,28 @@ bool trp_runq_sleep(struct trp_runq *q) {
     return trp_runq_waiting(q) == 0 && atomic_compare_exchange_strong(&q->inbox, &empty, TRP_RUNQ_ASLEEP);
 }
 
-/* What others have put in, the first first. */
+/* All of it, the last first. */
 static struct trp_actor *empty_inbox(struct trp_runq *q) {
-    struct trp_actor *a = atomic_load_explicit(&q->inbox, memory_order_relaxed), *first = NULL;
+    struct trp_actor *a = atomic_load_explicit(&q->inbox, memory_order_relaxed);
     do {
         if (!a || a == TRP_RUNQ_ASLEEP)
             return NULL;
         /* Acquire pairs with the release in post. */
     } while (!atomic_compare_exchange_weak_explicit(&q->inbox, &a, NULL, memory_order_acquire, memory_order_relaxed));
-    while (a) {
-        struct trp_actor *older = a->next;
-        a->next = first;
-        first = a;
-        a = older;
-    }
-    return first;
+    return a;
 }
 
+/* Turned round in one go: each is still in another processor's cache, and there may be hundreds of thousands. */
 void trp_runq_fetch(struct trp_runq *q) {
-    for (struct trp_actor *a = empty_inbox(q), *next; a; a = next) {
-        next = a->next;
-        trp_runs_add(a->roams ? &q->arrived : &q->bound, a);
+    struct trp_runs roam, stay;
+    runs_init(&roam);
+    runs_init(&stay);
+    for (struct trp_actor *a = empty_inbox(q), *older; a; a = older) {
+        older = a->next;
+        runs_add_first(a->roams ? &roam : &stay, a);
     }
+    runs_join(&q->arrived, &roam);
+    runs_join(&q->bound, &stay);
 }
 
 void trp_runq_let_all_in(struct trp_runq *q) {
