@@ -324,6 +324,7 @@ void trp_node_body(troupe_self *self, void *arg) {
         return;
     while (step(&n))
         ;
+    trp_errands_finish(&n.errands); /* who ended before is known as that, not as lost with the node */
     /* Jobs that are left: their messages are in hand, and given up with the body. */
     trp_errands_abandon(&n.errands, job_lost);
 }

@@ -51,7 +51,7 @@ static double now(void) {
 static unsigned looks;
 
 /* Until *word is not `seen` any more; gives what it is. Who sleeps says so before it looks again, so whoever changes the word
- * after that wakes it. */
+ * after that wakes it; and it sleeps on what it has said, so that a wake which comes late, for an earlier sleep, ends this one, too. */
 static uint32_t wait_for(_Atomic uint32_t *word, uint32_t seen, _Atomic uint32_t *sleeps) {
     uint32_t is;
     for (unsigned i = 0; i < looks && atomic_load_explicit(word, memory_order_acquire) == seen; i++)
@@ -59,7 +59,7 @@ static uint32_t wait_for(_Atomic uint32_t *word, uint32_t seen, _Atomic uint32_t
     while ((is = atomic_load_explicit(word, memory_order_acquire)) == seen) {
         atomic_store(sleeps, 1);
         if (atomic_load(word) == seen)
-            trp_futex_wait(word, seen, TRP_NEVER);
+            trp_futex_wait(sleeps, 1, TRP_NEVER);
         atomic_store_explicit(sleeps, 0, memory_order_relaxed);
     }
     return is;
@@ -69,7 +69,7 @@ static void tell(_Atomic uint32_t *word, uint32_t value, _Atomic uint32_t *sleep
     atomic_store(word, value); /* sequentially consistent: before the look at who sleeps */
     /* One wake is enough, though the other may take its time. */
     if (atomic_load(sleeps) && atomic_exchange(sleeps, 0))
-        trp_futex_wake(word);
+        trp_futex_wake(sleeps);
 }
 
 /* What this process last saw of the other's positions: it writes one ring and reads one. */
