@@ -8,12 +8,10 @@
  * It talks to the broker itself, by a connection of its own: its death is seen there at once. */
 #include "actors/child.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "actors/futex.h"
 #include "actors/limits.h"
 #include "actors/overflow.h"
 #include "transports/assert.h"
@@ -52,11 +50,7 @@ static bool lie_down(enum trp_sleep how) {
 
 /* The sender may be one of those that run first. */
 static bool let_others_run(void) {
-    if (stirs(NULL) || !trp_drip_yields(&trp_child.drip, trp_child.handled))
-        return false;
-    trp_futex_count();
-    sched_yield();
-    return stirs(NULL);
+    return !stirs(NULL) && trp_drip_gives_way(&trp_child.drip, trp_child.handled) && stirs(NULL);
 }
 
 static void doze(void *unused, int64_t deadline) {

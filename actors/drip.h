@@ -9,8 +9,11 @@
 #ifndef TRP_DRIP_H
 #define TRP_DRIP_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "actors/futex.h"
 
 enum { TRP_DRIP_MANY = 16, TRP_DRIP_PATIENCE = 8 };
 
@@ -30,6 +33,15 @@ static inline bool trp_drip_yields(struct trp_drip *d, uint64_t received) {
     if (d->yields)
         d->few = 0;
     return d->yields;
+}
+
+/* The same, and it does. True: others have run. */
+static inline bool trp_drip_gives_way(struct trp_drip *d, uint64_t received) {
+    if (!trp_drip_yields(d, received))
+        return false;
+    trp_futex_count();
+    sched_yield();
+    return true;
 }
 
 #endif

@@ -13,9 +13,6 @@
  * While the word says nothing of sleep, the body wakes nobody, and it is this thread that owes it a look. */
 #include "actors/nap.h"
 
-#include <sched.h>
-
-#include "actors/futex.h"
 #include "actors/process.h"
 #include "actors/self.h"
 #include "actors/system.h"
@@ -85,11 +82,8 @@ static void sleep_on(struct trp_worker *w, struct trp_actor *me, struct trp_chan
 
 /* What sends a stream may be one of those that run first. */
 static bool let_others_run(troupe_self *self) {
-    if (stirs(self) || !trp_drip_yields(&self->worker->nap.drip, trp_mailbox_handled(&self->actor->mailbox)))
-        return false;
-    trp_futex_count();
-    sched_yield();
-    return stirs(self);
+    return !stirs(self) && trp_drip_gives_way(&self->worker->nap.drip, trp_mailbox_handled(&self->actor->mailbox)) &&
+           stirs(self);
 }
 
 static void doze(void *who, int64_t deadline) {

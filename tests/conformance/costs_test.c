@@ -4,12 +4,12 @@
  * What a message costs, counted and not timed: no allocation once things are under way, no system call between those that
  * are busy, and one wake for who sleeps. Allocations are counted in malloc itself, which is ours in this program
  * (sanitizers have their own, and there the lists of blocks are not used); system calls by a tracer. */
-#include <sched.h>
 #include <stdatomic.h>
 
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
 #include "tests/support/echo.h"
+#include "tests/support/processor.h"
 #include "tests/support/traced.h"
 
 enum { SANITIZED = TRP_ASAN || TRP_TSAN };
@@ -204,10 +204,7 @@ START_TEST(coroutines_talk_without_the_kernel) {
 END_TEST
 
 static void talk_on_one_processor(void *pair) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET((unsigned)sched_getcpu(), &one);
-    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    stay_on_one_processor();
     system_up_with(&(troupe_system_opts){.threads = 1});
     talk(pair, &of_the_kernel, FEW);
     down();

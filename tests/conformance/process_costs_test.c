@@ -6,11 +6,10 @@
  * the kernel when it comes to the end of one (futex.h). What a piece costs is the work of the two alone, unless a machine that
  * is busy with other things cuts in, and it can bring the two out of step for long: so of some pieces, and of some streams, the
  * cheapest counts. */
-#include <sched.h>
-
 #include "actors/futex.h"
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
+#include "tests/support/processor.h"
 
 enum { SANITIZED = TRP_ASAN || TRP_TSAN };
 enum { PIECES = 8, PIECE = SANITIZED ? 5000 : 10000, BYTES = 128, STREAMS = 8 };
@@ -117,13 +116,6 @@ static uint64_t cheapest(const struct notes ends[2]) {
         least = calls < least ? calls : least;
     }
     return least;
-}
-
-static void stay_on_one_processor(void) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET((unsigned)sched_getcpu(), &one);
-    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
 }
 
 static uint64_t calls_of_a_stream(int way) {

@@ -3,22 +3,15 @@
  *
  * A thread that stops waiting in the moment in which somebody wakes it: no message is lost or seen twice, no wake comes late,
  * and one may end where it is just being woken. All time-outs are about as long as what is waited for takes. */
-#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "actors/deadline.h"
 #include "actors/sanitizer.h"
 #include "tests/support/actors.h"
+#include "tests/support/processor.h"
 
 enum { SANITIZED = TRP_ASAN || TRP_TSAN, KINDS = 3, MESSAGES = 300, LIVES = SANITIZED ? 200 : 300, ASKS = 250, TOP_US = 1500 };
-
-static void stay_on_one_processor(void) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET((unsigned)sched_getcpu(), &one);
-    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
-}
 
 /* Computes for some time, up to TOP_US. */
 static void compute(unsigned *seed) {
