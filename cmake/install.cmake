@@ -32,7 +32,7 @@ endforeach()
 
 # The programs: a target exists when its folder does. The C library looks for argp_program_version in the program, where
 # it must not be hidden, or --version is an unknown flag.
-foreach(program brokerd troupe-cli fib-actor)
+foreach(program brokerd troupe-cli)
   if(TARGET ${program})
     set_target_properties(${program} PROPERTIES C_VISIBILITY_PRESET default)
     install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)

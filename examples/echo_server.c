@@ -9,10 +9,15 @@
  *
  * With "thread" behind that, each connection has a thread. Without an argument it takes any port and is its own client: that is
  * what is tested. */
+#include <argp.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
+#include <troupe/monitor.h>
 #include <troupe/stream.h>
+#include <troupe/version.h>
 
 static const char suffix[] = "_SB";
 
@@ -29,13 +34,15 @@ static void serve(troupe_self *self, troupe_stream *peer, void *arg) {
     }
 }
 
-/* Tells its address to who spawned it, then accepts until it is killed. */
+struct place {
+    troupe_ref to; /* who is told where it is */
+    troupe_kind kind;
+    char url[256];
+};
+
+/* Tells its address to who spawned it, then accepts until it is killed. Where it can't listen it ends, which main hears of. */
 static void listens(troupe_self *self, void *arg) {
-    const struct {
-        troupe_ref to;
-        troupe_kind kind;
-        char url[256];
-    } *where = arg;
+    const struct place *where = arg;
     troupe_listener *door;
     troupe_stream *peer;
     troupe_status st = troupe_listener_open(self, where->url, &door);
@@ -70,33 +77,56 @@ static int is_its_own_client(troupe_self *me, const char *url) {
     return failed;
 }
 
+/* Starts who listens; where->url then has the port that it got. */
+static bool start(troupe_self *me, struct place *where) {
+    troupe_ref listener;
+    troupe_msg *m;
+    where->to = troupe_self_ref(me);
+    if (troupe_spawn(me, NULL, listens, where, sizeof *where, &listener) != TROUPE_OK ||
+        troupe_monitor(me, listener, NULL) != TROUPE_OK || troupe_receive(me, TROUPE_FOREVER, &m) != TROUPE_OK)
+        return false;
+    troupe_value v = troupe_msg_value(m);
+    bool listening = v.kind == TROUPE_TEXT; /* and not a DOWN */
+    if (listening)
+        snprintf(where->url, sizeof where->url, "%.*s", (int)v.size, (const char *)v.data);
+    troupe_msg_free(&m);
+    return listening;
+}
+
+static int serve_until_told(troupe_system *sys, const struct place *where) {
+    printf("listening at %s\n", where->url);
+    fflush(stdout);
+    return troupe_system_run(sys, 100) == TROUPE_DIED; /* until SIGTERM: connections that are open then are cut */
+}
+
+const char *argp_program_version = "echo-server " TROUPE_VERSION;
+
+/* True: it is to serve others. */
+static bool read_arguments(int argc, char **argv, struct place *where) {
+    static const struct argp argp = {.args_doc = "[URL [coroutine|thread]]",
+                                     .doc =
+                                         "Answers in upper case. Without a URL (tcp://127.0.0.1:8088) it is its own client."};
+    int at;
+    argp_err_exit_status = EX_USAGE;
+    argp_parse(&argp, argc, argv, 0, &at, NULL);
+    snprintf(where->url, sizeof where->url, "%s", at < argc ? argv[at] : "tcp://127.0.0.1:0");
+    if (at + 1 < argc &&
+        (at + 2 < argc || troupe_kind_parse(argv[at + 1], &where->kind) != TROUPE_OK || where->kind == TROUPE_PROCESS)) {
+        fprintf(stderr, "echo-server: %s: coroutine or thread is wanted; see echo-server --help\n", argv[argc - 1]);
+        exit(EX_USAGE);
+    }
+    return at < argc;
+}
+
 int main(int argc, char **argv) {
+    struct place where = {.kind = TROUPE_COROUTINE};
     troupe_system *sys;
-    troupe_msg *address;
-    struct {
-        troupe_ref to;
-        troupe_kind kind;
-        char url[256];
-    } where = {.kind = TROUPE_COROUTINE};
-    if ((argc > 2 && troupe_kind_parse(argv[2], &where.kind) != TROUPE_OK) || troupe_system_open(&sys, NULL) != TROUPE_OK)
-        return 1;
-    troupe_self *me = troupe_system_self(sys);
-    where.to = troupe_self_ref(me);
-    snprintf(where.url, sizeof where.url, "%s", argc > 1 ? argv[1] : "tcp://127.0.0.1:0");
-    int failed = troupe_spawn(me, NULL, listens, &where, sizeof where, NULL) != TROUPE_OK ||
-                 troupe_receive(me, 5000, &address) != TROUPE_OK;
-    if (!failed) {
-        troupe_value v = troupe_msg_value(address);
-        snprintf(where.url, sizeof where.url, "%.*s", (int)v.size, (const char *)v.data);
-        troupe_msg_free(&address);
-    }
-    if (!failed && argc > 1) {
-        printf("listening at %s\n", where.url);
-        fflush(stdout);
-        failed = troupe_system_run(sys, 100) == TROUPE_DIED; /* until SIGTERM: connections that are open then are cut */
-    } else if (!failed) {
-        failed = is_its_own_client(me, where.url);
-    }
+    bool serves = read_arguments(argc, argv, &where);
+    if (troupe_system_open(&sys, NULL) != TROUPE_OK)
+        return EXIT_FAILURE;
+    int code = EX_UNAVAILABLE;
+    if (start(troupe_system_self(sys), &where))
+        code = serves ? serve_until_told(sys, &where) : is_its_own_client(troupe_system_self(sys), where.url);
     troupe_system_close(&sys);
-    return failed;
+    return code;
 }

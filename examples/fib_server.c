@@ -12,12 +12,16 @@
  * then: echo 20 | nc -N 127.0.0.1 25000               6765
  *
  * What comes in one piece is one request, as the classic clients send it. */
+#include <argp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
+#include <troupe/monitor.h>
 #include <troupe/pool.h>
 #include <troupe/stream.h>
+#include <troupe/version.h>
 
 enum way { ONE, THREAD, PROCESS, COROUTINE, WAYS };
 static const char *const ways[] = {"one", "thread", "process", "coroutine"};
@@ -89,7 +93,7 @@ static troupe_status welcome(troupe_self *self, struct server *s, troupe_stream 
     return troupe_stream_spawn(self, &opts, serve, peer, s, sizeof *s, NULL);
 }
 
-/* Accepts until it is killed. */
+/* Accepts until it is killed. Where it can't listen it ends, and main, which watches it, hears of that. */
 static void listens(troupe_self *self, void *arg) {
     struct server *s = arg;
     troupe_listener *door;
@@ -115,29 +119,51 @@ static bool start(troupe_self *me, struct server *s) {
     s->to = troupe_self_ref(me);
     /* `one` is a thread: nobody else needs it, and it computes itself. */
     troupe_spawn_opts opts = {.kind = s->way == ONE ? TROUPE_THREAD : TROUPE_COROUTINE};
-    if (troupe_spawn(me, &opts, listens, s, sizeof *s, NULL) != TROUPE_OK || troupe_receive(me, 5000, &where) != TROUPE_OK)
+    troupe_ref listener;
+    if (troupe_spawn(me, &opts, listens, s, sizeof *s, &listener) != TROUPE_OK ||
+        troupe_monitor(me, listener, NULL) != TROUPE_OK || troupe_receive(me, TROUPE_FOREVER, &where) != TROUPE_OK)
         return false;
     troupe_value v = troupe_msg_value(where);
-    printf("listening at %.*s\n", (int)v.size, (const char *)v.data);
+    bool listening = v.kind == TROUPE_TEXT; /* and not a DOWN */
+    if (listening)
+        printf("listening at %.*s\n", (int)v.size, (const char *)v.data);
     fflush(stdout);
     troupe_msg_free(&where);
-    return true;
+    return listening;
+}
+
+const char *argp_program_version = "fib-server " TROUPE_VERSION;
+
+static void read_arguments(int argc, char **argv, struct server *s) {
+    static const struct argp argp = {.args_doc = "[URL [one|thread|process|coroutine]]",
+                                     .doc = "Answers Fibonacci numbers at tcp://127.0.0.1:25000, or where it is told to."};
+    int at;
+    argp_err_exit_status = EX_USAGE;
+    argp_parse(&argp, argc, argv, 0, &at, NULL);
+    snprintf(s->url, sizeof s->url, "%s", at < argc ? argv[at] : "tcp://127.0.0.1:25000");
+    if (++at >= argc)
+        return;
+    for (s->way = ONE; s->way < WAYS && strcmp(argv[at], ways[s->way]) != 0; s->way++)
+        ;
+    if (s->way == WAYS || at + 1 < argc) {
+        fprintf(stderr, "fib-server: %s: one, thread, process or coroutine is wanted; see fib-server --help\n", argv[argc - 1]);
+        exit(EX_USAGE);
+    }
 }
 
 int main(int argc, char **argv) {
     struct server s = {.way = COROUTINE};
     troupe_system *sys;
-    snprintf(s.url, sizeof s.url, "%s", argc > 1 ? argv[1] : "tcp://127.0.0.1:25000");
-    if (argc > 2)
-        for (s.way = ONE; s.way < WAYS && strcmp(argv[2], ways[s.way]) != 0; s.way++)
-            ;
-    if (s.way == WAYS) {
-        fprintf(stderr, "fib-server: %s: one, thread, process or coroutine is wanted\n", argv[2]);
-        return 2;
-    }
+    read_arguments(argc, argv, &s);
     if (troupe_system_open(&sys, NULL) != TROUPE_OK)
-        return 1;
-    int failed = !start(troupe_system_self(sys), &s) || troupe_system_run(sys, 100) == TROUPE_DIED; /* until SIGTERM */
+        return EXIT_FAILURE;
+    int code = EX_UNAVAILABLE;
+    if (start(troupe_system_self(sys), &s)) {
+        troupe_status st = troupe_system_run(sys, 100); /* until SIGTERM */
+        code = st == TROUPE_DIED ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (st == TROUPE_TIMEOUT)
+            return code; /* somebody still computes, and a close would wait for that */
+    }
     troupe_system_close(&sys);
-    return failed;
+    return code;
 }

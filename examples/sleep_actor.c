@@ -8,10 +8,14 @@
  *     brokerd --gateway=tcp://127.0.0.1:25000/sleep &
  *     sleep-actor 10000 &
  *     echo 500 | nc -N 127.0.0.1 25000      500, half a second later */
+#include <argp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sysexits.h>
 #include <troupe/actor.h>
+#include <troupe/log.h>
+#include <troupe/version.h>
 
 enum { LONGEST_MS = 3600000 };
 
@@ -36,13 +40,31 @@ static void sleeper(troupe_self *self, void *arg) {
     }
 }
 
+const char *argp_program_version = "sleep-actor " TROUPE_VERSION;
+
+static long read_arguments(int argc, char **argv) {
+    static const struct argp argp = {
+        .args_doc = "[WORKERS]",
+        .doc = "Waits as many milliseconds as it is asked to, on the topic sleep of the broker that "
+               "TROUPE_BROKER names. WORKERS: 1 to 100000 requests at a time, 100 if it is not said."};
+    int at;
+    argp_err_exit_status = EX_USAGE;
+    argp_parse(&argp, argc, argv, 0, &at, NULL);
+    if (at == argc)
+        return 100;
+    char *end;
+    long workers = strtol(argv[at], &end, 10);
+    if (*end || workers < 1 || workers > 100000 || at + 1 < argc) {
+        fprintf(stderr, "sleep-actor: %s: one number from 1 to 100000 is wanted; see sleep-actor --help\n", argv[argc - 1]);
+        exit(EX_USAGE);
+    }
+    return workers;
+}
+
 int main(int argc, char **argv) {
     troupe_system *sys;
-    long workers = argc > 1 ? atol(argv[1]) : 100;
-    if (workers < 1 || workers > 100000) {
-        fprintf(stderr, "usage: sleep-actor [WORKERS]      1 to 100000, 100 if it is not said\n");
-        return 64;
-    }
+    long workers = read_arguments(argc, argv);
+    troupe_log_set(troupe_log_stderr, NULL, TROUPE_LOG_WARN);
     if (troupe_system_open(&sys, NULL) != TROUPE_OK)
         return 1;
     for (long i = 0; i < workers; i++) {

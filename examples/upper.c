@@ -7,11 +7,15 @@
  *     brokerd --gateway=tcp://127.0.0.1:8080/upper &
  *     upper &
  *     echo hello | nc -N 127.0.0.1 8080      HELLO */
+#include <argp.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <troupe/actor.h>
+#include <troupe/log.h>
+#include <troupe/version.h>
 
 static troupe_status answer(troupe_self *self, troupe_msg *msg) {
     troupe_value v = troupe_msg_value(msg);
@@ -39,8 +43,15 @@ static void upper(troupe_self *self, void *arg) {
     }
 }
 
-int main(void) {
+const char *argp_program_version = "upper " TROUPE_VERSION;
+
+int main(int argc, char **argv) {
+    static const struct argp argp = {
+        .doc = "Answers text in upper case on the topic upper of the broker that TROUPE_BROKER names."};
     troupe_system *sys;
+    argp_err_exit_status = EX_USAGE;
+    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    troupe_log_set(troupe_log_stderr, NULL, TROUPE_LOG_WARN);
     if (troupe_system_open(&sys, NULL) != TROUPE_OK ||
         troupe_spawn(troupe_system_self(sys), &(troupe_spawn_opts){.name = "upper"}, upper, NULL, 0, NULL) != TROUPE_OK)
         return 1;

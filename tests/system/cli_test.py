@@ -10,7 +10,7 @@ import time
 from harness import EX_TEMPFAIL, EX_UNAVAILABLE, EX_USAGE, MSG, Broker, Case, Program, environment, for_each, ipv6, main, program, run, seconds, until
 from queue_peer import QueuePeer, durable_broker
 
-PROGRAMS = ("brokerd", "troupe", "fib-actor")
+PROGRAMS = ("brokerd", "troupe", "echo-server", "fib-actor", "fib-server", "sleep-actor", "taskmaster", "taskworker", "upper")
 
 
 class Every(Case):

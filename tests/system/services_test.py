@@ -4,7 +4,7 @@
 import select
 import time
 
-from harness import SANITIZED, Broker, Case, Connection, Program, main, seconds, until
+from harness import EX_UNAVAILABLE, EX_USAGE, SANITIZED, Broker, Case, Connection, Program, main, run, seconds, until
 
 
 class Upper(Case):
@@ -92,8 +92,38 @@ class Fib(Case):
                 self.ask(third, b"36", b"14930352")
                 self.assertEqual(server.terminate(), 0)
 
-    def test_a_wrong_word_is_refused(self):
-        self.assertEqual(Program(self, "fib-server", "tcp://127.0.0.1:0", "subinterpreter").wait(), 2)
+    def test_a_stop_does_not_wait_for_who_computes(self):
+        for way in ("thread", "process", "coroutine"):
+            with self.subTest(way):
+                server, (long, short, _) = self.serve(way)
+                long.send_bytes(b"93")
+                self.ask(short, b"1", b"1")
+                self.assertEqual(server.terminate(), 0)
+
+
+class Wrong(Case):
+    """A start that cannot be ends at once, with one sentence and a status that says whose fault it is."""
+
+    def assertRefused(self, code, says, *args):
+        got, out, err = run(*args)
+        self.assertEqual((got, out), (code, ""), err)
+        self.assertRegex(err, r"\A[^\n]+\n\Z", "one sentence")
+        self.assertIn(says, err)
+
+    def test_arguments(self):
+        self.assertRefused(EX_USAGE, "subinterpreter: one, thread, process or coroutine", "fib-server", "tcp://127.0.0.1:0", "subinterpreter")
+        self.assertRefused(EX_USAGE, "more:", "fib-server", "tcp://127.0.0.1:0", "one", "more")
+        self.assertRefused(EX_USAGE, "process: coroutine or thread", "echo-server", "tcp://127.0.0.1:0", "process")
+        for workers in ("0", "100001", "ten", "1x"):
+            self.assertRefused(EX_USAGE, f"{workers}: one number from 1 to 100000", "sleep-actor", workers)
+
+    def test_addresses(self):
+        taken = Program(self, "echo-server", "tcp://127.0.0.1:0")
+        url = taken.wait_line(r"listening at (\S+)")[1]
+        for name in ("echo-server", "fib-server"):
+            self.assertRefused(EX_UNAVAILABLE, "the address is in use", name, url)
+            self.assertRefused(EX_UNAVAILABLE, "the address cannot be read", name, "nonsense")
+        self.assertEqual(taken.terminate(), 0)
 
 
 if __name__ == "__main__":
