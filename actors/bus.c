@@ -41,11 +41,12 @@ static void on_up(void *user, struct trp_conn *c) {
     wake_all(bus);
 }
 
+/* A broker that stays away is news once, not at each try. */
 static void on_lost(void *user, struct trp_conn *c, troupe_status st, const char *why, bool fatal) {
     struct trp_bus *bus = user;
-    (void)c;
-    trp_log(fatal ? TROUPE_LOG_ERROR : TROUPE_LOG_WARN, "actors.disconnected", "%s: %s: %s", bus->worker->name,
-            troupe_status_name(st), why);
+    if (fatal || !trp_conn_lost_again(c))
+        trp_log(fatal ? TROUPE_LOG_ERROR : TROUPE_LOG_WARN, "actors.disconnected", "%s: %s: %s", bus->worker->name,
+                troupe_status_name(st), why);
     if (fatal)
         wake_all(bus);
 }

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "transports/alloc.h"
 #include "transports/assert.h"
@@ -86,7 +87,9 @@ static void wait_for_next_try(struct trp_conn *c) {
 static void conn_lost(struct trp_conn *c, troupe_status st, bool fatal) {
     if (c->state != TRP_CONN_LOSING)
         conn_set(c, TRP_CONN_LOSING); /* first: what the callbacks send now must not look for a link */
-    trp_log(TROUPE_LOG_INFO, "client.lost", "%s: %s", c->url, c->why);
+    c->again = c->told[0] && strcmp(c->told, c->why) == 0;
+    memcpy(c->told, c->why, sizeof c->told);
+    trp_log(c->again ? TROUPE_LOG_DEBUG : TROUPE_LOG_INFO, "client.lost", "%s: %s", c->url, c->why);
     trp_requests_end_all(&c->requests, TROUPE_DISCONNECTED, c->why);
     if (c->state != TRP_CONN_CLOSING)
         c->handler->lost(c->user, c, st, c->why, fatal);
@@ -179,6 +182,7 @@ void trp_conn_welcomed(struct trp_conn *c) {
     c->generation++;
     c->up_since = trp_loop_now(c->loop);
     c->silent = 0;
+    c->told[0] = 0;
     trp_backoff_limit(&c->backoff, BACKOFF_MAX_MS);
     conn_set(c, TRP_CONN_UP);
     timer_start(c, c->keepalive_ms, c->keepalive_ms);
@@ -374,6 +378,10 @@ void *trp_conn_user(const struct trp_conn *c) {
 
 const char *trp_conn_why(const struct trp_conn *c) {
     return c->why[0] ? c->why : "the broker has not answered yet";
+}
+
+bool trp_conn_lost_again(const struct trp_conn *c) {
+    return c->again;
 }
 
 uint64_t trp_conn_generation(const struct trp_conn *c) {

@@ -56,6 +56,7 @@ bool trp_conn_is_dead(const struct trp_conn *c); /* after `fatal`: it will not b
 bool trp_conn_is_gone(const struct trp_conn *c); /* after `gone`: only messages still point to it */
 void *trp_conn_user(const struct trp_conn *c);
 const char *trp_conn_why(const struct trp_conn *c); /* the last reason, a sentence */
+bool trp_conn_lost_again(const struct trp_conn *c); /* in `lost`: for the same reason as the last time, and it has not been up since */
 uint64_t trp_conn_generation(const struct trp_conn *c);
 size_t trp_conn_pending(const struct trp_conn *c);
 void trp_conn_pause(struct trp_conn *c, bool pause); /* stop reading: back-pressure */

@@ -71,6 +71,8 @@ struct trp_conn {
     troupe_status cause;
     bool fatal;
     char why[TRP_WHY_MAX];
+    char told[TRP_WHY_MAX]; /* why it was lost last since it was up: tries that fail in the same way are no news */
+    bool again;
 };
 
 /* conn.c */

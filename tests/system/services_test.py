@@ -2,6 +2,7 @@
 """The small services among the examples, behind the broker's gateway."""
 
 import select
+import socket
 import time
 
 from harness import EX_UNAVAILABLE, EX_USAGE, SANITIZED, Broker, Case, Connection, Program, main, run, seconds, until
@@ -19,6 +20,23 @@ class Upper(Case):
         self.assertEqual(broker.ask("42"), "42")
         self.assertEqual(upper.terminate(), 0)
         self.assertTrue(broker.ask("anybody?").startswith("ERR NO_RESPONDERS"))
+
+
+class Away(Case):
+    def test_a_broker_that_stays_away_is_news_once(self):
+        with socket.create_server(("127.0.0.1", 0)) as door:
+            door.settimeout(seconds(20))
+            upper = Program(self, "upper", env={"TROUPE_BROKER": f"tcp://127.0.0.1:{door.getsockname()[1]}"})
+            for _ in range(5):
+                peer, _ = door.accept()
+                with peer:  # closed when all it says has been read, so that it finds the same end each time
+                    peer.shutdown(socket.SHUT_WR)
+                    peer.settimeout(seconds(20))
+                    while peer.recv(1024):
+                        pass
+            upper.wait_line("actors.disconnected", err=True)
+            self.assertEqual(upper.terminate(), 0)
+            self.assertEqual(upper.err.text().count("disconnected"), 1, upper.report())
 
 
 class Sleep(Case):
