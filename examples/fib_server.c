@@ -162,7 +162,7 @@ int main(int argc, char **argv) {
         troupe_status st = troupe_system_run(sys, 100); /* until SIGTERM */
         code = st == TROUPE_DIED ? EXIT_FAILURE : EXIT_SUCCESS;
         if (st == TROUPE_TIMEOUT)
-            return code; /* somebody still computes, and a close would wait for that */
+            quick_exit(code); /* somebody may compute for hours yet, and a close would wait for that */
     }
     troupe_system_close(&sys);
     return code;
