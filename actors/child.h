@@ -34,7 +34,8 @@ struct trp_child {
     struct trp_child_call call;
     struct trp_standing standing;   /* of the actors of the system, not of `sys` here */
     struct trp_shared_words *words; /* the channel's */
-    uint64_t taken;                 /* messages of the system that the body has received */
+    uint64_t taken;                 /* messages of the system that the body has received, or that have been dropped */
+    uint64_t heard;                 /* that have come, of a body that drops the oldest */
     uint64_t handled;               /* those, and the broker's, and notes */
     uint64_t told;                  /* taken, when it was last looked whether the system waits for that */
     uint64_t tell;                  /* look when it is so many more */
@@ -52,7 +53,15 @@ static inline void trp_child_note_doing(enum trp_doing doing) {
     atomic_store_explicit(&trp_child.words->doing, doing, memory_order_relaxed);
 }
 
+/* Then the oldest message may be dropped by the system while it is here, and `taken` is counted up by both. */
+static inline bool trp_child_drops(void) {
+    return trp_child.actor.birth->overflow == TROUPE_DROP_OLDEST;
+}
+
 /* --- child_frames.c --- */
+
+/* Such a message is about to be received, or dropped here. False: it has been dropped by the system. */
+TROUPE_NODISCARD bool trp_child_claim(const struct troupe_msg *m);
 
 /* Ends the process: there is no memory for what others wait for, and an end is what they can be told. */
 _Noreturn void trp_child_out_of_memory(void);

@@ -4,6 +4,7 @@
  * What the body of a process actor does to other actors: a frame, and the body parks until its RESULT comes. Time-outs are kept
  * here; a call given up is cancelled there. A send to an actor that takes mail (standing.h) waits for nothing. */
 #include "actors/child.h"
+#include "actors/letters.h"
 #include "actors/note.h"
 #include "transports/pack.h"
 
@@ -231,17 +232,31 @@ static void child_receives(troupe_self *self) {
     trp_child_note_doing(TRP_DOING_RECEIVE);
 }
 
+static bool child_claim(struct troupe_msg *m) {
+    if (trp_child_claim(m))
+        return true;
+    m->origin.settle = NULL; /* a question has been answered over there */
+    trp_msg_drop(m);
+    return false;
+}
+
+/* A letter may be from nobody, too. */
+static bool is_brokers(const struct troupe_msg *m) {
+    return !m->from && !trp_is_letter(m);
+}
+
 /* The broker's messages have not come over the channel, and notes are not counted. */
 static void child_received(troupe_self *self, const struct troupe_msg *m) {
     (void)self;
     atomic_store_explicit(&trp_child.words->handled, ++trp_child.handled, memory_order_relaxed);
     trp_child_note_doing(TRP_DOING_MESSAGE);
-    if (!m->from || trp_is_note(m) || trp_direct_received(&trp_child.direct, m))
+    if (is_brokers(m) || trp_is_note(m) || trp_direct_received(&trp_child.direct, m))
         return;
-    trp_child.taken++;
+    if (!trp_child_drops())
+        trp_child.taken++;
     if (trp_child.taken - trp_child.told >= trp_child.tell)
         trp_child_tell_taken(false);
-    else
+    else if (!trp_child_drops())
         /* Release pairs with the acquire in take_back; before the body sees the message, so that it is never handed out twice.
          */
         atomic_store_explicit(&trp_child.words->taken, trp_child.taken, memory_order_release);
@@ -262,6 +277,7 @@ const struct trp_reach trp_child_reach = {
     .send_after = child_send_after,
     .cancel = child_cancel,
     .settle = child_settle,
+    .claim = child_claim,
     .receives = child_receives,
     .received = child_received,
 };

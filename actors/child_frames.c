@@ -25,6 +25,8 @@ _Noreturn void trp_child_out_of_memory(void) {
 void trp_child_relay_letter(const struct troupe_msg *m, troupe_status why) {
     struct trp_frame f = {.type = TRP_FRAME_LETTER, .status = (int16_t)why, .ref = m->from, .op = m->topic.n};
     struct trp_slice topic = {m->topic.p, m->topic.n ? m->topic.n + 1 : 0};
+    if (!trp_child_claim(m))
+        return;
     if (!trp_standing_heeds(&trp_child.standing)) {
         trp_child.lost++;
         return;
@@ -41,12 +43,28 @@ void trp_child_say_lost(void) {
     trp_child.lost = 0;
 }
 
+/* Its number lies in its origin, which nothing else of this body's needs. Those before it that have gone another way are
+ * counted with it. */
+bool trp_child_claim(const struct troupe_msg *m) {
+    uint64_t number = m->origin.conn ? 0 : m->origin.token, at;
+    if (!trp_child_drops() || number == 0)
+        return true;
+    trp_child.taken = number;
+    at = atomic_load_explicit(&trp_child.words->taken, memory_order_relaxed);
+    while (at < number) {
+        if (atomic_compare_exchange_weak(&trp_child.words->taken, &at, number))
+            return true;
+    }
+    return false;
+}
+
 /* Sequentially consistent on both sides: either the system sees it taken, or it is seen here that the system wants to be told.
  */
 void trp_child_tell_taken(bool parks) {
     struct trp_shared_words *w = trp_child.words;
     trp_child.told = trp_child.taken;
-    atomic_store(&w->taken, trp_child.taken);
+    if (!trp_child_drops())
+        atomic_store(&w->taken, trp_child.taken);
     uint64_t want = atomic_load(&w->want);
     if (want == 0 || (trp_child.taken < want && !parks))
         return;
@@ -69,10 +87,27 @@ static void question_lost(struct troupe_msg *m, bool nack) {
 
 /* --- heard --- */
 
+/* Dropped by the system while it was on its way: nothing has to be made of it. */
+static bool is_dropped(void) {
+    /* Relaxed: a hint, see trp_child_claim. */
+    return trp_child_drops() && atomic_load_explicit(&trp_child.words->taken, memory_order_relaxed) >= ++trp_child.heard;
+}
+
+/* So that it can be claimed. */
+static void number(struct troupe_msg *m) {
+    if (!trp_child_drops())
+        return;
+    m->plain = false;
+    m->origin.token = trp_child.heard;
+}
+
+/* The system keeps the bounds: it has let it in. */
 static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
     struct trp_slice topic = {payload.p, f->op};
     if (f->op >= payload.n)
         return false;
+    if (is_dropped())
+        return true;
     if (f->op > 0)
         payload = (struct trp_slice){payload.p + f->op + 1, payload.n - f->op - 1};
     struct troupe_msg *m = trp_channel_message(trp_child.channel, topic, payload);
@@ -82,13 +117,8 @@ static bool on_message(const struct trp_frame *f, struct trp_slice payload) {
     m->ask = f->number;
     if (m->ask)
         m->origin.settle = question_lost;
-    if (trp_is_letter(m)) {
-        if (!trp_actor_offer(&trp_child.actor, m))
-            trp_msg_drop(m);
-        return true;
-    }
-    /* The system keeps the bounds, but for dropping the oldest, which may be here. */
-    trp_actor_deliver(&trp_child.actor, m, trp_child.actor.birth->overflow != TROUPE_DROP_OLDEST);
+    number(m);
+    trp_actor_deliver(&trp_child.actor, m, true);
     return true;
 }
 

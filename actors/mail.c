@@ -92,9 +92,13 @@ static troupe_status send_once(struct trp_actor *to, struct trp_send *s, bool ma
 }
 
 /* A process may have received more than is known here: that is looked up before its mailbox is said to be full, and it is told
- * that somebody waits for it to receive. */
+ * that somebody waits for it to receive. What is the oldest may be on its way to it. */
 static troupe_status send_far(struct trp_actor *to, struct trp_send *s, bool may_wait) {
     troupe_status st = send_once(to, s, false);
+    while (st == TROUPE_FULL && to->birth->overflow == TROUPE_DROP_OLDEST) {
+        trp_process_drop_oldest(to);
+        st = send_once(to, s, false);
+    }
     if (st == TROUPE_FULL) {
         trp_process_settle(to);
         st = send_once(to, s, may_wait);

@@ -206,7 +206,7 @@ troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, stru
     if (mb->parked.first)
         return TROUPE_FULL;
     if (!has_room(mb, m->size)) {
-        if (mb->overflow != TROUPE_DROP_OLDEST)
+        if (mb->overflow != TROUPE_DROP_OLDEST || mb->lent > 0) /* older than all that is here */
             return TROUPE_FULL;
         drop_oldest(mb, m->size, dropped);
     }

@@ -159,7 +159,7 @@ static inline bool trp_mailbox_hand(struct trp_mailbox *mb, struct troupe_msg *m
 }
 
 /* (l) Takes the message, or says FULL. With TROUPE_DROP_OLDEST it always takes it, and gives the messages that had to go as a
- * list in *dropped. An empty mailbox takes a message of any size. */
+ * list in *dropped; but FULL while some are lent, which are the oldest. An empty mailbox takes a message of any size. */
 TROUPE_NODISCARD troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped,
                                                uint64_t *wake);
 /* (l) So many messages, linked newest first, if there is room for all of them, and nothing else to heed. False: nothing has

@@ -92,6 +92,9 @@ struct troupe_msg *trp_proxy_question(struct trp_proxy *p, uint64_t from, uint64
 void trp_proxy_return_lent(struct trp_proxy *p, bool sorts);
 /* For a sender that finds its mailbox full: what its body has received by now does not count any more. Any thread. */
 void trp_process_settle(struct trp_actor *a);
+/* The same where its mailbox drops the oldest: if nothing more has been received, that is the oldest which has left for the
+ * body. Any thread, no lock of an actor or of a proxy's `down` held. */
+void trp_process_drop_oldest(struct trp_actor *a);
 
 /* --- process_hear.c: what the body says --- */
 

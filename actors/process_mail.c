@@ -4,10 +4,15 @@
  * Messages to the body of a process actor: from its mailbox into the channel, on the thread of whoever has sent them.
  *
  * A message leaves when the body has room for it (the window) and is kept here, lent, until the body notes that it has
- * received it: it counts against the mailbox as long, and goes back to its front if the process dies before. With
- * TROUPE_DROP_OLDEST it is given away: the oldest of all is dropped over there. */
+ * received it: it counts against the mailbox as long, and goes back to its front if the process dies before.
+ *
+ * With TROUPE_DROP_OLDEST the oldest of all is one of those that are lent. Whether it is received or dropped is decided by one
+ * word that both sides count up, `taken`: whoever is the first to count it has it, and the body throws away what comes to it
+ * and has been counted. There is nothing that such a mailbox could make anybody wait for, so what is lent here and what its
+ * mailbox knows of that change together, under `down`. */
 #include "actors/process.h"
 
+#include "actors/letters.h"
 #include "actors/system.h"
 #include "transports/assert.h"
 #include "transports/log.h"
@@ -34,7 +39,7 @@ static bool drops(const struct trp_proxy *p) {
 static bool window_open(const struct trp_proxy *p) {
     if (trp_channel_pending(p->channel) > PENDING_MOST)
         return false;
-    return drops(p) || p->count == 0 || (p->count < window(p) && p->bytes < TRP_WINDOW_BYTES);
+    return p->count == 0 || (p->count < window(p) && p->bytes < TRP_WINDOW_BYTES);
 }
 
 static void hand_add(struct trp_proxy *p, struct troupe_msg *m) {
@@ -117,14 +122,7 @@ static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
     struct trp_slice topic = {m->topic.p, m->topic.n ? m->topic.n + 1 : 0}; /* with the zero byte */
     if (trp_channel_put_parts(p->channel, f, topic, m->payload) != TROUPE_OK)
         put_down(p, "no memory for a message to it");
-    if (drops(p))
-        give(p, m);
-    else
-        lent_add(p, m);
-}
-
-static troupe_status next_message(struct trp_proxy *p, struct troupe_msg **out) {
-    return drops(p) ? trp_actor_take(p->actor, true, out) : trp_actor_lend(p->actor, out);
+    lent_add(p, m);
 }
 
 /* False: the window is closed. */
@@ -132,7 +130,7 @@ static bool move_messages(struct trp_proxy *p) {
     struct troupe_msg *m;
     troupe_status st = TROUPE_OK;
     move_notes(p);
-    while (window_open(p) && (st = next_message(p, &m)) == TROUPE_OK)
+    while (window_open(p) && (st = trp_actor_lend(p->actor, &m)) == TROUPE_OK)
         move_message(p, m);
     move_notes(p); /* those that had to wait for messages */
     if (st == TROUPE_CLOSED && !p->close_sent)
@@ -189,7 +187,7 @@ static void set_want(struct trp_proxy *p) {
 /* Under `down`. False: it claims what can't be. */
 static bool settle_down(struct trp_proxy *p, bool wants, struct settled *s) {
     size_t before;
-    if (!p->channel || drops(p))
+    if (!p->channel)
         return true;
     if (!wants && atomic_load(&trp_channel_words(p->channel)->want) == 0) {
         p->wants = false;
@@ -205,18 +203,29 @@ static bool settle_down(struct trp_proxy *p, bool wants, struct settled *s) {
     return true;
 }
 
+static void lies(struct trp_proxy *p) {
+    put_down(p, "it has received more than it was sent");
+}
+
+static void make_room(struct trp_proxy *p, const struct settled *s) {
+    bool sane = s->count == 0 || trp_actor_settle(p->actor, s->count, s->bytes);
+    trp_assert(sane);
+}
+
 /* `wants`: when it receives more than it has, it shall tell. True: there is room. */
 bool trp_proxy_settle(struct trp_proxy *p, bool wants) {
     struct settled s = {0};
     pthread_mutex_lock(&p->down);
     bool sane = settle_down(p, wants, &s);
+    if (drops(p))
+        make_room(p, &s);
     pthread_mutex_unlock(&p->down);
     if (!sane)
-        put_down(p, "it has received more than it was sent");
+        lies(p);
     if (s.count == 0)
         return false;
-    sane = trp_actor_settle(p->actor, s.count, s.bytes);
-    trp_assert(sane);
+    if (!drops(p))
+        make_room(p, &s);       /* which wakes others */
     trp_actor_unpark(p->actor); /* who stood in line has come in, and there is room for it over there */
     return true;
 }
@@ -225,6 +234,50 @@ void trp_process_settle(struct trp_actor *a) {
     struct trp_proxy *p = trp_proxy_of(a);
     if (p)
         (void)trp_proxy_settle(p, true);
+}
+
+/* --- the oldest goes --- */
+
+/* Under `down`. False: the body has been the first. */
+static bool is_ours(struct trp_proxy *p) {
+    uint64_t at = p->taken;
+    return !p->channel || atomic_compare_exchange_strong(&trp_channel_words(p->channel)->taken, &at, at + 1);
+}
+
+/* Under `down`. The oldest on its way; NULL: there is room, since more has been received, or nothing is on its way. */
+static struct troupe_msg *drop_lent(struct trp_proxy *p, struct settled *s, bool *sane) {
+    *sane = settle_down(p, false, s);
+    if (s->count > 0 || !p->lent)
+        return NULL;
+    if (*sane && !is_ours(p)) {
+        *sane = settle_down(p, false, s);
+        if (s->count > 0)
+            return NULL;
+        *sane = false; /* what it had counted is not there any more */
+    }
+    /* What a liar says does not matter: it is being killed. */
+    struct troupe_msg *m = lent_take(p);
+    p->taken++;
+    s->count++;
+    s->bytes += m->size;
+    return m;
+}
+
+void trp_process_drop_oldest(struct trp_actor *a) {
+    struct trp_proxy *p = trp_proxy_of(a);
+    struct settled s = {0};
+    bool sane;
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->down);
+    struct troupe_msg *m = drop_lent(p, &s, &sane);
+    make_room(p, &s);
+    pthread_mutex_unlock(&p->down);
+    if (!sane)
+        lies(p);
+    trp_letters_bury(a->sys, a, m, TROUPE_FULL);
+    if (s.count > 0)
+        trp_actor_unpark(a); /* the window may be open again */
 }
 
 /* To look at what it has received costs a miss of the cache: only when it may matter. */
@@ -277,8 +330,8 @@ struct troupe_msg *trp_proxy_question(struct trp_proxy *p, uint64_t from, uint64
     return m;
 }
 
-/* What it had received dies with it, what it had not goes back. */
-/* With what had not left here at all: each message that came by a lane finds its place among them. */
+/* What it had received dies with it, what it had not goes back, with what had not left here at all: each message that came by a
+ * lane finds its place among them. */
 static void sort_in(struct trp_proxy *p) {
     struct troupe_msg *m;
     while (trp_actor_lend(p->actor, &m) == TROUPE_OK)
@@ -292,10 +345,12 @@ static void sort_in(struct trp_proxy *p) {
 void trp_proxy_return_lent(struct trp_proxy *p, bool sorts) {
     if (sorts)
         sort_in(p);
+    pthread_mutex_lock(&p->down);
     trp_actor_return(p->actor, p->lent, p->tail, p->count, p->bytes);
     p->lent = NULL;
     p->tail = &p->lent;
     p->count = p->bytes = 0;
+    pthread_mutex_unlock(&p->down);
     while (p->hand) {
         struct troupe_msg *m = p->hand;
         hand_remove(m);

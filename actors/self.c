@@ -184,13 +184,21 @@ void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m) {
 
 /* --- receiving --- */
 
+static troupe_status take(troupe_self *self, bool want, struct troupe_msg **out) {
+    troupe_status st;
+    do
+        st = trp_actor_take(self->actor, want, out);
+    while (st == TROUPE_OK && self->reach->claim && !self->reach->claim(*out));
+    return st;
+}
+
 /* What has arrived for this worker may be on its way to this mailbox: look there before saying that there is nothing. */
 static troupe_status take_patiently(troupe_self *self, bool waits, struct troupe_msg **out) {
-    troupe_status st = trp_actor_take(self->actor, waits && !self->backend->listen, out);
+    troupe_status st = take(self, waits && !self->backend->listen, out);
     if (st != TROUPE_EMPTY || waits)
         return st;
     troupe_yield(self);
-    return trp_actor_take(self->actor, false, out);
+    return take(self, false, out);
 }
 
 static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troupe_msg **out) {
@@ -217,7 +225,7 @@ static troupe_status receive(troupe_self *self, int64_t timeout_ms, struct troup
 troupe_status trp_self_poll(troupe_self *self, struct troupe_msg **out) {
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
-    troupe_status st = trp_actor_take(self->actor, true, out);
+    troupe_status st = take(self, true, out);
     if (st == TROUPE_OK) {
         trp_self_take_in_hand(self, *out);
         if (self->reach->received)

@@ -42,6 +42,8 @@ struct trp_reach {
     troupe_status (*cancel)(troupe_self *self, uint64_t id);
     /* A question that the body had in hand is freed: without an answer, it is answered. */
     void (*settle)(struct troupe_msg *m);
+    /* Is this one still the body's to receive? Freed if not. NULL: each is. */
+    bool (*claim)(struct troupe_msg *m);
     /* The body is about to receive. NULL: nobody is interested. */
     void (*receives)(troupe_self *self);
     /* The body has been given a message. NULL: nobody counts. */

@@ -49,7 +49,8 @@ struct trp_shared_words {
         _Atomic uint32_t sent, opened; /* large bodies: how many descriptors have left, or are about to; how many are taken */
     } parcels[2];                      /* by whom they go to */
     /* The body's notes. */
-    alignas(TRP_LINE) _Atomic uint64_t taken; /* messages of the system that it has received, in this life */
+    alignas(TRP_LINE) _Atomic uint64_t taken; /* messages of the system that it has received, in this life; or that have been
+                                                 dropped, which the system counts here (process_mail.c) */
     _Atomic uint64_t handled;                 /* messages received, the broker's too */
     _Atomic uint32_t doing;                   /* enum trp_doing */
     _Atomic uint32_t mark;                    /* enum trp_mark */

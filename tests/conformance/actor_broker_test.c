@@ -4,6 +4,7 @@
  * Actors of every kind and a broker, which runs on a thread of this program. The test itself asks through the broker,
  * by the connection of the opener; coroutines share one by worker, threads and processes have one each. */
 #include <stdio.h>
+#include <troupe/dead_letter.h>
 #include <unistd.h>
 
 #include "tests/support/actors.h"
@@ -272,6 +273,44 @@ START_TEST(a_flood_is_bounded_by_the_mailbox) {
 }
 END_TEST
 
+/* Room for one message of the broker's; receives none. */
+static void hears_one(troupe_self *self, void *arg) {
+    say(self, *(troupe_ref *)arg, troupe_subscribe(self, "news", NULL));
+    (void)!troupe_sleep(self, 3600 * 1000);
+}
+
+/* Says what dead letters say. */
+static void reads_letters(troupe_self *self, void *arg) {
+    troupe_msg *m;
+    troupe_dead_letter d;
+    say(self, *(troupe_ref *)arg, troupe_dead_letters(self, true));
+    while (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
+        if (troupe_msg_dead_letter(m, &d))
+            say(self, *(troupe_ref *)arg, d.from.id ? -1 : d.value.i);
+        troupe_msg_free(&m);
+    }
+}
+
+/* However many: a small mailbox is not filled by what has been received. */
+START_TEST(letters_from_nobody_are_received_like_any) {
+    troupe_ref test = troupe_self_ref(me), deaf, reader;
+    troupe_spawn_opts one = {.mailbox = 1, .overflow = TROUPE_DROP_OLDEST}, some = {.kind = (troupe_kind)_i, .mailbox = 8};
+    ck_assert_int_eq(troupe_spawn(me, &one, hears_one, &test, sizeof test, &deaf), TROUPE_OK);
+    ck_assert_int_eq(hear(), TROUPE_OK);
+    ck_assert_int_eq(troupe_spawn(me, &some, reads_letters, &test, sizeof test, &reader), TROUPE_OK);
+    ck_assert_int_eq(hear(), TROUPE_OK);
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(troupe_publish(me, "news", troupe_int(i), PATIENCE_MS), TROUPE_OK);
+        if (i > 0)
+            ck_assert_int_eq(hear(), i - 1);
+    }
+    ck_assert_int_eq(troupe_kill(me, deaf), TROUPE_OK);
+    ck_assert_int_eq(hear(), 39);
+    ck_assert_int_eq(troupe_close(me, reader), TROUPE_OK);
+    ends(reader, TROUPE_END_NORMAL);
+}
+END_TEST
+
 START_TEST(an_address_that_is_none) {
     troupe_system_close(&sys);
     system_up_with(&(troupe_system_opts){.broker = "pigeon://roof"});
@@ -292,7 +331,8 @@ int main(void) {
                                  what_is_published_arrives_in_order,
                                  kinds_meet_at_the_broker,
                                  a_lost_connection_comes_back_with_its_subscriptions,
-                                 a_flood_is_bounded_by_the_mailbox};
+                                 a_flood_is_bounded_by_the_mailbox,
+                                 letters_from_nobody_are_received_like_any};
     const TTest *const without[] = {without_a_broker_it_is_said_in_time, a_broker_may_come_later,
                                     a_kill_ends_the_wait_for_a_broker};
     Suite *s = suite_create("actor_broker");

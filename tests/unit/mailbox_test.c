@@ -242,6 +242,24 @@ START_TEST(what_is_owed_is_not_dropped) {
 }
 END_TEST
 
+/* What is lent is older than what is here: whoever lends drops that first. */
+START_TEST(what_is_lent_goes_first) {
+    struct troupe_msg *dropped;
+    trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_DROP_OLDEST, true);
+    ck_assert_int_eq(put(message(0)), TROUPE_OK);
+    ck_assert_int_eq(put(message(1)), TROUPE_OK);
+    ck_assert_int_eq(number(trp_mailbox_lend(&mb)), 0);
+    struct troupe_msg *m = message(2);
+    ck_assert_int_eq(trp_mailbox_put(&mb, m, &dropped, &wake), TROUPE_FULL);
+    ck_assert_ptr_null(dropped);
+    ck_assert(trp_mailbox_settle(&mb, 1, m->size));
+    ck_assert_int_eq(put(m), TROUPE_OK);
+    ck_assert_int_eq(trp_mailbox_put(&mb, message(3), &dropped, &wake), TROUPE_OK);
+    ck_assert_int_eq(number(dropped), 1);
+    empty();
+}
+END_TEST
+
 START_TEST(senders_come_in_in_their_order) {
     struct trp_send s[3] = {{.msg = message(10)}, {.msg = message(11)}, {.msg = message(12)}};
     trp_mailbox_init(&mb, 2, SIZE_MAX, TROUPE_PARK, false);
@@ -536,6 +554,7 @@ int main(void) {
                                   bounded_in_bytes,
                                   the_oldest_may_have_to_go,
                                   what_is_owed_is_not_dropped,
+                                  what_is_lent_goes_first,
                                   senders_come_in_in_their_order,
                                   the_last_in_line_may_leave,
                                   what_is_lent_counts,

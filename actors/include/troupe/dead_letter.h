@@ -17,9 +17,7 @@
  *
  * Who listens is told at once, by a message with the ordinary bounds of its mailbox, which never waits and pushes nothing out: without room that letter is
  * not told to it, and a gap in the numbers says so. A dead letter that is lost itself, with its listener or otherwise, is not counted, nor told to anybody. As
- * long as nobody listens, this costs nothing.
- *
- * Not told, and not counted: what a process actor with TROUPE_DROP_OLDEST had not received when its process died. */
+ * long as nobody listens, this costs nothing. */
 #ifndef TROUPE_DEAD_LETTER_H
 #define TROUPE_DEAD_LETTER_H
 
