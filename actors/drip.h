@@ -15,21 +15,25 @@
 
 #include "actors/futex.h"
 
-enum { TRP_DRIP_MANY = 16, TRP_DRIP_PATIENCE = 8 };
+enum { TRP_DRIP_MANY = 16, TRP_DRIP_PATIENCE = 8, TRP_DRIP_RARELY = 8192 };
 
 /* Zeroed: nothing has been learnt. */
 struct trp_drip {
     uint64_t received; /* when it was about to sleep last */
     unsigned few;      /* sleeps in a row that few messages came of */
+    unsigned vain;     /* so many more of them it takes: others have run in vain */
     bool yields;
 };
 
-/* It has received so many so far, and is about to sleep: shall it let others run first? */
+/* It has received so many so far, and is about to sleep: shall it let others run first? That can take long, where one of them
+ * computes: so the more often it was in vain, the less often it is tried. */
 static inline bool trp_drip_yields(struct trp_drip *d, uint64_t received) {
     uint64_t since = received - d->received;
     d->received = received;
     d->few = since == 0 || since >= TRP_DRIP_MANY ? 0 : d->few + 1;
-    d->yields = d->yields ? since >= TRP_DRIP_MANY : d->few >= TRP_DRIP_PATIENCE;
+    if (d->yields)
+        d->vain = since >= TRP_DRIP_MANY ? 0 : d->vain < TRP_DRIP_RARELY ? 2 * d->vain + TRP_DRIP_PATIENCE : d->vain;
+    d->yields = d->yields ? since >= TRP_DRIP_MANY : d->few >= TRP_DRIP_PATIENCE + d->vain;
     if (d->yields)
         d->few = 0;
     return d->yields;

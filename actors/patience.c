@@ -4,7 +4,8 @@
  * What one learns comes too late where others want the processor: who has used up its time waits longest for more. So nobody
  * spins while more want to run than can, but for the few looks that one who was answered so fast lately may have. Who gives way
  * to somebody that computes gets the processor back a slice later, milliseconds; then to sleep is better by far, since who is
- * woken comes first. */
+ * woken comes first. It happens once in a while to everybody, so it is not remembered as what giving way takes: each time there
+ * is a much longer rest before the next try, and each good try makes it a quarter shorter. */
 #include "actors/patience.h"
 
 #include <sched.h>
@@ -14,7 +15,7 @@
 #include "transports/spin.h"
 
 /* Given way in vain, which cost little: all the same it has to be worse than not to have. */
-enum { LONG_NS = 200000, SLICE_NS = 5000000, IN_VAIN_NS = 2000, FAR = 8 };
+enum { LONG_NS = 200000, IN_VAIN_NS = 2000, FAR = 8 };
 
 void trp_patience_init(struct trp_patience *p) {
     *p = (struct trp_patience){.processors = trp_cores()};
@@ -30,15 +31,34 @@ bool trp_patience_looks(struct trp_patience *p) {
     /* Whoever is so quick runs now, on another processor: to look keeps nobody from running. */
     if (p->processors > 1 && is_quick(p))
         return true;
-    if (p->processors == 1 && p->spun_ns / FAR > p->slept_ns)
-        return ++p->turn % TRP_PATIENCE_RARELY == 0;
+    if (p->rest > 0)
+        return ++p->turn % p->rest == 0;
     return trp_spin_choose(p->slept_ns, p->spun_ns, TRP_PATIENCE_NS, &p->turn);
 }
 
+/* True: too late by far. */
+static bool regrets(struct trp_patience *p, int64_t ns) {
+    unsigned more = p->rest ? p->rest * FAR : FAR;
+    bool late = ns / FAR > p->slept_ns;
+    p->rest = !late ? p->rest - (p->rest + 3) / 4 : more < TRP_PATIENCE_RARELY ? more : TRP_PATIENCE_RARELY;
+    p->turn = late ? 0 : p->turn;
+    return late;
+}
+
+/* Something else takes the processor now and then: what is far from what was usual moves it by a quarter. */
+static unsigned steady(unsigned lately, unsigned took) {
+    unsigned most = lately + lately / 4, least = lately - lately / 4;
+    if (lately == 0)
+        return took;
+    return took > most ? most : took < least ? least : trp_spin_learn(lately, took);
+}
+
 void trp_patience_learn(struct trp_patience *p, bool looked, int64_t ns) {
-    int64_t most = p->processors == 1 ? SLICE_NS : LONG_NS;
-    unsigned *lately = looked ? &p->spun_ns : &p->slept_ns;
-    *lately = trp_spin_learn(*lately, (unsigned)(ns < most ? ns : most));
+    unsigned *lately = looked ? &p->spun_ns : &p->slept_ns, took = (unsigned)(ns < LONG_NS ? ns : LONG_NS);
+    if (p->processors != 1)
+        *lately = trp_spin_learn(*lately, took);
+    else if (!looked || !regrets(p, ns))
+        *lately = steady(*lately, took);
 }
 
 /* --- several processors --- */

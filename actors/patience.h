@@ -16,13 +16,14 @@ enum {
     TRP_PATIENCE_NS = 50000,      /* to look for so long; longer does not pay: to be woken takes less */
     TRP_PATIENCE_LOOKS = 32,      /* between two looks at the clock */
     TRP_PATIENCE_QUICK_NS = 2000, /* what comes while one looks so often is quick */
-    TRP_PATIENCE_RARELY = 32768,  /* to give way where that took 8 times as long: once in so many waits */
+    TRP_PATIENCE_RARELY = 32768,  /* to give way where somebody else computes: once in so many waits */
 };
 
 struct trp_patience {
     unsigned processors;        /* that its thread may run on; 0: it sleeps at once */
     unsigned slept_ns, spun_ns; /* how long either way has lately taken */
     unsigned turn;
+    unsigned rest; /* one processor: it gives way once in so many waits, after it came back far too late; 0: nothing to regret */
 };
 
 /* What is waited for: both are called by the thread that waits. */

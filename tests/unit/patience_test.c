@@ -100,12 +100,53 @@ START_TEST(who_may_not_look_sleeps_at_once) {
 }
 END_TEST
 
+/* --- one processor --- */
+
+enum { GIVEN_WAY_NS = 2000, WOKEN_NS = 3000, SLICE_NS = 4000000, ODD = 100 };
+
+/* Of so many waits, how many gave way: each took so long, but for every `odd`th. */
+static int gives_way(struct trp_patience *p, int waits, int64_t takes, int odd, int64_t takes_then) {
+    int n = 0;
+    for (int i = 0; i < waits; i++) {
+        bool looks = trp_patience_looks(p);
+        n += looks;
+        trp_patience_learn(p, looks, !looks ? WOKEN_NS : n % odd == 0 ? takes_then : takes);
+    }
+    return n;
+}
+
 START_TEST(to_give_way_to_one_that_computes_is_tried_rarely) {
     struct trp_patience p = {.processors = 1};
-    for (int i = 0; i < 20; i++)
-        trp_patience_learn(&p, false, 5000);
-    trp_patience_learn(&p, true, 4000000);
-    ck_assert_int_le(looks(&p, 2 * TRP_PATIENCE_RARELY), 2);
+    int n = gives_way(&p, 2 * TRP_PATIENCE_RARELY, SLICE_NS, 1, SLICE_NS);
+    ck_assert_int_ge(n, 2);
+    ck_assert_int_le(n, 9);
+}
+END_TEST
+
+START_TEST(so_it_is_if_only_every_other_time_it_comes_back_late) {
+    struct trp_patience p = {.processors = 1};
+    ck_assert_int_le(gives_way(&p, 2 * TRP_PATIENCE_RARELY, GIVEN_WAY_NS, 2, SLICE_NS), 40);
+}
+END_TEST
+
+START_TEST(what_is_late_once_in_a_while_is_forgiven) {
+    struct trp_patience p = {.processors = 1};
+    ck_assert_int_ge(gives_way(&p, ROUNDS, GIVEN_WAY_NS, ODD, SLICE_NS), ROUNDS * 3 / 4);
+    ck_assert_int_ge(gives_way(&p, ROUNDS, GIVEN_WAY_NS, ODD, 7 * WOKEN_NS), ROUNDS * 3 / 4);
+}
+END_TEST
+
+START_TEST(who_computed_and_does_no_more_is_forgotten) {
+    struct trp_patience p = {.processors = 1};
+    (void)gives_way(&p, 2 * TRP_PATIENCE_RARELY, SLICE_NS, 1, SLICE_NS);
+    (void)gives_way(&p, 3 * TRP_PATIENCE_RARELY, GIVEN_WAY_NS, ODD, GIVEN_WAY_NS);
+    ck_assert_int_ge(gives_way(&p, ROUNDS, GIVEN_WAY_NS, ODD, GIVEN_WAY_NS), ROUNDS * 3 / 4);
+}
+END_TEST
+
+START_TEST(what_takes_longer_than_to_sleep_is_slept_for) {
+    struct trp_patience p = {.processors = 1};
+    ck_assert_int_le(gives_way(&p, ROUNDS, 2 * WOKEN_NS, 1, 2 * WOKEN_NS), ROUNDS / TRP_SPIN_EXPLORE + 9);
 }
 END_TEST
 
@@ -117,7 +158,11 @@ int main(void) {
                                   what_comes_by_the_first_looks_is_not_slept_for,
                                   with_one_processor_one_look_is_all,
                                   who_may_not_look_sleeps_at_once,
-                                  to_give_way_to_one_that_computes_is_tried_rarely};
+                                  to_give_way_to_one_that_computes_is_tried_rarely,
+                                  so_it_is_if_only_every_other_time_it_comes_back_late,
+                                  what_is_late_once_in_a_while_is_forgiven,
+                                  who_computed_and_does_no_more_is_forgotten,
+                                  what_takes_longer_than_to_sleep_is_slept_for};
     Suite *s = suite_create("patience");
     run_case(s, "patience", tests, sizeof tests / sizeof *tests);
     return run_suite(s);

@@ -73,6 +73,28 @@ START_TEST(who_receives_many_or_nothing_sleeps) {
 }
 END_TEST
 
+/* Of so many sleeps, with one message each: how often it let others run. */
+static int tries(struct trp_drip *d, uint64_t *received, int sleeps) {
+    int n = 0;
+    while (sleeps-- > 0)
+        n += yields_after(d, received, 1, 1);
+    return n;
+}
+
+START_TEST(in_vain_it_is_tried_ever_less) {
+    struct trp_drip d = {0};
+    uint64_t received = 0;
+    ck_assert_int_le(tries(&d, &received, 4 * TRP_DRIP_RARELY), 16);
+    ck_assert_int_ge(tries(&d, &received, 4 * TRP_DRIP_RARELY), 1);
+    while (tries(&d, &received, 1) == 0)
+        ;
+    /* Now it has brought many: it is as at the beginning. */
+    ck_assert(yields_after(&d, &received, 1, TRP_DRIP_MANY));
+    ck_assert(!yields_after(&d, &received, TRP_DRIP_PATIENCE, 1));
+    ck_assert(yields_after(&d, &received, TRP_DRIP_PATIENCE, 1));
+}
+END_TEST
+
 START_TEST(learning_reaches_what_is) {
     unsigned lately = 0;
     for (int i = 0; i < 40; i++)
@@ -87,8 +109,9 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {
-        the_better_way_is_learnt, what_takes_too_long_is_slept_for,      the_other_way_is_tried_now_and_then,
-        learning_reaches_what_is, who_is_woken_for_each_lets_others_run, who_receives_many_or_nothing_sleeps};
+        the_better_way_is_learnt,           what_takes_too_long_is_slept_for, the_other_way_is_tried_now_and_then,
+        learning_reaches_what_is,           in_vain_it_is_tried_ever_less,    who_is_woken_for_each_lets_others_run,
+        who_receives_many_or_nothing_sleeps};
     Suite *s = suite_create("spin");
     run_case(s, "spin", tests, sizeof tests / sizeof *tests);
     return run_suite(s);
