@@ -86,3 +86,8 @@ troupe_status troupe_event_wait(troupe_self *self, troupe_event e, int64_t timeo
         troupe_msg_free(&yes);
     return st == TROUPE_FULL ? TROUPE_TIMEOUT : trp_or_closed(st);
 }
+
+troupe_status troupe_event_wait_async(troupe_self *self, troupe_event e, troupe_future **out) {
+    uint8_t bytes[TRP_WORD_SIZE];
+    return troupe_ask_async(self, e.ref, trp_word_value(TRP_WORD_WAIT, 0, bytes), out);
+}

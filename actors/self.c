@@ -400,6 +400,8 @@ troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64
         return TROUPE_UNSUPPORTED;
     if (trp_actor_killed(self->actor))
         return TROUPE_CLOSED;
+    if (to.id == trp_actor_id(self->actor))
+        return TROUPE_INVALID; /* it could not answer while it waits */
     troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
     if (st != TROUPE_OK)
         return st;

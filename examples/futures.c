@@ -2,10 +2,11 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * futures: to ask and wait, to ask and come back for the answer, to be called when it is there. The same three questions
- * each time, to three process actors. */
+ * each time, to three process actors. And to wait for several things at once: answers, and the word that they are not wanted
+ * any more. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <troupe/future.h>
+#include <troupe/event.h>
 
 enum { N = 3 };
 
@@ -81,6 +82,34 @@ static int by_callback(troupe_self *me, const troupe_ref *who) {
     return left > 0;
 }
 
+static void sleeps(troupe_self *self, void *arg) {
+    (void)arg;
+    (void)!troupe_sleep(self, 3600000);
+}
+
+static void loses_patience(troupe_self *self, void *arg) {
+    if (troupe_sleep(self, 10) == TROUPE_OK && troupe_event_set(self, *(troupe_event *)arg) != TROUPE_OK)
+        fprintf(stderr, "nobody waits any more\n");
+}
+
+/* An answer, or the word that it isn't wanted any more, whichever is first. */
+static int until_cancelled(troupe_self *me) {
+    troupe_future *f[2] = {NULL, NULL};
+    troupe_event cancel;
+    troupe_ref sleeper;
+    size_t first = 0;
+    int failed = troupe_event_open(me, "cancel", &cancel) != TROUPE_OK ||
+                 troupe_spawn(me, NULL, sleeps, NULL, 0, &sleeper) != TROUPE_OK ||
+                 troupe_spawn(me, NULL, loses_patience, &cancel, sizeof cancel, NULL) != TROUPE_OK ||
+                 troupe_ask_async(me, sleeper, troupe_int(1), &f[0]) != TROUPE_OK ||
+                 troupe_event_wait_async(me, cancel, &f[1]) != TROUPE_OK ||
+                 troupe_future_any(me, f, 2, 5000, &first) != TROUPE_OK;
+    printf("asked who sleeps: %s\n", first == 1 ? "cancelled" : "answered");
+    troupe_future_free(&f[0]);
+    troupe_future_free(&f[1]);
+    return failed;
+}
+
 int main(void) {
     troupe_system *sys;
     troupe_ref who[N];
@@ -91,7 +120,7 @@ int main(void) {
         if (troupe_spawn(me, &(troupe_spawn_opts){.kind = TROUPE_PROCESS}, squares, NULL, 0, &who[i]) != TROUPE_OK)
             return 1;
     }
-    int failed = in_turn(me, who) || at_once(me, who) || by_callback(me, who);
+    int failed = in_turn(me, who) || at_once(me, who) || by_callback(me, who) || until_cancelled(me);
     troupe_system_close(&sys);
     return failed;
 }

@@ -16,12 +16,12 @@
 #include "transports/json.h"
 #include "transports/pack.h"
 
-static const char doc[] =
-    "Lists the actors of systems that have joined this broker, of all nodes or of those named.\v"
-    "QUEUED is what waits in the mailbox, DROPPED what went to nobody, CPU what a thread or process has used, STACK how deep "
-    "its stack has been and how deep it is. A node that is named and not there is exit status 1.\n\n"
-    "  troupe actors\n"
-    "  troupe actors shop --json | jq 'select(.queued > 100)'";
+static const char doc[] = "Lists the actors of systems that have joined this broker, of all nodes or of those named.\v"
+                          "QUEUED is what waits in the mailbox, DROPPED what went to nobody, CPU what it has used (a "
+                          "coroutine's is an estimate), STACK how deep "
+                          "its stack has been and how deep it is. A node that is named and not there is exit status 1.\n\n"
+                          "  troupe actors\n"
+                          "  troupe actors shop --json | jq 'select(.queued > 100)'";
 
 enum { WAIT_MS = 300, ANSWER_MS = 5000, NODES_MOST = 1024, NAME_WIDTH = 24 };
 

@@ -665,6 +665,20 @@ START_TEST(joining_waits_no_longer_than_it_was_told) {
 }
 END_TEST
 
+static void asks_itself(troupe_self *self, void *arg) {
+    troupe_msg *answer;
+    say(self, *(troupe_ref *)arg, troupe_ask(self, troupe_self_ref(self), troupe_int(1), TROUPE_FOREVER, &answer));
+}
+
+START_TEST(who_asks_itself_is_told) {
+    troupe_ref home = troupe_self_ref(me);
+    troupe_msg *answer;
+    ends(spawn(_i, asks_itself, &home, sizeof home), TROUPE_END_NORMAL);
+    ck_assert_int_eq(hear(), TROUPE_INVALID);
+    ck_assert_int_eq(troupe_ask(me, home, troupe_int(1), TROUPE_FOREVER, &answer), TROUPE_INVALID);
+}
+END_TEST
+
 static void joins(troupe_self *self, void *arg) {
     const struct try_it *it = arg;
     troupe_exit exit = {.how = TROUPE_END_SIGNAL};
@@ -863,6 +877,7 @@ int main(void) {
                                   closing_hands_out_what_is_queued_first,
                                   an_actor_may_close_itself,
                                   a_kill_does_not_wait_for_the_mailbox,
+                                  who_asks_itself_is_told,
                                   joining_waits_no_longer_than_it_was_told,
                                   every_kind_joins_every_kind,
                                   a_permanent_actor_comes_back,

@@ -303,6 +303,39 @@ START_TEST(every_kind_signals_every_kind) {
 }
 END_TEST
 
+/* An answer that does not come, and a word that nobody wants it any more: the first of the two is which. */
+static void waits_for_either(troupe_self *self, void *arg) {
+    const struct job *job = arg;
+    troupe_future *f[2] = {NULL, NULL};
+    troupe_msg *nothing = NULL;
+    size_t which = 9;
+    (void)!troupe_ask_async(self, job->test, troupe_int(7), &f[0]);
+    (void)!troupe_event_wait_async(self, job->e, &f[1]);
+    say(self, job->test, troupe_future_any(self, f, 2, 10, &which));
+    say(self, job->test, troupe_future_any(self, f, 2, PATIENCE_MS, &which));
+    say(self, job->test, (int64_t)which);
+    say(self, job->test, troupe_future_await(self, &f[1], 0, &nothing));
+    troupe_msg_free(&nothing);
+    troupe_future_free(&f[0]);
+}
+
+START_TEST(an_event_is_waited_for_beside_others) {
+    struct job job = {.test = troupe_self_ref(me)};
+    bool ends_it = _i >= KINDS;
+    troupe_msg *question;
+    ck_assert_int_eq(troupe_event_open(me, NULL, &job.e), TROUPE_OK);
+    troupe_ref a = spawn(_i % KINDS, waits_for_either, &job, sizeof job);
+    ck_assert_int_eq(troupe_receive(me, PATIENCE_MS, &question), TROUPE_OK);
+    ck_assert_int_eq(hear(), TROUPE_TIMEOUT);
+    ck_assert_int_eq(ends_it ? troupe_close(me, job.e.ref) : troupe_event_set(me, job.e), TROUPE_OK);
+    ck_assert_int_eq(hear(), TROUPE_OK);
+    ck_assert_int_eq(hear(), 1);
+    ck_assert_int_eq(hear(), ends_it ? TROUPE_CLOSED : TROUPE_OK);
+    ends(a, TROUPE_END_NORMAL);
+    troupe_msg_free(&question);
+}
+END_TEST
+
 START_TEST(an_event_that_ends_is_told) {
     struct job job = {.test = troupe_self_ref(me)};
     ck_assert_int_eq(troupe_event_open(me, NULL, &job.e), TROUPE_OK);
@@ -468,6 +501,7 @@ int main(void) {
     tcase_add_loop_test(c, who_dies_with_one_in_hand_takes_only_that_along, 0, KINDS);
     tcase_add_loop_test(c, every_kind_opens_one, 0, KINDS);
     tcase_add_loop_test(c, every_kind_signals_every_kind, 0, PAIRS);
+    tcase_add_loop_test(c, an_event_is_waited_for_beside_others, 0, 2 * KINDS);
     tcase_add_loop_test(c, an_event_that_ends_is_told, 0, KINDS);
     tcase_add_loop_test(c, any_thread_may_join_in, 0, KINDS);
     tcase_add_test(c, a_system_closes_when_all_have_detached);

@@ -157,6 +157,7 @@ static int pattern_calls(struct things *t) {
     bad += REFUSED(troupe_event_set(self, t->event));
     bad += REFUSED(troupe_event_clear(self, t->event));
     bad += REFUSED(troupe_event_wait(self, t->event, 10));
+    bad += REFUSED(troupe_event_wait_async(self, t->event, &f));
     bad += REFUSED(troupe_pool_open(self, NULL, task, NULL, 0, &pool));
     bad += REFUSED(troupe_pool_submit(self, t->pool, troupe_nil(), 10, &f));
     bad += REFUSED(troupe_pool_map(self, t->pool, &one, 1, 10, &m));

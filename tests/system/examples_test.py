@@ -65,6 +65,7 @@ awaited: 169
 called: 441
 called: 441
 called: 441
+asked who sleeps: cancelled
 """,
     },
     "hello": {

@@ -221,7 +221,7 @@ TROUPE_API troupe_ref troupe_msg_sender(const troupe_msg *m);
 
 /* Sends and waits for the answer, given. Other messages that come meanwhile stay in the mailbox, in order. TIMEOUT; NOT_FOUND; DIED: it ended with the
  * question in hand; FULL; CLOSED: it is closing, or this actor was killed. An answer may be an error: troupe_msg_error, which is "UNANSWERED" when the
- * question was freed without an answer. Context: self; parks. */
+ * question was freed without an answer. Faults: INVALID (also: it is this actor, which could not answer while it waits), NO_MEMORY. Context: self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64_t timeout_ms, troupe_msg **answer);
 
 /* Answers a message from an actor or from the broker alike; once. NOT_FOUND: the sender waits for none, or is gone (a process can't know the latter
