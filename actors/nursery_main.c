@@ -347,19 +347,28 @@ static struct trp_birth *order_birth(const struct trp_order *o, const uint8_t *a
     return st == TROUPE_OK ? b : NULL;
 }
 
+/* It can't even be tried. */
+static void kid_unborn(struct nursery *n, const struct trp_order *o, int why) {
+    struct kid *k = kid_add(n, o);
+    if (!k)
+        go(n);
+    k->due = (struct trp_report){.what = TRP_REPORT_FAILED, .life = o->life, .id = o->id, .value = why};
+}
+
+/* What descriptors have not come with it there was no room for here. */
 static void order_fork(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, int *fds) {
+    if (fds[0] < 0 || (o->far_arg && fds[1] < 0)) {
+        kid_unborn(n, o, EMFILE);
+        return;
+    }
     struct trp_birth *b = order_birth(o, arg, got, fds[1]);
     if (fds[1] >= 0)
         close(fds[1]);
     fds[1] = -1;
-    if (b) {
+    if (b)
         kid_fork(n, o, b, fds[0]);
-    } else {
-        struct kid *k = kid_add(n, o);
-        if (!k)
-            go(n);
-        k->due = (struct trp_report){.what = TRP_REPORT_FAILED, .life = o->life, .id = o->id, .value = ENOMEM};
-    }
+    else
+        kid_unborn(n, o, ENOMEM);
     trp_birth_free(b);
 }
 
@@ -382,7 +391,7 @@ static void take_descriptors(const struct msghdr *h, int fds[TRP_ORDER_FDS]) {
 }
 
 static void obey(struct nursery *n, const struct trp_order *o, const uint8_t *arg, size_t got, int *fds) {
-    if (o->what == TRP_ORDER_FORK && fds[0] >= 0)
+    if (o->what == TRP_ORDER_FORK)
         order_fork(n, o, arg, got, fds);
     else if (o->what == TRP_ORDER_EXEC && fds[TRP_EXEC_REPORT] >= 0)
         order_exec(n, o, arg, got, fds);

@@ -13,6 +13,8 @@
 #include "transports/transport.h"
 #include <limits.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 void trp_loop_flush(struct trp_loop *l) {
     while (l->dirty) {
@@ -48,6 +50,19 @@ static void ignore_sigpipe(void) {
         signal(SIGPIPE, SIG_IGN);
 }
 
+/* libuv 1.44 aborts the program, or loses a descriptor, when there are none left for a loop. One takes four (epoll, a pipe, its
+ * own bell), ours one, and the first one of a program two more. */
+static bool has_descriptors(void) {
+    enum { SOME = 7 };
+    int fds[SOME], n = 0;
+    while (n < SOME && (fds[n] = eventfd(0, EFD_CLOEXEC)) >= 0)
+        n++;
+    bool enough = n == SOME;
+    while (n > 0)
+        close(fds[--n]);
+    return enough;
+}
+
 /* None of these can fail but the wake, which takes a descriptor. */
 static int open_handles(struct trp_loop *l) {
     uv_prepare_init(&l->uv, &l->prepare);
@@ -69,7 +84,7 @@ troupe_status trp_loop_init(struct trp_loop *l) {
     l->chunk = trp_malloc(TRP_READ_CHUNK);
     if (!l->chunk)
         goto fail;
-    err = uv_loop_init(&l->uv);
+    err = has_descriptors() ? uv_loop_init(&l->uv) : UV_EMFILE;
     if (err)
         goto fail;
     l->open = true;
