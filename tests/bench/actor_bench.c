@@ -6,12 +6,11 @@
  *
  *     actor_bench [--only=CASE] [--json] [--brief]
  *     taskset -c 0 actor_bench        everything on one core, which is the steadier figure */
+#include "tests/bench/actors/bench.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <troupe/actor.h>
 
 enum { RUNS = 5, SENDERS = 8, RING = 1000 };
 
@@ -21,41 +20,6 @@ static struct {
     bool json;
     const char *only;
 } how = {1, RUNS, false, NULL};
-
-static troupe_system *sys;
-static troupe_self *me;
-
-_Noreturn static void give_up(const char *what, troupe_status st) {
-    fprintf(stderr, "actor_bench: %s: %s\n", what, troupe_status_text(st));
-    exit(1);
-}
-
-static void must(const char *what, troupe_status st) {
-    if (st != TROUPE_OK)
-        give_up(what, st);
-}
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static troupe_ref spawn(troupe_kind kind, troupe_body *body, const void *arg, size_t size) {
-    troupe_ref ref;
-    must("spawn", troupe_spawn(me, &(troupe_spawn_opts){.kind = kind}, body, arg, size, &ref));
-    return ref;
-}
-
-static int64_t next_int(troupe_self *self) {
-    troupe_msg *m;
-    int64_t n = -1;
-    if (troupe_receive(self, TROUPE_FOREVER, &m) != TROUPE_OK)
-        return -1;
-    (void)troupe_msg_int(m, &n);
-    troupe_msg_free(&m);
-    return n;
-}
 
 /* --- bodies --- */
 
@@ -81,12 +45,12 @@ static void sends_back(troupe_self *self, void *arg) {
 /* Plays `count` round trips with its peer each time it is told to; says when they are done. */
 static void plays(troupe_self *self, void *arg) {
     const struct job *job = arg;
-    while (next_int(self) >= 0) {
+    while (bench_int(self) >= 0) {
         int64_t n = 0;
         for (int64_t i = 0; i < job->count; i++) {
             if (troupe_send(self, job->peer, troupe_int(n)) != TROUPE_OK)
                 return;
-            n = next_int(self);
+            n = bench_int(self);
         }
         (void)!troupe_send(self, job->home, troupe_int(n));
     }
@@ -105,7 +69,7 @@ static void answers(troupe_self *self, void *arg) {
 static void asks(troupe_self *self, void *arg) {
     const struct job *job = arg;
     troupe_msg *answer;
-    while (next_int(self) >= 0) {
+    while (bench_int(self) >= 0) {
         for (int64_t i = 0; i < job->count; i++) {
             if (troupe_ask(self, job->peer, troupe_int(i), TROUPE_FOREVER, &answer) != TROUPE_OK)
                 return;
@@ -118,7 +82,7 @@ static void asks(troupe_self *self, void *arg) {
 /* Sends `count` numbers each time it is told to. */
 static void pours(troupe_self *self, void *arg) {
     const struct job *job = arg;
-    while (next_int(self) >= 0) {
+    while (bench_int(self) >= 0) {
         for (int64_t i = 0; i < job->count; i++) {
             if (troupe_send(self, job->peer, troupe_int(i)) != TROUPE_OK)
                 return;
@@ -132,7 +96,7 @@ static void drinks(troupe_self *self, void *arg) {
     for (;;) {
         int64_t sum = 0;
         for (int64_t i = 0; i < job->count; i++) {
-            int64_t n = next_int(self);
+            int64_t n = bench_int(self);
             if (n < 0)
                 return;
             sum += n;
@@ -144,7 +108,7 @@ static void drinks(troupe_self *self, void *arg) {
 static void passes_on(troupe_self *self, void *arg) {
     const struct job *job = arg;
     int64_t n;
-    while ((n = next_int(self)) >= 0) {
+    while ((n = bench_int(self)) >= 0) {
         if (troupe_send(self, n ? job->peer : job->home, troupe_int(n ? n - 1 : 0)) != TROUPE_OK)
             return;
     }
@@ -173,24 +137,24 @@ static void tell(const char *name, const char *unit, double *ns) {
 }
 
 static void open_system(unsigned threads) {
-    must("open", troupe_system_open(&sys, &(troupe_system_opts){.threads = threads}));
-    me = troupe_system_self(sys);
+    bench_must("open", troupe_system_open(&bench_sys, &(troupe_system_opts){.threads = threads}));
+    bench_me = troupe_system_self(bench_sys);
 }
 
 /* Tells the actors to go, and waits for one word; once to warm up, then as often as runs are wanted. */
 static void measure(const char *name, const char *unit, const troupe_ref *go, int count, int64_t ops, int64_t expected) {
     double ns[RUNS];
     for (int run = -1; run < how.runs; run++) {
-        double began = seconds();
+        double began = bench_now();
         for (int i = 0; i < count; i++)
-            must("go", troupe_send(me, go[i], troupe_int(0)));
-        int64_t got = next_int(me);
+            bench_must("go", troupe_send(bench_me, go[i], troupe_int(0)));
+        int64_t got = bench_int(bench_me);
         if (got != expected) {
             fprintf(stderr, "actor_bench: %s: the answer is %lld, not %lld\n", name, (long long)got, (long long)expected);
             exit(1);
         }
         if (run >= 0)
-            ns[run] = (seconds() - began) * 1e9 / (double)ops;
+            ns[run] = (bench_now() - began) * 1e9 / (double)ops;
     }
     tell(name, unit, ns);
 }
@@ -200,65 +164,65 @@ static void measure(const char *name, const char *unit, const troupe_ref *go, in
 static void ping_pong(const char *name, troupe_kind a, troupe_kind b, unsigned threads, int64_t count) {
     open_system(threads);
     count /= how.scale;
-    struct job job = {spawn(b, sends_back, NULL, 0), troupe_self_ref(me), count};
-    troupe_ref player = spawn(a, plays, &job, sizeof job);
+    struct job job = {bench_spawn(b, sends_back, NULL, 0), troupe_self_ref(bench_me), count};
+    troupe_ref player = bench_spawn(a, plays, &job, sizeof job);
     measure(name, "message", &player, 1, 2 * count, count);
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
 }
 
 static void ask_answer(const char *name, troupe_kind a, troupe_kind b, unsigned threads, int64_t count) {
     open_system(threads);
     count /= how.scale;
-    struct job job = {spawn(b, answers, NULL, 0), troupe_self_ref(me), count};
-    troupe_ref asker = spawn(a, asks, &job, sizeof job);
+    struct job job = {bench_spawn(b, answers, NULL, 0), troupe_self_ref(bench_me), count};
+    troupe_ref asker = bench_spawn(a, asks, &job, sizeof job);
     measure(name, "question", &asker, 1, count, count);
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
 }
 
 static void fan_in(const char *name, troupe_kind kind, unsigned threads, int64_t each) {
     troupe_ref senders[SENDERS];
     open_system(threads);
     each /= how.scale;
-    struct job drink = {{0}, troupe_self_ref(me), each * SENDERS};
-    struct job pour = {spawn(kind, drinks, &drink, sizeof drink), {0}, each};
+    struct job drink = {{0}, troupe_self_ref(bench_me), each * SENDERS};
+    struct job pour = {bench_spawn(kind, drinks, &drink, sizeof drink), {0}, each};
     for (int i = 0; i < SENDERS; i++)
-        senders[i] = spawn(kind, pours, &pour, sizeof pour);
+        senders[i] = bench_spawn(kind, pours, &pour, sizeof pour);
     measure(name, "message", senders, SENDERS, each * SENDERS, SENDERS * (each * (each - 1) / 2));
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
 }
 
 static void into_a_process(const char *name, int64_t count) {
     open_system(1);
     count /= how.scale;
-    struct job drink = {{0}, troupe_self_ref(me), count};
-    struct job pour = {spawn(TROUPE_PROCESS, drinks, &drink, sizeof drink), {0}, count};
-    troupe_ref sender = spawn(TROUPE_COROUTINE, pours, &pour, sizeof pour);
+    struct job drink = {{0}, troupe_self_ref(bench_me), count};
+    struct job pour = {bench_spawn(TROUPE_PROCESS, drinks, &drink, sizeof drink), {0}, count};
+    troupe_ref sender = bench_spawn(TROUPE_COROUTINE, pours, &pour, sizeof pour);
     measure(name, "message", &sender, 1, count, count * (count - 1) / 2);
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
 }
 
 /* An open ring, closed by the opener: a token of n goes through all of them, comes back, and goes in again. */
 static void ring(const char *name, unsigned threads, int64_t hops) {
     open_system(threads);
     hops /= how.scale;
-    struct job job = {{0}, troupe_self_ref(me), 0};
+    struct job job = {{0}, troupe_self_ref(bench_me), 0};
     troupe_ref next = {0};
     double ns[RUNS];
     for (int i = 0; i < RING; i++) {
-        job.peer = i ? next : troupe_self_ref(me);
-        next = spawn(TROUPE_COROUTINE, passes_on, &job, sizeof job);
+        job.peer = i ? next : troupe_self_ref(bench_me);
+        next = bench_spawn(TROUPE_COROUTINE, passes_on, &job, sizeof job);
     }
     for (int run = -1; run < how.runs; run++) {
-        double began = seconds();
+        double began = bench_now();
         for (int64_t left = hops; left > 0; left -= RING + 1) {
-            must("token", troupe_send(me, next, troupe_int(left)));
-            (void)next_int(me);
+            bench_must("token", troupe_send(bench_me, next, troupe_int(left)));
+            (void)bench_int(bench_me);
         }
         if (run >= 0)
-            ns[run] = (seconds() - began) * 1e9 / (double)hops;
+            ns[run] = (bench_now() - began) * 1e9 / (double)hops;
     }
     tell(name, "hop", ns);
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
 }
 
 static void births(const char *name, troupe_kind kind, int64_t count) {
@@ -269,18 +233,18 @@ static void births(const char *name, troupe_kind kind, int64_t count) {
     count = count / how.scale / AT_ONCE * AT_ONCE;
     count = count ? count : AT_ONCE;
     for (int run = -1; run < how.runs; run++) {
-        double began = seconds();
+        double began = bench_now();
         for (int64_t left = count; left > 0; left -= AT_ONCE) {
             for (int i = 0; i < AT_ONCE; i++)
-                refs[i] = spawn(kind, ends_at_once, NULL, 0);
+                refs[i] = bench_spawn(kind, ends_at_once, NULL, 0);
             for (int i = 0; i < AT_ONCE; i++)
-                must("join", troupe_join(me, refs[i], TROUPE_FOREVER, NULL));
+                bench_must("join", troupe_join(bench_me, refs[i], TROUPE_FOREVER, NULL));
         }
         if (run >= 0)
-            ns[run] = (seconds() - began) * 1e9 / (double)count;
+            ns[run] = (bench_now() - began) * 1e9 / (double)count;
     }
     tell(name, "life", ns);
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
 }
 
 /* --- all of it --- */

@@ -5,29 +5,14 @@
  * processes share is shared out among them) and the time from its spawn until it waits for its first message.
  *
  *     footprint_bench [--brief] [KIND...]      handler coroutine thread process */
+#include "tests/bench/actors/bench.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <troupe/handler.h>
 #include <unistd.h>
-
-static troupe_system *sys;
-static troupe_self *me;
-
-static void must(const char *what, troupe_status st) {
-    if (st != TROUPE_OK) {
-        fprintf(stderr, "footprint_bench: %s: %s\n", what, troupe_status_text(st));
-        exit(1);
-    }
-}
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* --- memory --- */
 
@@ -102,34 +87,34 @@ static const struct {
 
 static void spawn(size_t i) {
     static const troupe_handler handler = {.on_start = starts, .on_message = ignores};
-    troupe_ref to = troupe_self_ref(me);
+    troupe_ref to = troupe_self_ref(bench_me);
     troupe_spawn_opts opts = {.kind = kinds[i].kind};
-    must("spawn", kinds[i].handler ? troupe_spawn_handler(me, &opts, &handler, &to, sizeof to, NULL)
-                                   : troupe_spawn(me, &opts, idle, &to, sizeof to, NULL));
+    bench_must("spawn", kinds[i].handler ? troupe_spawn_handler(bench_me, &opts, &handler, &to, sizeof to, NULL)
+                                         : troupe_spawn(bench_me, &opts, idle, &to, sizeof to, NULL));
 }
 
 /* In a system of its own, so that nothing of another kind is counted. */
 static void measure(size_t i, int count) {
     troupe_msg *m;
-    must("open", troupe_system_open(&sys, &(troupe_system_opts){.threads = 1}));
-    me = troupe_system_self(sys);
+    bench_must("open", troupe_system_open(&bench_sys, &(troupe_system_opts){.threads = 1}));
+    bench_me = troupe_system_self(bench_sys);
     spawn(i); /* threads and nursery are there */
-    must("receive", troupe_receive(me, TROUPE_FOREVER, &m));
+    bench_must("receive", troupe_receive(bench_me, TROUPE_FOREVER, &m));
     troupe_msg_free(&m);
     long before = pss_of_all();
-    double began = seconds();
+    double began = bench_now();
     for (int n = 0; n < count; n++)
         spawn(i);
     for (int n = 0; n < count; n++) {
-        must("receive", troupe_receive(me, TROUPE_FOREVER, &m));
+        bench_must("receive", troupe_receive(bench_me, TROUPE_FOREVER, &m));
         troupe_msg_free(&m);
     }
-    double took = seconds() - began;
+    double took = bench_now() - began;
     long grown = pss_of_all() - before;
     printf("%-10s %7d alive %10.1f KiB each %10.2f us each until it waits\n", kinds[i].name, count, (double)grown / count,
            took / count * 1e6);
     fflush(stdout);
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
 }
 
 static bool wanted(const char *name, int argc, char **argv) {

@@ -115,19 +115,30 @@ static troupe_status converse(troupe_self *self, troupe_stream *peer) {
     return st;
 }
 
-/* One after the other; tells the URL, then the end of each, until it is killed. */
-static void serves(troupe_self *self, void *arg) {
-    const troupe_ref *to = arg;
+/* What is done with who comes. False: nobody else is let in. */
+typedef bool welcome(troupe_self *self, troupe_ref to, troupe_stream **peer);
+
+/* Tells the URL, then lets them in until it is killed. */
+static void serve(troupe_self *self, troupe_ref to, welcome *let_in) {
     troupe_listener *door;
     troupe_stream *peer;
     if (troupe_listener_open(self, "tcp://127.0.0.1:0", &door) != TROUPE_OK)
         return;
-    tell(self, *to, troupe_listener_url(door));
-    while (troupe_listener_accept(self, door, TROUPE_FOREVER, &peer) == TROUPE_OK) {
-        say(self, *to, converse(self, peer));
-        troupe_stream_close(&peer);
-    }
+    tell(self, to, troupe_listener_url(door));
+    while (troupe_listener_accept(self, door, TROUPE_FOREVER, &peer) == TROUPE_OK && let_in(self, to, &peer))
+        ;
     troupe_listener_close(&door);
+}
+
+static bool in_turn(troupe_self *self, troupe_ref to, troupe_stream **peer) {
+    say(self, to, converse(self, *peer));
+    troupe_stream_close(peer);
+    return true;
+}
+
+/* One after the other; tells the end of each. */
+static void serves(troupe_self *self, void *arg) {
+    serve(self, *(troupe_ref *)arg, in_turn);
 }
 
 static troupe_ref server(int kind, troupe_body *body, char url[256]) {
@@ -532,18 +543,13 @@ static void serves_one(troupe_self *self, troupe_stream *peer, void *arg) {
     (void)converse(self, peer);
 }
 
+static bool side_by_side(troupe_self *self, troupe_ref to, troupe_stream **peer) {
+    (void)to;
+    return troupe_stream_spawn(self, NULL, serves_one, peer, NULL, 0, NULL) == TROUPE_OK;
+}
+
 static void serves_all(troupe_self *self, void *arg) {
-    const troupe_ref *to = arg;
-    troupe_listener *door;
-    troupe_stream *peer;
-    if (troupe_listener_open(self, "tcp://127.0.0.1:0", &door) != TROUPE_OK)
-        return;
-    tell(self, *to, troupe_listener_url(door));
-    while (troupe_listener_accept(self, door, TROUPE_FOREVER, &peer) == TROUPE_OK) {
-        if (troupe_stream_spawn(self, NULL, serves_one, &peer, NULL, 0, NULL) != TROUPE_OK)
-            break;
-    }
-    troupe_listener_close(&door);
+    serve(self, *(troupe_ref *)arg, side_by_side);
 }
 
 static void need_descriptors(rlim_t n) {

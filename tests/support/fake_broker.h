@@ -13,6 +13,7 @@
 #ifndef TESTS_FAKE_BROKER_H
 #define TESTS_FAKE_BROKER_H
 
+#include <check.h>
 #include <pthread.h>
 
 #include "transports/envelope.h"
@@ -72,6 +73,18 @@ void fake_close(struct fake_session *s, const char *code, const char *text);
 void fake_msg(struct fake_session *s, uint64_t sid, uint64_t token, const char *topic, const char *reply, troupe_value v);
 /* A hook: answers each request itself, with what it was asked. */
 bool fake_answer(struct fake_broker *b, struct fake_session *s, const struct trp_envelope *e);
+
+enum { FAKE_PATIENCE_S = 10 };
+
+/* Turns a loop until it is so; `said` is what else helps to see why it never is. */
+#define FAKE_UNTIL(loop, broker, said, condition)                                                                              \
+    do {                                                                                                                       \
+        uint64_t end_ = uv_hrtime() + FAKE_PATIENCE_S * UINT64_C(1000000000);                                                  \
+        while (!(condition)) {                                                                                                 \
+            ck_assert_msg(uv_hrtime() < end_, "never: %s\nclient:\n%s\nbroker:\n%s", #condition, said, fake_trace(broker));    \
+            trp_loop_once(loop, 100);                                                                                          \
+        }                                                                                                                      \
+    } while (0)
 
 /* --- on a thread --- */
 

@@ -15,8 +15,6 @@
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
 
-enum { PATIENCE_MS = 10000 };
-
 /* How the broker answers a HELLO. */
 enum manner {
     HONEST,     /* as PROTOCOL.md says */
@@ -51,16 +49,7 @@ static struct world {
 #define SAW(words) (strstr(fake_trace(&w.broker), words) != NULL)
 #define WHY(words) ck_assert_msg(strstr(w.why, words) != NULL, "it says: %s", w.why)
 
-/* Turns the loop until it is so. */
-#define UNTIL(condition)                                                                                                       \
-    do {                                                                                                                       \
-        int64_t end_ = (int64_t)(uv_hrtime() / 1000000) + PATIENCE_MS;                                                         \
-        while (!(condition)) {                                                                                                 \
-            ck_assert_msg((int64_t)(uv_hrtime() / 1000000) < end_, "never: %s\n%s\n%s", #condition, w.why,                     \
-                          fake_trace(&w.broker));                                                                              \
-            trp_loop_once(&w.loop, 100);                                                                                       \
-        }                                                                                                                      \
-    } while (0)
+#define UNTIL(condition) FAKE_UNTIL(&w.loop, &w.broker, w.why, condition)
 
 /* --- the broker --- */
 

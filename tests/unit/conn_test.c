@@ -14,8 +14,6 @@
 #include "tests/support/faults.h"
 #include "tests/support/run.h"
 
-enum { PATIENCE_MS = 10000 };
-
 /* What the connection told, a line each, and what it is made of. */
 static struct world {
     struct trp_loop loop;
@@ -88,16 +86,7 @@ static void on_gone(void *user) {
 static const struct trp_conn_handler handler = {
     .up = on_up, .lost = on_lost, .msg = on_msg, .subscribed = on_subscribed, .gone = on_gone};
 
-/* Turns the loop until it is so. */
-#define UNTIL(condition)                                                                                                       \
-    do {                                                                                                                       \
-        int64_t end_ = (int64_t)(uv_hrtime() / 1000000) + PATIENCE_MS;                                                         \
-        while (!(condition)) {                                                                                                 \
-            ck_assert_msg((int64_t)(uv_hrtime() / 1000000) < end_, "never: %s\nclient:\n%s\nbroker:\n%s", #condition, w.said,  \
-                          fake_trace(&w.broker));                                                                              \
-            trp_loop_once(&w.loop, 100);                                                                                       \
-        }                                                                                                                      \
-    } while (0)
+#define UNTIL(condition) FAKE_UNTIL(&w.loop, &w.broker, w.said, condition)
 
 #define SAW(words)    (strstr(fake_trace(&w.broker), words) != NULL)
 #define SAID(words)   (strstr(w.said, words) != NULL)

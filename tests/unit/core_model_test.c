@@ -10,6 +10,7 @@
 #include "broker/core.h"
 #include "tests/support/chance.h"
 #include "tests/support/run.h"
+#include "tests/support/sub_options.h"
 #include "transports/envelope.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -570,15 +571,6 @@ static void leave(int seat) {
         dispatch(touched[--n]);
 }
 
-static struct trp_slice options(uint8_t *buf, const char *group, int64_t credit) {
-    uint8_t *p = trp_pack_map(buf, (group ? 1 : 0) + (credit ? 1 : 0));
-    if (group)
-        p = trp_pack_str(trp_pack_str(p, trp_slice_str("group")), trp_slice_str(group));
-    if (credit)
-        p = trp_pack_int(trp_pack_str(p, trp_slice_str("credit")), credit);
-    return (struct trp_slice){buf, (size_t)(p - buf)};
-}
-
 static void m_subscribe(int seat, uint64_t id, uint64_t sid, int pattern, int group, uint64_t credit) {
     int free_sub = 0;
     while (subs[free_sub].live)
@@ -610,7 +602,7 @@ static void do_sub(int seat) {
                                      .id = id,
                                      .sid = sid,
                                      .text = trp_slice_str(patterns[pattern]),
-                                     .options = options(buf, name >= 0 ? names[name] : NULL, credit)});
+                                     .options = sub_options(buf, name >= 0 ? names[name] : NULL, credit)});
     size_t count = 0;
     for (int i = 0; i < SUBS; i++)
         count += subs[i].live && subs[i].seat == seat;

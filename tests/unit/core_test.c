@@ -5,6 +5,7 @@
  * is printed as "@owner", so that traces do not depend on nonces. */
 #include "broker/core.h"
 #include "tests/support/run.h"
+#include "tests/support/sub_options.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/envelope.h"
@@ -164,19 +165,11 @@ static void tell(struct client *c, struct trp_envelope e) {
     trp_core_feed(core, 0, c->peer, &e);
 }
 
-static struct trp_slice options(uint8_t *buf, const char *group, int64_t credit) {
-    uint8_t *p = trp_pack_map(buf, (group ? 1 : 0) + (credit ? 1 : 0));
-    if (group)
-        p = trp_pack_str(trp_pack_str(p, trp_slice_str("group")), trp_slice_str(group));
-    if (credit)
-        p = trp_pack_int(trp_pack_str(p, trp_slice_str("credit")), credit);
-    return (struct trp_slice){buf, (size_t)(p - buf)};
-}
-
 static void sub_id(struct client *c, uint64_t id, uint64_t sid, const char *pattern, const char *group, int64_t credit) {
     uint8_t buf[512];
-    tell(c, (struct trp_envelope){
-                .op = TRP_SUB, .id = id, .sid = sid, .text = trp_slice_str(pattern), .options = options(buf, group, credit)});
+    tell(c,
+         (struct trp_envelope){
+             .op = TRP_SUB, .id = id, .sid = sid, .text = trp_slice_str(pattern), .options = sub_options(buf, group, credit)});
 }
 
 static void sub(struct client *c, uint64_t sid, const char *pattern, const char *group, int64_t credit) {

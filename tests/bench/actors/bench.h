@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * What the workloads share: the system they run in, clocks, and the line of JSON. A fault ends the program. */
+ * What programs that measure actors share: the system they run in, clocks, and the line of JSON. A fault ends the program. */
 #ifndef TRP_BENCH_H
 #define TRP_BENCH_H
 
@@ -28,6 +28,7 @@ troupe_ref bench_spawn(troupe_kind kind, troupe_body *body, const void *arg, siz
 /* The next message as a number; -1: none. */
 int64_t bench_int(troupe_self *self);
 
+/* The workloads of actors_bench. */
 void bench_ping_pong(const char *variant, int64_t n);
 void bench_fan_in(const char *variant, int64_t n);
 void bench_ring(const char *variant, int64_t n);

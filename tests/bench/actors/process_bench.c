@@ -14,13 +14,12 @@
  * A hundredth of it before is warming up. `cpu_s` is processor time of the two ends, `switches` how often they gave up the
  * processor to wait, a message, `syscalls` how often they slept on a word or woke each other: what a busy machine disturbs less
  * than time. `taskset -c 0 process_bench ...`: both on one processor. */
+#include "tests/bench/actors/bench.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
-
-#include <troupe/actor.h>
 
 #include "actors/futex.h"
 
@@ -38,22 +37,10 @@ struct spent {
     int64_t switches, calls;
 };
 
-_Noreturn static void give_up(const char *what, troupe_status st) {
-    fprintf(stderr, "process_bench: %s: %s\n", what, troupe_status_text(st));
-    exit(1);
-}
-
-static void must(const char *what, troupe_status st) {
-    if (st != TROUPE_OK)
-        give_up(what, st);
-}
-
 static struct spent spent(void) {
-    struct timespec t;
     struct rusage u;
-    clock_gettime(CLOCK_MONOTONIC, &t);
     getrusage(RUSAGE_SELF, &u);
-    return (struct spent){.wall = (double)t.tv_sec + (double)t.tv_nsec / 1e9,
+    return (struct spent){.wall = bench_now(),
                           .cpu = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                                  (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6,
                           .switches = u.ru_nvcsw,
@@ -66,16 +53,16 @@ static struct spent since(struct spent from) {
 }
 
 static void send_spent(troupe_self *self, troupe_ref to, struct spent s) {
-    must("send", troupe_send(self, to, troupe_bytes(&s, sizeof s)));
+    bench_must("send", troupe_send(self, to, troupe_bytes(&s, sizeof s)));
 }
 
 static struct spent take_spent(troupe_self *self) {
     struct spent s;
     troupe_msg *m;
-    must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+    bench_must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
     troupe_value v = troupe_msg_value(m);
     if (v.kind != TROUPE_BYTES || v.size != sizeof s)
-        give_up("the answer", TROUPE_PROTOCOL);
+        bench_fail("the answer", "it is wrong");
     memcpy(&s, v.data, sizeof s);
     troupe_msg_free(&m);
     return s;
@@ -86,7 +73,7 @@ static struct spent take_spent(troupe_self *self) {
 static int64_t take_int(troupe_self *self) {
     troupe_msg *m;
     int64_t n = -1;
-    must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+    bench_must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
     (void)troupe_msg_int(m, &n);
     troupe_msg_free(&m);
     return n;
@@ -98,11 +85,11 @@ static struct spent serve(troupe_self *self, troupe_ref peer, int64_t warm, int6
     for (int64_t i = 0; i < warm + count; i++) {
         if (i == warm)
             from = spent();
-        must("send", troupe_send(self, peer, troupe_int(x)));
+        bench_must("send", troupe_send(self, peer, troupe_int(x)));
         x = take_int(self);
     }
     if (x != warm + count)
-        give_up("the count", TROUPE_PROTOCOL);
+        bench_fail("the count", "it is wrong");
     return since(from);
 }
 
@@ -114,12 +101,12 @@ static void sends_back(troupe_self *self, void *arg) {
         if (i == j->warm)
             from = spent();
         int64_t n;
-        must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+        bench_must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
         troupe_ref who = troupe_msg_sender(m);
         if (!troupe_msg_int(m, &n))
-            give_up("a message", TROUPE_PROTOCOL);
+            bench_fail("a message", "it is wrong");
         troupe_msg_free(&m);
-        must("send", troupe_send(self, who, troupe_int(n + 1)));
+        bench_must("send", troupe_send(self, who, troupe_int(n + 1)));
     }
     send_spent(self, j->home, since(from));
 }
@@ -130,7 +117,7 @@ static void pour(troupe_self *self, troupe_ref to, size_t payload, int64_t from,
     static uint8_t bytes[PAYLOAD_MOST];
     for (int64_t i = from; i < from + count; i++) {
         memcpy(bytes, &i, sizeof i);
-        must("send", troupe_send(self, to, troupe_bytes(bytes, payload)));
+        bench_must("send", troupe_send(self, to, troupe_bytes(bytes, payload)));
     }
 }
 
@@ -142,20 +129,20 @@ static void check_zero(const uint8_t *p, size_t n) {
         all |= word;
     }
     if (all)
-        give_up("a byte", TROUPE_PROTOCOL);
+        bench_fail("a byte", "it is wrong");
 }
 
 static void drink(troupe_self *self, size_t payload, int64_t from, int64_t count) {
     for (int64_t i = from; i < from + count; i++) {
         troupe_msg *m;
         int64_t n;
-        must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
+        bench_must("receive", troupe_receive(self, TROUPE_FOREVER, &m));
         troupe_value v = troupe_msg_value(m);
         if (v.kind != TROUPE_BYTES || v.size != payload)
-            give_up("a message", TROUPE_PROTOCOL);
+            bench_fail("a message", "it is wrong");
         memcpy(&n, v.data, sizeof n);
         if (n != i)
-            give_up("the order", TROUPE_PROTOCOL);
+            bench_fail("the order", "it is wrong");
         if (payload > PAYLOAD)
             check_zero((const uint8_t *)v.data + sizeof n, payload - sizeof n);
         troupe_msg_free(&m);
@@ -207,7 +194,7 @@ static void leads(troupe_self *self, void *arg) {
 /* Each learns first who leads; then the leader may begin. */
 static troupe_ref learn_leader(troupe_self *self, const struct job *j) {
     troupe_ref leader = {(uint64_t)take_int(self)};
-    must("send", troupe_send(self, j->home, troupe_int(1)));
+    bench_must("send", troupe_send(self, j->home, troupe_int(1)));
     return leader;
 }
 
@@ -225,12 +212,9 @@ static void follows_sending_back(troupe_self *self, void *arg) {
 
 /* --- the program --- */
 
-static troupe_system *sys;
-static troupe_self *me;
-
 static troupe_ref spawn(troupe_body *body, struct job j) {
     troupe_ref ref;
-    must("spawn", troupe_spawn(me, &(troupe_spawn_opts){.kind = TROUPE_PROCESS}, body, &j, sizeof j, &ref));
+    bench_must("spawn", troupe_spawn(bench_me, &(troupe_spawn_opts){.kind = TROUPE_PROCESS}, body, &j, sizeof j, &ref));
     return ref;
 }
 
@@ -240,32 +224,32 @@ static struct spent add(struct spent a, struct spent b) {
 
 static struct spent run_from(struct job j) {
     troupe_ref peer = spawn(pours, j);
-    drink(me, j.payload, 0, j.warm);
-    must("send", troupe_send(me, peer, troupe_int(1)));
+    drink(bench_me, j.payload, 0, j.warm);
+    bench_must("send", troupe_send(bench_me, peer, troupe_int(1)));
     struct spent from = spent();
-    drink(me, j.payload, j.warm, j.count);
+    drink(bench_me, j.payload, j.warm, j.count);
     struct spent mine = since(from);
-    return add(mine, take_spent(me));
+    return add(mine, take_spent(bench_me));
 }
 
 static struct spent run_pair(struct job j, troupe_body *follows) {
     j.peer = spawn(follows, j);
     troupe_ref leader = spawn(leads, j);
-    must("send", troupe_send(me, j.peer, troupe_int((int64_t)leader.id)));
-    (void)take_int(me);
-    must("send", troupe_send(me, leader, troupe_int(1)));
-    return take_spent(me);
+    bench_must("send", troupe_send(bench_me, j.peer, troupe_int((int64_t)leader.id)));
+    (void)take_int(bench_me);
+    bench_must("send", troupe_send(bench_me, leader, troupe_int(1)));
+    return take_spent(bench_me);
 }
 
 static struct spent run(const char *what, struct job j) {
     struct spent other;
     if (strcmp(what, "pp") == 0) {
-        struct spent mine = serve(me, spawn(sends_back, j), j.warm, j.count);
-        return add(mine, take_spent(me));
+        struct spent mine = serve(bench_me, spawn(sends_back, j), j.warm, j.count);
+        return add(mine, take_spent(bench_me));
     }
     if (strcmp(what, "to") == 0) {
         j.peer = j.home;
-        struct spent mine = pour_all(me, &j, spawn(drinks, j), &other);
+        struct spent mine = pour_all(bench_me, &j, spawn(drinks, j), &other);
         return add(mine, other);
     }
     if (strcmp(what, "from") == 0)
@@ -275,7 +259,7 @@ static struct spent run(const char *what, struct job j) {
         return run_pair(j, follows_sending_back);
     if (strcmp(what, "stream2") == 0)
         return run_pair(j, follows_drinking);
-    give_up(what, TROUPE_INVALID);
+    bench_fail(what, "pp, to, from, pp2 or stream2 is wanted");
 }
 
 int main(int argc, char **argv) {
@@ -284,16 +268,16 @@ int main(int argc, char **argv) {
     struct job j = {.count = argc > 2 ? strtoll(argv[2], NULL, 10) : to_and_fro ? 100000 : 2000000};
     j.payload = argc > 3 ? (size_t)strtoull(argv[3], NULL, 10) : PAYLOAD;
     if (j.payload < sizeof(int64_t) || j.payload > PAYLOAD_MOST)
-        give_up("BYTES", TROUPE_INVALID);
+        bench_fail("BYTES", "it is too little or too much");
     j.warm = j.count / 100 + 1;
-    must("open", troupe_system_open(&sys, &(troupe_system_opts){.threads = 1}));
-    me = troupe_system_self(sys);
-    j.home = troupe_self_ref(me);
+    bench_must("open", troupe_system_open(&bench_sys, &(troupe_system_opts){.threads = 1}));
+    bench_me = troupe_system_self(bench_sys);
+    j.home = troupe_self_ref(bench_me);
     struct spent s = run(what, j);
     double n = (double)j.count * (to_and_fro ? 2 : 1);
     printf("{\"metric\":\"msgs_per_s\",\"value\":%.0f,\"n\":%.0f,\"seconds\":%.4f,\"cpu_s\":%.4f,\"ns_per_msg\":%.1f,"
            "\"cpu_ns_per_msg\":%.1f,\"switches_per_msg\":%.4f,\"syscalls_per_msg\":%.4f}\n",
            n / s.wall, n, s.wall, s.cpu, s.wall * 1e9 / n, s.cpu * 1e9 / n, (double)s.switches / n, (double)s.calls / n);
-    troupe_system_close(&sys);
+    troupe_system_close(&bench_sys);
     return 0;
 }
