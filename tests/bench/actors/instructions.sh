@@ -7,6 +7,7 @@
 #
 #     instructions.sh build/release/bin/actors_bench [WORKLOAD...]        (A1 A2 A3 A4 A5; none: all)
 set -eu
+[ $# -gt 0 ] || { echo "usage: instructions.sh build/release/bin/actors_bench [WORKLOAD...]" >&2; exit 64; }
 bench=$1
 shift
 [ $# -gt 0 ] || set -- A1 A2 A3 A4 A5
