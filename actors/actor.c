@@ -261,6 +261,9 @@ void trp_actor_finish(struct trp_actor *a, const troupe_exit *said) {
         trp_bonds_judge(a, &told);
         exit = &told;
     }
+    /* Before a join can find that it has ended. */
+    if (trp_actor_bound(a))
+        trp_names_end(&a->sys->names, a);
     /* First, so that a join that finds it ended finds how. */
     trp_ends_add(&a->sys->ends, trp_actor_id(a), exit);
     pthread_mutex_lock(&a->lock);
@@ -273,7 +276,7 @@ void trp_actor_finish(struct trp_actor *a, const troupe_exit *said) {
     if (mail)
         trp_letters_bury(a->sys, a, mail, TROUPE_DIED);
     if (bound) {
-        trp_names_end(&a->sys->names, a);
+        trp_names_end(&a->sys->names, a); /* what it has been given meanwhile */
         trp_bonds_end(a, exit);
     }
     if (joined)

@@ -81,10 +81,10 @@ static troupe_status arrive(struct trp_proxy *p, struct trp_actor *to, struct tr
     return TROUPE_OK;
 }
 
-/* Whoever has a thread of his own may listen to the body himself. */
+/* Whoever has a thread of his own may listen to the body himself. He may be found, by a name, before he has his thread. */
 static void introduce(struct trp_proxy *p, struct trp_actor *to) {
     /* Relaxed: a hint. */
-    if (to->backend == &trp_thread_backend)
+    if (to->backend == &trp_thread_backend && trp_actor_lives(to) > 0)
         atomic_store_explicit(&to->worker->nap.peer, trp_actor_id(p->actor), memory_order_relaxed);
 }
 

@@ -26,7 +26,7 @@ void trp_names_fini(struct trp_names *n);
 TROUPE_NODISCARD troupe_status trp_names_add(struct trp_names *n, const char *name, struct trp_actor *a);
 TROUPE_NODISCARD troupe_status trp_names_remove(struct trp_names *n, const char *name);
 TROUPE_NODISCARD troupe_status trp_names_find(struct trp_names *n, const char *name, uint64_t *out);
-/* It is ENDED: it has no names any more. */
+/* It has no names any more; when it is ENDED, it gets none, either. */
 void trp_names_end(struct trp_names *n, struct trp_actor *a);
 
 #endif
