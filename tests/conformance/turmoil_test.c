@@ -328,7 +328,7 @@ static void greets(troupe_self *self, void *arg) {
 static void hears_one(troupe_self *self, void *arg) {
     troupe_msg *m;
     (void)arg;
-    if (troupe_receive(self, PATIENCE_MS, &m) == TROUPE_OK)
+    if (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK)
         troupe_msg_free(&m);
 }
 
