@@ -2,11 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * The calls of a body. Each that waits has the same shape: look, and if there is nothing, park and look again, until
- * the deadline is over or the actor has been killed. What one waits for is told apart by looking, never by who woke.
- *
- * Messages in hand. A question, or a message that the broker counts against a credit, is linked into the body's list
- * when it is received and out of it when it is freed. What is still there when the body returns is given up on its
- * behalf: the asker is told that it died, the broker may give the message to another. */
+ * the deadline is over or the actor has been killed. What one waits for is told apart by looking, never by who woke. */
 #include "actors/self.h"
 
 #include "actors/actor.h"
@@ -18,8 +14,6 @@
 #include "actors/queueing.h"
 #include "actors/stage.h"
 #include "actors/system.h"
-#include "clients/conn.h"
-#include "transports/log.h"
 
 /* A turn: so many calls that do not wait, and then as many as take so long: less than what is worth moving (crew.c). */
 enum { CALLS = 128, TURN_US = 15 };
@@ -131,55 +125,6 @@ troupe_status troupe_sleep(troupe_self *self, int64_t ms) {
     while (st == TROUPE_OK)
         st = trp_self_wait(self, deadline);
     return st == TROUPE_TIMEOUT ? TROUPE_OK : st;
-}
-
-/* --- messages in hand --- */
-
-void trp_self_take_out_of_hand(struct troupe_msg *m) {
-    if (!m->link)
-        return;
-    *m->link = m->next;
-    if (m->next)
-        m->next->link = m->link;
-    m->link = NULL;
-    m->next = NULL;
-}
-
-static void question_freed(struct troupe_msg *m, bool nack) {
-    const struct trp_actor *asker = m->owner;
-    (void)nack;
-    trp_self_take_out_of_hand(m);
-    if (asker->sys->forks == trp_copy_now())
-        trp_local_reach.settle(m);
-}
-
-static void far_question_freed(struct troupe_msg *m, bool nack) {
-    (void)nack;
-    trp_self_take_out_of_hand(m);
-    trp_child_reach.settle(m);
-}
-
-static void delivery_freed(struct troupe_msg *m, bool nack) {
-    trp_self_take_out_of_hand(m);
-    trp_bus_freed(m, nack);
-}
-
-static void hand_link(troupe_self *self, struct troupe_msg *m) {
-    m->next = self->hand;
-    m->link = &self->hand;
-    if (m->next)
-        m->next->link = &m->next;
-    self->hand = m;
-}
-
-void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m) {
-    if (m->ask)
-        m->origin.settle = self->reach == &trp_local_reach ? question_freed : far_question_freed;
-    else if (m->origin.conn)
-        m->origin.settle = delivery_freed;
-    else
-        return;
-    hand_link(self, m);
 }
 
 /* --- receiving --- */
@@ -392,71 +337,6 @@ troupe_ref troupe_msg_sender(const troupe_msg *m) {
     return (troupe_ref){m->from};
 }
 
-/* --- asking and answering --- */
-
-troupe_status troupe_ask(troupe_self *self, troupe_ref to, troupe_value v, int64_t timeout_ms, troupe_msg **answer) {
-    struct troupe_msg *m;
-    if (trp_self_is_copy(self))
-        return TROUPE_UNSUPPORTED;
-    if (trp_actor_killed(self->actor))
-        return TROUPE_CLOSED;
-    if (to.id == trp_actor_id(self->actor))
-        return TROUPE_INVALID; /* it could not answer while it waits */
-    troupe_status st = trp_msg_from_value(&m, v, (struct trp_slice){0});
-    if (st != TROUPE_OK)
-        return st;
-    trp_self_spend(self);
-    m->from = trp_actor_id(self->actor);
-    st = self->reach->ask(self, to, &m, trp_deadline(timeout_ms), answer);
-    trp_msg_drop(m);
-    return st;
-}
-
-/* A code of an error: [A-Z0-9_], as on the wire. */
-static bool code_valid(const char *code) {
-    size_t n = strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
-    return n > 0 && code[n] == 0 && n < sizeof((struct troupe_msg *)0)->error;
-}
-
-static troupe_status answer_actor(troupe_self *self, troupe_msg *m, const char *code, troupe_value v) {
-    struct troupe_msg *answer;
-    if (m->answered)
-        return TROUPE_NOT_FOUND;
-    if (code && !code_valid(code))
-        return TROUPE_INVALID;
-    troupe_status st = trp_msg_from_value(&answer, v, (struct trp_slice){0});
-    if (st != TROUPE_OK)
-        return st;
-    answer->from = trp_actor_id(self->actor);
-    if (code)
-        memcpy(answer->error, code, strlen(code) + 1);
-    st = self->reach->reply(self, m, &answer);
-    trp_msg_drop(answer);
-    return st;
-}
-
-static troupe_status answer(troupe_self *self, troupe_msg *m, const char *code, troupe_value v) {
-    if (trp_self_is_copy(self))
-        return TROUPE_UNSUPPORTED;
-    trp_self_spend(self);
-    if (m->ask)
-        return answer_actor(self, m, code, v);
-    if (m->reply.n)
-        return trp_bus_reply(self, m, code, v);
-    if (code)
-        trp_log(TROUPE_LOG_WARN, "actor.error_unread", "%s: an error that nobody asked for: %s: %.*s", troupe_self_name(self),
-                code, (int)v.size, (const char *)v.data);
-    return TROUPE_NOT_FOUND;
-}
-
-troupe_status troupe_reply(troupe_self *self, troupe_msg *m, troupe_value v) {
-    return answer(self, m, NULL, v);
-}
-
-troupe_status troupe_reply_error(troupe_self *self, troupe_msg *m, const char *code, const char *text) {
-    return code ? answer(self, m, code, troupe_text(text)) : TROUPE_INVALID;
-}
-
 /* --- birth and death of others --- */
 
 troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
@@ -501,15 +381,8 @@ troupe_status troupe_join(troupe_self *self, troupe_ref ref, int64_t timeout_ms,
 /* --- a whole life --- */
 
 void trp_self_leave(troupe_self *self) {
-    struct troupe_msg *m;
     trp_futures_leave(self);
-    while ((m = self->hand)) {
-        trp_self_take_out_of_hand(m);
-        if (self->reach == &trp_local_reach)
-            (void)trp_messages_bury(m, TROUPE_DIED);
-        else
-            trp_conn_settle(m, true); /* the system that forked us knows its questions, and the process is about to end */
-    }
+    trp_self_empty_hand(self);
     trp_own_leave(self);
     trp_queueing_leave(self);
     trp_bus_leave(self);

@@ -105,9 +105,11 @@ void trp_self_wait_for_restart(troupe_self *self, int64_t ms);
 /* After a body: gives up what it still holds. */
 void trp_self_leave(troupe_self *self);
 
-/* A message is the body's now: if somebody waits to hear of it, it is in hand until it is freed, or taken out of it. */
+/* A message is the body's now: if somebody waits to hear of it, it is in hand until it is freed, or taken out of it (hand.c). */
 void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m);
 void trp_self_take_out_of_hand(struct troupe_msg *m);
+/* All that is there is given up. */
+void trp_self_empty_hand(troupe_self *self);
 
 /* The next message, if that is all there is to look after; NULL: take the long way. */
 struct troupe_msg *trp_self_take_plainly(troupe_self *self);
