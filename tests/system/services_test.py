@@ -67,7 +67,7 @@ class Echo(Case):
         return server, [Connection(self, url) for _ in range(50)]
 
     def test_each_connection_is_answered_beside_the_others(self):
-        for kind in ("coroutine", "thread"):
+        for kind in ("coroutine", "thread", "poll"):
             with self.subTest(kind):
                 server, peers = self.serve(kind)
                 peers[0].reset()
@@ -77,6 +77,17 @@ class Echo(Case):
                 for n, c in reversed(list(enumerate(peers[2:]))):
                     self.assertEqual(c.read_until(b"_SB"), b"HELLO %d" % n)
                 self.assertEqual(server.terminate(), 0)
+
+
+    def test_one_after_the_other(self):
+        server, (first, second, *_) = self.serve("one")
+        second.send_bytes(b"you")
+        first.send_bytes(b"me")
+        self.assertEqual(first.read_until(b"_SB"), b"ME")
+        self.assertEqual(select.select([second.socket], [], [], 0)[0], [])
+        first.half_close()
+        self.assertEqual(second.read_until(b"_SB"), b"YOU")
+        self.assertEqual(server.terminate(), 0)
 
 
 class Fib(Case):
@@ -131,7 +142,10 @@ class Wrong(Case):
     def test_arguments(self):
         self.assertRefused(EX_USAGE, "subinterpreter: one, thread, process or coroutine", "fib-server", "tcp://127.0.0.1:0", "subinterpreter")
         self.assertRefused(EX_USAGE, "more:", "fib-server", "tcp://127.0.0.1:0", "one", "more")
-        self.assertRefused(EX_USAGE, "process: coroutine or thread", "echo-server", "tcp://127.0.0.1:0", "process")
+        self.assertRefused(EX_USAGE, "process: coroutine, thread, one or poll", "echo-server", "tcp://127.0.0.1:0", "process")
+        self.assertRefused(EX_USAGE, "fib 1 10 20", "fib")
+        for n in ("94", "x", "3x", ""):
+            self.assertRefused(EX_USAGE, f"{n}: a number up to 93", "fib", "1", n)
         for workers in ("0", "100001", "ten", "1x"):
             self.assertRefused(EX_USAGE, f"{workers}: one number from 1 to 100000", "sleep-actor", workers)
 
