@@ -12,10 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOK_NS = 20000000 };
+/* Others come and go: who was held up by them looks again sooner. */
+enum { LOOK_NS = 20000000, LOOK_BUSY_NS = 5000000 };
 
 static struct {
-    _Atomic int64_t next; /* look */
+    _Atomic int64_t last; /* look */
     atomic_bool busy;
 } cores;
 
@@ -46,11 +47,18 @@ static bool look(void) {
     return trp_cores_wanted(text) > (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+bool trp_cores_seemed_free(void) {
+    return !atomic_load_explicit(&cores.busy, memory_order_relaxed);
+}
+
 bool trp_cores_are_free(int64_t now) {
     /* Relaxed, all of it: a guess that is late by a moment is as good. */
-    int64_t next = atomic_load_explicit(&cores.next, memory_order_relaxed);
-    if (now >= next && atomic_compare_exchange_strong_explicit(&cores.next, &next, now + LOOK_NS, memory_order_relaxed,
-                                                               memory_order_relaxed))
-        atomic_store_explicit(&cores.busy, look(), memory_order_relaxed);
-    return !atomic_load_explicit(&cores.busy, memory_order_relaxed);
+    bool busy = atomic_load_explicit(&cores.busy, memory_order_relaxed);
+    int64_t last = atomic_load_explicit(&cores.last, memory_order_relaxed);
+    if (now - last < (busy ? LOOK_BUSY_NS : LOOK_NS) ||
+        !atomic_compare_exchange_strong_explicit(&cores.last, &last, now, memory_order_relaxed, memory_order_relaxed))
+        return !busy;
+    busy = look();
+    atomic_store_explicit(&cores.busy, busy, memory_order_relaxed);
+    return !busy;
 }

@@ -2,8 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * What one learns comes too late where others want the processor: who has used up its time waits longest for more. So nobody
- * spins while more want to run than can, but for the few looks that one who was answered so fast lately may have. Who gives way
- * to somebody that computes gets the processor back a slice later, milliseconds; then to sleep is better by far, since who is
+ * spins while more want to run than can, and what one waits then says nothing of spinning. Who gives way to somebody that computes gets the processor back a slice later, milliseconds; then to sleep is better by far, since who is
  * woken comes first. It happens once in a while to everybody, so it is not remembered as what giving way takes: each time there
  * is a much longer rest before the next try, and each good try makes it a quarter shorter. */
 #include "actors/patience.h"
@@ -54,11 +53,9 @@ static unsigned steady(unsigned lately, unsigned took) {
 }
 
 void trp_patience_learn(struct trp_patience *p, bool looked, int64_t ns) {
-    unsigned *lately = looked ? &p->spun_ns : &p->slept_ns, took = (unsigned)(ns < LONG_NS ? ns : LONG_NS);
-    if (p->processors != 1)
-        *lately = trp_spin_learn(*lately, took);
-    else if (!looked || !regrets(p, ns))
-        *lately = steady(*lately, took);
+    unsigned *lately = looked ? &p->spun_ns : &p->slept_ns;
+    if (p->processors != 1 || !looked || !regrets(p, ns))
+        *lately = steady(*lately, (unsigned)(ns < LONG_NS ? ns : LONG_NS));
 }
 
 /* --- several processors --- */
@@ -82,12 +79,14 @@ static bool spin(const struct trp_patient *how, void *who, int64_t until) {
 
 static void spin_or_sleep(struct trp_patience *p, const struct trp_patient *how, void *who, int64_t deadline) {
     bool looks = trp_patience_looks(p);
-    if (looks && look(how, who)) {
+    if (looks && trp_cores_seemed_free() && look(how, who)) {
         trp_patience_found(p);
         return;
     }
     int64_t began = trp_now(), most = deadline < began + TRP_PATIENCE_NS ? deadline : began + TRP_PATIENCE_NS;
-    if (!looks || !trp_cores_are_free(began) || !spin(how, who, most))
+    /* Where others want the processors it is slept, which says nothing of looking. */
+    looks = trp_cores_are_free(began) && looks;
+    if (!looks || !spin(how, who, most))
         how->sleep(who, deadline);
     trp_patience_learn(p, looks, trp_now() - began);
 }

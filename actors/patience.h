@@ -4,8 +4,8 @@
  * Whether a thread that waits looks for something a while before it sleeps (transports/spin.h), and how. With several
  * processors it spins: whom it waits for runs on another one. With one it gives way once: whoever is runnable there has its
  * turn by that, and if it is the one that is waited for, nobody has slept and nobody has to be woken. Either is timed, as is
- * sleeping, and the better is done; now and then the other one is tried. A long wait is remembered as a fairly long one: a few
- * short ones tell that times have changed. */
+ * sleeping, and the better is done; now and then the other one is tried. What is far from what was usual moves what is
+ * remembered by a quarter: one that was held up by something else tells nothing, some of them tell that times have changed. */
 #ifndef TRP_PATIENCE_H
 #define TRP_PATIENCE_H
 
