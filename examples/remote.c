@@ -101,6 +101,7 @@ int main(int argc, char **argv) {
         troupe_system_close(&sys);
     }
     if (st != TROUPE_OK)
-        (void)fprintf(stderr, "remote: %s: %s\n", argv[2], troupe_status_text(st));
+        (void)fprintf(stderr, "remote: %s: %s\n", argv[2],
+                      st == TROUPE_NO_RESPONDERS ? "there is no such node" : troupe_status_text(st));
     return st == TROUPE_OK ? EX_OK : EX_UNAVAILABLE;
 }
