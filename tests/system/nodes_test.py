@@ -42,7 +42,7 @@ class Nodes(Case):
 
     def test_who_is_not_there(self):
         self.remote("add", "counter@shop", "5", code=EX_UNAVAILABLE)
-        self.assertEqual(self.said, "remote: counter@shop: nobody listens to that topic")
+        self.assertEqual(self.said, "remote: counter@shop: there is no such node")
         self.serve("shop")
         self.remote("add", "nobody@shop", "5", code=EX_UNAVAILABLE)
         self.remote("serve", "shop", code=EX_UNAVAILABLE)
