@@ -30,7 +30,7 @@
 #include "actors/system.h"
 #include "transports/alloc.h"
 
-enum { LITTER_MS = 10, SWEEPS = 100 };
+enum { RETRY_MS = 20, LITTER_MS = 10, SWEEPS = 100 };
 
 /* A child, from its fork (or the failure of it) until its end has been reported. */
 struct kid {
@@ -495,8 +495,11 @@ _Noreturn void trp_nursery_main(troupe_system *sys, int fd, pid_t parent) {
         short want = report(&n) ? POLLIN : POLLIN | POLLOUT;
         struct pollfd p[3] = {
             {.fd = n.socket, .events = want}, {.fd = n.signals, .events = POLLIN}, {.fd = n.parent, .events = POLLIN}};
-        if (poll(p, 3, n.litter ? LITTER_MS : -1) < 0)
+        if (poll(p, 3, n.litter ? LITTER_MS : -1) < 0) {
+            if (errno != EINTR) /* somebody has limited it to fewer descriptors than that: until it may look again */
+                (void)poll(NULL, 0, RETRY_MS);
             continue;
+        }
         if (p[2].revents)
             go(&n);
         if (p[1].revents)

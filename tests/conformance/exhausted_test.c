@@ -223,6 +223,32 @@ START_TEST(a_nursery_without_descriptors) {
 }
 END_TEST
 
+/* Processor time of the nursery so far, in nanoseconds. */
+static long long nursery_ns(void) {
+    char path[64];
+    long long ns;
+    snprintf(path, sizeof path, "/proc/%d/schedstat", (int)nursery());
+    FILE *f = fopen(path, "re");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fscanf(f, "%lld", &ns), 1);
+    fclose(f);
+    return ns;
+}
+
+/* poll(2) refuses more descriptors than one may have: then it looks again now and then, and burns nothing. */
+START_TEST(a_nursery_that_may_not_look) {
+    system_up();
+    goes_on();
+    long long before = nursery_ns();
+    limit_nursery(0);
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    ck_assert_int_lt(nursery_ns() - before, 100000000);
+    limit_nursery(RLIM_INFINITY);
+    goes_on();
+    system_down();
+}
+END_TEST
+
 static void dies_of_nil(troupe_self *self, void *arg) {
     troupe_msg *m;
     say(self, *(troupe_ref *)arg, 1);
@@ -350,8 +376,9 @@ END_TEST
 
 int main(void) {
     Suite *s = suite_create("exhausted");
-    const TTest *const once[] = {a_nursery_without_descriptors, a_system_without_descriptors, without_processes,
-                                 a_system_without_processes, without_a_stack};
+    const TTest *const once[] = {a_nursery_without_descriptors, a_nursery_that_may_not_look,
+                                 a_system_without_descriptors,  without_processes,
+                                 a_system_without_processes,    without_a_stack};
     TCase *c = run_case(s, "exhausted", once, sizeof once / sizeof *once);
     tcase_add_loop_test(c, without_descriptors, 0, NEEDS);
     tcase_add_loop_test(c, it_comes_back_when_there_are_some, 0, 2);
