@@ -143,7 +143,7 @@ END_TEST
 struct heard {
     int64_t last_seen, last_lost;
     size_t count;
-    uint8_t of[100000];
+    uint8_t of[20000];
 };
 
 static void hear_of(struct heard *h, troupe_msg *m) {
@@ -173,7 +173,8 @@ START_TEST(each_is_received_or_told) {
     (void)hear();
     for (int64_t n = 0; n < many; n++) {
         post(ref, n);
-        while (troupe_receive(me, 0, &m) == TROUPE_OK)
+        /* To look and find nothing is to give way, which takes long where others compute. */
+        while (n % 50 == 0 && troupe_receive(me, 0, &m) == TROUPE_OK)
             hear_of(&h, m);
     }
     while (h.count < (size_t)many) {
