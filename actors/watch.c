@@ -4,7 +4,8 @@
  * The watch: a thread that looks at the workers of a crew now and then, and otherwise sleeps. At each tick, for each worker:
  *
  *     it has run many bodies since the last tick     all is well
- *     it has run few, and others wait for it         its bodies are long: an idle worker is woken to take some
+ *     it has run few, and others wait for it         its bodies are long: an idle worker is woken to take some (so it is
+ *                                                    if others would, had it had time to hear their descriptors)
  *     it has run none: it is still with the same     for HOG_MS: it is told once, and the worker is taken over; if the body
  *                                                    is bound to the worker, others are let to take what is not
  *
@@ -90,6 +91,21 @@ static void on_hog(struct trp_crew *crew, struct trp_worker *w, struct trp_sight
     }
 }
 
+/* Its bodies are long, and nobody waits in its queue: but what descriptors and deadlines have to say it would hear only between
+ * two of them, and may then find one at a time, for ever, while others sleep. True: somebody has waited. */
+static bool hear(struct trp_crew *crew, struct trp_worker *w) {
+    if (atomic_load(&crew->idle) == 0)
+        return false;
+    trp_worker_wake_sleepers(w);
+    if (trp_poller_used(w->poller))
+        trp_poller_serve(w->poller);
+    trp_guard_lock(&w->queue.guard);
+    trp_runq_fetch(&w->queue);
+    bool waiting = trp_runq_waiting(&w->queue) > 0;
+    trp_guard_unlock(&w->queue.guard);
+    return waiting;
+}
+
 /* True: something is the matter. */
 static bool visit(struct trp_crew *crew, unsigned i, int64_t now, int64_t tick_ms) {
     struct trp_worker *w = crew->workers[i];
@@ -97,13 +113,15 @@ static bool visit(struct trp_crew *crew, unsigned i, int64_t now, int64_t tick_m
     struct glance g = look(w, s->resumes);
     if (g.rested)
         trp_worker_listens(g.rested);
+    uint64_t ran = g.resumes - s->resumes;
+    bool slow = g.busy && ran * LONG_NS < (uint64_t)tick_ms * TRP_NS_PER_MS;
     s->id = g.id;
-    if (g.busy && g.resumes == s->resumes) {
+    g.waiting = g.waiting || (slow && hear(crew, w));
+    if (g.busy && ran == 0) {
         on_hog(crew, w, s, &g, now);
         return true;
     }
-    uint64_t ran = g.resumes - s->resumes;
-    bool slow = g.busy && g.waiting && ran * LONG_NS < (uint64_t)tick_ms * TRP_NS_PER_MS;
+    slow = slow && g.waiting;
     *s = (struct trp_sight){.resumes = g.resumes, .since = now, .id = g.id};
     open_to_thieves(crew, w, slow, false);
     return slow;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <troupe/log.h>
@@ -283,6 +284,84 @@ START_TEST(descriptors_are_heard_while_one_computes) {
 }
 END_TEST
 
+/* --- short bodies, each for a descriptor --- */
+
+enum { PATRONS = 2, WINDOW = 400, BODY_NS = 150000 };
+static struct patron {
+    int ours, theirs;
+    pthread_t thread;
+} patrons[PATRONS];
+static atomic_int serving, overlaps;
+static atomic_bool enough;
+
+/* Whether another body computes at some time while this one does. */
+static void compute_and_look(void) {
+    bool other = false;
+    atomic_fetch_add(&serving, 1);
+    for (int64_t until = trp_now() + BODY_NS; trp_now() < until;)
+        other = other || atomic_load(&serving) == PATRONS;
+    atomic_fetch_sub(&serving, 1);
+    atomic_fetch_add(&overlaps, other);
+}
+
+static void serves_patron(troupe_self *self, void *arg) {
+    int fd = *(int *)arg;
+    unsigned ready;
+    char byte;
+    while (troupe_wait_fd(self, fd, TROUPE_READABLE, TROUPE_FOREVER, &ready) == TROUPE_OK && read(fd, &byte, 1) == 1) {
+        compute_and_look();
+        ck_assert_int_eq(write(fd, &byte, 1), 1);
+    }
+}
+
+/* Both are born on the worker of their parent. */
+static void parent_of_servers(troupe_self *self, void *arg) {
+    (void)arg;
+    for (int i = 0; i < PATRONS; i++)
+        ck_assert_int_eq(troupe_spawn(self, NULL, serves_patron, &patrons[i].theirs, sizeof(int), NULL), TROUPE_OK);
+}
+
+/* One request at a time, and the next as soon as that is answered. */
+static void *asks_and_asks(void *arg) {
+    struct patron *p = arg;
+    char byte = 'x';
+    int64_t deadline = trp_deadline(PATIENCE_MS);
+    while (!atomic_load(&enough) && trp_now() < deadline) {
+        for (int i = 0; i < WINDOW; i++) {
+            if (write(p->ours, &byte, 1) != 1 || read(p->ours, &byte, 1) != 1)
+                return p;
+        }
+        /* Of the last some hundred, most. */
+        if (atomic_exchange(&overlaps, 0) > PATRONS * WINDOW * 3 / 4)
+            atomic_store(&enough, true);
+    }
+    close(p->ours);
+    return NULL;
+}
+
+/* The worker hears the next descriptor when a body is over, and never finds two: nobody ever waits in its queue. */
+START_TEST(who_computes_for_descriptors_spreads) {
+    void *failed;
+    for (int i = 0; i < PATRONS; i++) {
+        int ends[2];
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        patrons[i] = (struct patron){.ours = ends[0], .theirs = ends[1]};
+    }
+    up(2);
+    spawn(TROUPE_COROUTINE, parent_of_servers, NULL, 0);
+    for (int i = 0; i < PATRONS; i++)
+        ck_assert_int_eq(pthread_create(&patrons[i].thread, NULL, asks_and_asks, &patrons[i]), 0);
+    for (int i = 0; i < PATRONS; i++) {
+        ck_assert_int_eq(pthread_join(patrons[i].thread, &failed), 0);
+        ck_assert_ptr_null(failed);
+    }
+    ck_assert(atomic_load(&enough));
+    system_down();
+    for (int i = 0; i < PATRONS; i++)
+        close(patrons[i].theirs);
+}
+END_TEST
+
 /* Bound to its worker by a subscription: the worker can't be taken from under it, but what roams there can. */
 static void bound_hog(troupe_self *self, void *arg) {
     for (int i = 0; i < 4; i++)
@@ -343,6 +422,7 @@ int main(void) {
     tcase_add_test(tc, others_answer_while_one_computes);
     tcase_add_test(tc, deadlines_pass_while_one_computes);
     tcase_add_test(tc, descriptors_are_heard_while_one_computes);
+    tcase_add_test(tc, who_computes_for_descriptors_spreads);
     tcase_add_test(tc, others_leave_a_worker_whose_hog_is_bound);
     tcase_add_test(tc, several_hogs_at_once);
     tcase_add_test(tc, a_system_closes_over_a_hog);
