@@ -11,6 +11,7 @@
 #include "actors/sanitizer.h"
 #include "actors/worker.h"
 #include "transports/alloc.h"
+#include "transports/log.h"
 
 enum { MAILBOX = 1024, BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 10000, ALIGN = alignof(max_align_t) };
 enum { USUAL = 256, NEAR_MOST = 32 };
@@ -26,10 +27,34 @@ static bool wants_process(const troupe_spawn_opts *o) {
            o->limits.tasks || o->clean_env;
 }
 
-static bool opts_are_valid(const troupe_spawn_opts *o, troupe_body *body) {
-    return ((unsigned)o->kind <= TROUPE_PROCESS || body == trp_object_body) && (unsigned)o->restart <= TROUPE_PERMANENT &&
-           (unsigned)o->overflow <= TROUPE_DROP_OLDEST && o->backoff_min_ms >= 0 && o->backoff_max_ms >= 0 &&
-           o->deadline_ms >= 0 && (o->kind == TROUPE_PROCESS || !wants_process(o));
+/* What is wrong with them; NULL: nothing. */
+static const char *fault_of(const troupe_spawn_opts *o, troupe_body *body) {
+    if ((unsigned)o->kind > TROUPE_PROCESS && body != trp_object_body)
+        return "no such .kind";
+    if ((unsigned)o->restart > TROUPE_PERMANENT)
+        return "no such .restart";
+    if ((unsigned)o->overflow > TROUPE_DROP_OLDEST)
+        return "no such .overflow";
+    if (o->backoff_min_ms < 0 || o->backoff_max_ms < 0 || o->deadline_ms < 0)
+        return "a time is negative: .backoff_min_ms, .backoff_max_ms or .deadline_ms";
+    if (o->kind != TROUPE_PROCESS && wants_process(o))
+        return ".deadline_ms, .limits and .clean_env are for .kind = TROUPE_PROCESS";
+    return NULL;
+}
+
+static const char *fault_of_birth(const troupe_spawn_opts *o, troupe_body *body, const void *arg, size_t arg_size) {
+    if (!body)
+        return "there is no body";
+    if (arg_size && !arg)
+        return "an argument of NULL has a size";
+    if (arg_size > SIZE_MAX / 4)
+        return "no argument is so large";
+    return o ? fault_of(o, body) : NULL;
+}
+
+static troupe_status refuse(const troupe_spawn_opts *o, const char *why) {
+    trp_log(TROUPE_LOG_ERROR, "actor.invalid", "%.*s is not spawned: %s", TRP_NAME_MAX, o && o->name ? o->name : "an actor", why);
+    return TROUPE_INVALID;
 }
 
 static int64_t at_least(int64_t ms, int64_t floor) {
@@ -107,8 +132,9 @@ void trp_births_near_fini(struct trp_births_near *near) {
 
 troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
                             size_t arg_size) {
-    if ((opts && !opts_are_valid(opts, body)) || !body || (arg_size && !arg) || arg_size > SIZE_MAX / 4)
-        return TROUPE_INVALID;
+    const char *fault = fault_of_birth(opts, body, arg, arg_size);
+    if (fault)
+        return refuse(opts, fault);
     bool spare = arg_size && opts && opts->restart != TROUPE_TEMPORARY;
     size_t head = aligned(sizeof(struct trp_birth)), room = aligned(arg_size), size = head + room * (spare ? 2 : 1);
     struct trp_birth *b = block_get(size);

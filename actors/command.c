@@ -8,19 +8,30 @@
 
 #include "actors/program.h"
 #include "actors/system.h"
+#include "transports/log.h"
 
 enum { MAX_LINE = 64 * 1024, MAX_OUTPUT = 64 * 1024 * 1024 };
 
-static bool opts_are_valid(const troupe_command_opts *o) {
-    return (unsigned)o->output <= TROUPE_WHOLE && (unsigned)o->errors <= TROUPE_ERRORS_SEND && o->timeout_ms >= 0;
+/* What is wrong with it; NULL: nothing. */
+static const char *fault_of(const troupe_command_opts *o, const char *const *argv) {
+    if (!argv || !argv[0] || !argv[0][0])
+        return "no program is named: argv[0]";
+    if ((unsigned)o->output > TROUPE_WHOLE)
+        return "no such .output";
+    if ((unsigned)o->errors > TROUPE_ERRORS_SEND)
+        return "no such .errors";
+    return o->timeout_ms < 0 ? ".timeout_ms is negative" : NULL;
 }
 
 troupe_status trp_command_pack(struct trp_buf *out, const troupe_self *self, const troupe_command_opts *o,
                                const char *const *argv, bool asked) {
     struct trp_command_plan plan;
     size_t at = out->n;
-    if (!argv || !argv[0] || !opts_are_valid(o))
+    const char *fault = fault_of(o, argv);
+    if (fault) {
+        trp_log(TROUPE_LOG_ERROR, "command.invalid", "%s: %s", argv && argv[0] ? argv[0] : "a command", fault);
         return TROUPE_INVALID;
+    }
     if (self->reach == &trp_local_reach && self->actor->sys->nursery.fd < 0)
         return TROUPE_UNSUPPORTED;
     memset(&plan, 0, sizeof plan);

@@ -9,12 +9,26 @@
 
 #include "actors/command.h"
 #include "actors/handler.h"
+#include "transports/log.h"
 
 enum { RESTARTS = 3, PERIOD_MS = 5000, SHUTDOWN_MS = 5000 };
 
-static bool opts_are_valid(const troupe_supervisor_opts *o) {
-    return (unsigned)o->strategy <= TROUPE_REST_FOR_ONE && o->period_ms >= 0 && o->count < UINT32_MAX &&
-           (o->restarts <= TROUPE_RESTARTS_MOST || o->restarts == TROUPE_NO_LIMIT) && (o->children || !o->count);
+/* What is wrong with them; NULL: nothing. */
+static const char *fault_of(const troupe_supervisor_opts *o) {
+    if ((unsigned)o->strategy > TROUPE_REST_FOR_ONE)
+        return "no such .strategy";
+    if (o->period_ms < 0)
+        return ".period_ms is negative";
+    if (o->restarts > TROUPE_RESTARTS_MOST && o->restarts != TROUPE_NO_LIMIT)
+        return ".restarts is more than TROUPE_RESTARTS_MOST";
+    if (o->count >= UINT32_MAX || (o->count && !o->children))
+        return ".count says more than there are .children";
+    return NULL;
+}
+
+static troupe_status refuse(const char *name, const char *why) {
+    trp_log(TROUPE_LOG_ERROR, "supervisor.invalid", "%s: %s", name, why);
+    return TROUPE_INVALID;
 }
 
 static troupe_status put_child(struct trp_buf *out, struct trp_plan_child *c, const troupe_spawn_opts *opts, troupe_body *body,
@@ -57,17 +71,24 @@ static troupe_status role_make(struct role *r, const troupe_self *self, const tr
     return trp_plan_write(&r->made, self, child->supervisor);
 }
 
-static bool child_is_valid(const troupe_child *c) {
+static const char *fault_of_child(const troupe_child *c) {
     int roles = (c->body != NULL) + (c->handler != NULL) + (c->argv != NULL) + (c->supervisor != NULL);
-    bool has_arg = c->arg_size > 0, may_have_arg = c->body || c->handler;
-    return roles == 1 && (!has_arg || (may_have_arg && c->arg)) && (!c->command || c->argv) &&
-           (!c->argv || c->opts.kind == TROUPE_COROUTINE);
+    if (roles != 1)
+        return "it has to have one of .body, .handler, .argv and .supervisor";
+    if (c->arg_size > 0 && (!(c->body || c->handler) || !c->arg))
+        return ".arg_size is for a .body or a .handler that has an .arg";
+    if (c->command && !c->argv)
+        return ".command is for one that has an .argv";
+    if (c->argv && c->opts.kind != TROUPE_COROUTINE)
+        return "one that has an .argv has no .kind of its own";
+    return NULL;
 }
 
-static troupe_status role_of(struct role *r, const troupe_self *self, const troupe_child *child) {
+static troupe_status role_of(struct role *r, const troupe_self *self, const troupe_child *child, const char *name) {
     *r = (struct role){.body = child->body, .arg = {child->arg, child->arg_size}};
-    if (!child_is_valid(child))
-        return TROUPE_INVALID;
+    const char *fault = fault_of_child(child);
+    if (fault)
+        return refuse(name, fault);
     if (child->body)
         return TROUPE_OK;
     troupe_status st = role_make(r, self, child);
@@ -83,7 +104,7 @@ troupe_status trp_plan_write_child(struct trp_buf *out, const troupe_self *self,
     snprintf(name, sizeof name, "child-%u", number);
     if (!opts.name || !*opts.name)
         opts.name = name;
-    troupe_status st = role_of(&role, self, child);
+    troupe_status st = role_of(&role, self, child, opts.name);
     if (st == TROUPE_OK)
         st = put_child(out, &c, &opts, role.body, role.arg);
     trp_buf_fini(&role.made);
@@ -107,8 +128,9 @@ static bool names_differ(struct trp_slice children, uint32_t count) {
 }
 
 troupe_status trp_plan_write(struct trp_buf *out, const troupe_self *self, const troupe_supervisor_opts *o) {
-    if (!opts_are_valid(o))
-        return TROUPE_INVALID;
+    const char *fault = fault_of(o);
+    if (fault)
+        return refuse("a supervisor", fault);
     struct trp_plan plan = {.strategy = o->strategy,
                             .restarts = o->restarts ? o->restarts : RESTARTS,
                             .count = (uint32_t)o->count,
