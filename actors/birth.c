@@ -53,7 +53,8 @@ static const char *fault_of_birth(const troupe_spawn_opts *o, troupe_body *body,
 }
 
 static troupe_status refuse(const troupe_spawn_opts *o, const char *why) {
-    trp_log(TROUPE_LOG_ERROR, "actor.invalid", "%.*s is not spawned: %s", TRP_NAME_MAX, o && o->name ? o->name : "an actor", why);
+    trp_log(TROUPE_LOG_ERROR, "actor.invalid", "%.*s is not spawned: %s", TRP_NAME_MAX, o && o->name ? o->name : "an actor",
+            why);
     return TROUPE_INVALID;
 }
 
