@@ -148,7 +148,8 @@ void trp_actor_keep(struct trp_actor *me, struct troupe_msg *all);
 /* A message that was sent to it by a way of its own and has not been received there: it comes behind what is in the mailbox, which
  * may be full of it, and closed: a close that came after the send is not its business. Taken. */
 void trp_actor_restore(struct trp_actor *to, struct troupe_msg *m);
-/* A message that may be lost: only if there is room that nothing has to be dropped for. True: taken. */
+/* A message that may be lost: only if there is room that nothing has to be dropped for. True: taken. No lock held, nor the
+ * `down` of a proxy. */
 TROUPE_NODISCARD bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m);
 /* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: none, and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
@@ -158,8 +159,9 @@ TROUPE_NODISCARD troupe_status trp_actor_await(struct trp_actor *a);
 void trp_actor_settle_down(struct trp_actor *a);
 /* Is there a next message? The receiver's thread. */
 TROUPE_NODISCARD bool trp_actor_has_mail(struct trp_actor *a);
-/* As take, for a process: the message goes on counting until trp_actor_settle. */
-TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out);
+/* As take, for a process: the message goes on counting until trp_actor_settle. What turns out to be for one that had this memory
+ * before comes in front of *strays, to be buried (DIED) when the caller holds no lock: that tells others. */
+TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out, struct troupe_msg **strays);
 TROUPE_NODISCARD bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes);
 /* The next note of its mailbox, which is not lent; NULL: there is none, or it has to wait for messages. */
 struct troupe_msg *trp_actor_take_note(struct trp_actor *a);

@@ -24,8 +24,8 @@ struct trp_letters {
 };
 
 /* Messages that nobody will see (a list; NULL: none): counted, at `to` as well (NULL: it is gone), told and freed; see
- * trp_messages_bury for where and how. Each says by its `to` whom it was for. Any thread, no lock of an actor or object held.
- */
+ * trp_messages_bury for where and how. Each says by its `to` whom it was for. Any thread, no lock of an actor, of an
+ * object or of a proxy's `down` held: a process that is told may take its own. */
 void trp_letters_bury(troupe_system *sys, struct trp_actor *to, struct troupe_msg *all, troupe_status why);
 
 /* So many more have been lost that nobody will be told of. */

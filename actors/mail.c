@@ -71,6 +71,19 @@ bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m) {
     return true;
 }
 
+/* Sent to another that had this memory before, by somebody who held no reference. */
+static bool is_stray(const struct trp_actor *a, const struct troupe_msg *m) {
+    return m->to != trp_actor_id(a) && !trp_is_note(m);
+}
+
+/* Under the lock, of what has left the mailbox: a stray has taken an exact one for another's, which counts by itself. */
+static void recount(struct trp_actor *a, const struct troupe_msg *all, bool lent) {
+    for (const struct troupe_msg *m = all; m && a->mailbox.exact; m = m->next) {
+        if (is_stray(a, m))
+            trp_mailbox_recount(&a->mailbox, m, lent);
+    }
+}
+
 static troupe_status send_once(struct trp_actor *to, struct trp_send *s, bool may_wait) {
     struct troupe_msg *dropped = NULL;
     uint64_t wake = 0;
@@ -83,6 +96,7 @@ static troupe_status send_once(struct trp_actor *to, struct trp_send *s, bool ma
         st = trp_mailbox_put(&to->mailbox, s->msg, &dropped, &wake);
     while (st == TROUPE_FULL && may_wait && to->mailbox.overflow == TROUPE_PARK)
         st = trp_mailbox_park(&to->mailbox, s) ? TROUPE_AGAIN : trp_mailbox_put(&to->mailbox, s->msg, &dropped, &wake);
+    recount(to, dropped, false);
     if (st == TROUPE_OK)
         s->msg = NULL;
     pthread_mutex_unlock(&to->lock);
@@ -122,6 +136,7 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
         trp_mailbox_force(&to->mailbox, m, &wake);
     else if (st == TROUPE_OK)
         st = trp_mailbox_put(&to->mailbox, m, &dropped, &wake);
+    recount(to, dropped, false);
     pthread_mutex_unlock(&to->lock);
     trp_actor_mail_wakes(to, wake);
     if (st == TROUPE_OK) {
@@ -157,7 +172,7 @@ void trp_actor_restore(struct trp_actor *to, struct troupe_msg *m) {
         trp_letters_bury(to->sys, to, m, TROUPE_NOT_FOUND);
 }
 
-bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
+static bool offer_once(struct trp_actor *to, struct troupe_msg *m) {
     struct trp_mailbox *mb = &to->mailbox;
     struct troupe_msg *dropped = NULL;
     uint64_t wake = 0;
@@ -171,6 +186,14 @@ bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
     trp_assert(!dropped);
     trp_actor_mail_wakes(to, wake);
     return in;
+}
+
+/* As in send_far: a process may have received more than is known here. */
+bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
+    if (offer_once(to, m))
+        return true;
+    struct trp_proxy *p = trp_proxy_of(to);
+    return p && trp_proxy_settle(p, false) && offer_once(to, m);
 }
 
 /* Room has been made: those in line come in, in their order. False: there may be more of them. Under the lock. */
@@ -199,11 +222,6 @@ static void admit_line(struct trp_actor *a) {
     admit_unlock(a);
 }
 
-/* Sent to another that had this memory before, by somebody who held no reference. */
-static bool is_stray(const struct trp_actor *a, const struct troupe_msg *m) {
-    return m->to != trp_actor_id(a) && !trp_is_note(m);
-}
-
 static troupe_status silence(struct trp_actor *a, bool want) {
     struct trp_mailbox *mb = &a->mailbox;
     unsigned flags = want ? trp_mailbox_await(mb) : trp_mailbox_flags(mb);
@@ -223,6 +241,7 @@ static troupe_status take_locked(struct trp_actor *a, bool want, bool lend, stru
     struct troupe_msg *m = lend ? trp_mailbox_lend(mb) : trp_mailbox_take_note(mb);
     if (!m && !lend)
         m = trp_mailbox_take_mail(mb);
+    recount(a, m, lend);
     troupe_status st = TROUPE_OK;
     if (!m)
         st = a->life != TRP_STARTING && a->life != TRP_RUNNING ? TROUPE_CLOSED : TROUPE_EMPTY;
@@ -251,11 +270,17 @@ static troupe_status take_once(struct trp_actor *a, bool want, bool lend, struct
 }
 
 static troupe_status take(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out) {
+    troupe_status st;
+    do
+        st = take_once(a, want, lend, out);
+    while (st == TROUPE_AGAIN);
+    return st;
+}
+
+troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out) {
     for (;;) {
-        struct troupe_msg *m = NULL;
-        troupe_status st = take_once(a, want, lend, &m);
-        if (st == TROUPE_AGAIN)
-            continue;
+        struct troupe_msg *m;
+        troupe_status st = take(a, want, false, &m);
         if (st == TROUPE_OK && is_stray(a, m)) {
             trp_letters_bury(a->sys, a, m, TROUPE_DIED);
             continue;
@@ -264,10 +289,6 @@ static troupe_status take(struct trp_actor *a, bool want, bool lend, struct trou
             *out = m;
         return st;
     }
-}
-
-troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out) {
-    return take(a, want, false, out);
 }
 
 static troupe_status await_once(struct trp_actor *a) {
@@ -324,8 +345,19 @@ void trp_actor_tell(struct trp_actor *a, struct troupe_msg *note) {
     trp_actor_unpark(a);
 }
 
-troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out) {
-    return take(a, true, true, out);
+troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out, struct troupe_msg **strays) {
+    for (;;) {
+        struct troupe_msg *m;
+        troupe_status st = take(a, true, true, &m);
+        if (st == TROUPE_OK && is_stray(a, m)) {
+            m->next = *strays;
+            *strays = m;
+            continue;
+        }
+        if (st == TROUPE_OK)
+            *out = m;
+        return st;
+    }
 }
 
 bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes) {

@@ -371,6 +371,15 @@ struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb) {
     return m;
 }
 
+void trp_mailbox_recount(struct trp_mailbox *mb, const struct troupe_msg *m, bool lent) {
+    mb->count++;
+    atomic_fetch_add_explicit(&mb->bytes, m->size, memory_order_relaxed);
+    if (lent) {
+        mb->lent--;
+        mb->lent_bytes -= m->size;
+    }
+}
+
 bool trp_mailbox_settle(struct trp_mailbox *mb, size_t count, size_t bytes) {
     if (count > mb->lent || bytes > mb->lent_bytes)
         return false;

@@ -262,6 +262,9 @@ struct troupe_msg *trp_mailbox_take_note(struct trp_mailbox *mb);
 struct troupe_msg *trp_mailbox_take_mail(struct trp_mailbox *mb);
 /* (r, l) Exact: the same, but it goes on counting until it is settled. */
 struct troupe_msg *trp_mailbox_lend(struct trp_mailbox *mb);
+/* (l) Exact: this one, taken or lent, had come by trp_mailbox_post from a sender that took the mailbox for the one before it:
+ * it had not been counted, so it is not subtracted. */
+void trp_mailbox_recount(struct trp_mailbox *mb, const struct troupe_msg *m, bool lent);
 /* (l) So many lent messages have been received. More than were lent: false, and nothing is changed. */
 TROUPE_NODISCARD bool trp_mailbox_settle(struct trp_mailbox *mb, size_t count, size_t bytes);
 /* (r, l) Exact: lent messages, in their order, are the first again. `end` is the last one's `next`. */

@@ -126,11 +126,11 @@ static void move_message(struct trp_proxy *p, struct troupe_msg *m) {
 }
 
 /* False: the window is closed. */
-static bool move_messages(struct trp_proxy *p) {
+static bool move_messages(struct trp_proxy *p, struct troupe_msg **strays) {
     struct troupe_msg *m;
     troupe_status st = TROUPE_OK;
     move_notes(p);
-    while (window_open(p) && (st = trp_actor_lend(p->actor, &m)) == TROUPE_OK)
+    while (window_open(p) && (st = trp_actor_lend(p->actor, &m, strays)) == TROUPE_OK)
         move_message(p, m);
     move_notes(p); /* those that had to wait for messages */
     if (st == TROUPE_CLOSED && !p->close_sent)
@@ -293,10 +293,12 @@ void trp_proxy_flush(struct trp_proxy *p) {
 
 /* False: the window is closed. */
 static bool deliver_once(struct trp_proxy *p) {
+    struct troupe_msg *strays = NULL;
     pthread_mutex_lock(&p->down);
-    bool open = move_messages(p), pays = settling_pays(p);
+    bool open = move_messages(p, &strays), pays = settling_pays(p);
     trp_proxy_flush(p);
     pthread_mutex_unlock(&p->down);
+    trp_letters_bury(p->actor->sys, p->actor, strays, TROUPE_DIED);
     if (open && pays)
         (void)trp_proxy_settle(p, false);
     return open;
@@ -333,9 +335,10 @@ struct troupe_msg *trp_proxy_question(struct trp_proxy *p, uint64_t from, uint64
 /* What it had received dies with it, what it had not goes back, with what had not left here at all: each message that came by a
  * lane finds its place among them. */
 static void sort_in(struct trp_proxy *p) {
-    struct troupe_msg *m;
-    while (trp_actor_lend(p->actor, &m) == TROUPE_OK)
+    struct troupe_msg *m, *strays = NULL;
+    while (trp_actor_lend(p->actor, &m, &strays) == TROUPE_OK)
         lent_add(p, m);
+    trp_letters_bury(p->actor->sys, p->actor, strays, TROUPE_DIED);
     trp_proxy_lanes_sort(&p->lent);
     p->tail = &p->lent;
     while (*p->tail)

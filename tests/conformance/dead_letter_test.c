@@ -3,6 +3,10 @@
  *
  * Dead letters: each way in which a message can be lost is told to listeners of every kind, with what it said and why; and
  * telling makes no room, no more dead letters, and nobody wait. */
+#include <sched.h>
+#include <sys/mman.h>
+#include <time.h>
+
 #include <troupe/bounded.h>
 #include <troupe/dead_letter.h>
 #include <troupe/inspect.h>
@@ -311,6 +315,47 @@ START_TEST(every_kind_listens) {
 }
 END_TEST
 
+static atomic_int *heard; /* by an actor of any kind */
+
+/* Says nothing: whoever hears of it by something else learns that it has received, too. */
+static void listens_in_silence(troupe_self *self, void *arg) {
+    troupe_msg *m;
+    say(self, *(troupe_ref *)arg, troupe_dead_letters(self, true));
+    while (troupe_receive(self, TROUPE_FOREVER, &m) == TROUPE_OK) {
+        atomic_fetch_add(heard, troupe_msg_dead_letter(m, NULL));
+        troupe_msg_free(&m);
+    }
+}
+
+/* Without a sleep: what it has received is not known of yet, then. */
+static void until_heard(int n) {
+    time_t end = time(NULL) + PATIENCE_MS / 1000;
+    while (atomic_load(heard) < n && time(NULL) < end)
+        sched_yield();
+    ck_assert_int_eq(atomic_load(heard), n);
+}
+
+/* Who has received all there is has room for one. */
+START_TEST(a_small_mailbox_is_told_of_one_at_a_time) {
+    heard = mmap(NULL, sizeof *heard, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(heard, MAP_FAILED);
+    system_up();
+    troupe_ref test = troupe_self_ref(me), ref;
+    troupe_spawn_opts opts = {.kind = (troupe_kind)_i, .mailbox = 1};
+    ck_assert_int_eq(troupe_spawn(me, &opts, listens_in_silence, &test, sizeof test, &ref), TROUPE_OK);
+    ck_assert_int_eq(hear(), TROUPE_OK);
+    troupe_ref other = sitter(TROUPE_COROUTINE, 1, TROUPE_DROP_OLDEST);
+    send(other, 0);
+    for (int i = 1; i < 1000; i++) {
+        send(other, i);
+        until_heard(i);
+    }
+    stop(ref);
+    system_down();
+    munmap(heard, sizeof *heard);
+}
+END_TEST
+
 /* Listens as soon as it is asked to. */
 static void begins(troupe_self *self, void *arg) {
     say(self, *(troupe_ref *)arg, troupe_dead_letters(self, true));
@@ -515,6 +560,7 @@ int main(void) {
                                   what_a_subscriber_has_no_room_for,
                                   sent_is_seen_or_told,
                                   every_kind_listens,
+                                  a_small_mailbox_is_told_of_one_at_a_time,
                                   letters_push_nothing_out_of_a_process};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         tcase_add_loop_test(c, kinds[i], 0, KINDS);
