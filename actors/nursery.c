@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The system's end of the nursery. Orders are packets of a SOCK_SEQPACKET socket, sent by whichever thread has one:
- * the nursery always reads, so sending does not wait for anything but its turn. Reports are read by the steward. */
+ * The system's end of the nursery. Orders are packets of a SOCK_SEQPACKET socket, sent by whichever thread has one: the nursery
+ * always reads, so sending does not wait for anything but its turn. Reports are read by the steward.
+ *
+ * Unless somebody stops it. Then births are ordered until the socket is full, and begin when it goes on; what comes after that
+ * is refused, once it has been waited for in vain, at once from then on. A packet is sent whole or not at all, so nothing that
+ * was refused is carried out later. A kill can't be refused, and is owed instead. */
 #include "actors/nursery.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -15,8 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "actors/deadline.h"
 #include "actors/sanitizer.h"
 #include "actors/system.h"
+#include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/log.h"
 
@@ -46,8 +53,10 @@ static bool is_threaded(void) {
     return false;
 }
 
+enum { PATIENCE_MS = 5000 };
+
 void trp_nursery_none(struct trp_nursery *n) {
-    *n = (struct trp_nursery){.fd = -1};
+    *n = (struct trp_nursery){.fd = -1, .patience_ms = PATIENCE_MS};
     pthread_mutex_init(&n->lock, NULL);
 }
 
@@ -81,11 +90,21 @@ static void reap(struct trp_nursery *n) {
     n->pid = 0;
 }
 
+/* Until it has been reaped, which is after it has been seen to be gone, the number is its own. */
+void trp_nursery_rouse(struct trp_nursery *n) {
+    pthread_mutex_lock(&n->lock);
+    if (n->pid && !n->gone)
+        kill(n->pid, SIGCONT);
+    pthread_mutex_unlock(&n->lock);
+}
+
 void trp_nursery_close(struct trp_nursery *n) {
     trp_assert(!n->attached);
     if (n->fd >= 0)
         close(n->fd);
+    trp_nursery_rouse(n);
     reap(n);
+    trp_free(n->owed);
     pthread_mutex_destroy(&n->lock);
     *n = (struct trp_nursery){.fd = -1};
 }
@@ -102,10 +121,14 @@ static void nursery_gone(struct trp_nursery *n) {
     trp_process_nursery_gone(n->sys);
 }
 
+static troupe_status pay(struct trp_nursery *n);
+
 /* Whoever sent the order that is reported on wrote what it is about before, and holds the lock until it has been sent: to pass
- * through the lock is to see it. */
+ * through the lock is to see it. And it has gone on, if it had been stopped. */
 static void see_orders(struct trp_nursery *n) {
     pthread_mutex_lock(&n->lock);
+    n->stuck = false;
+    (void)(pay(n) == TROUPE_OK); /* what still finds no room is tried again at the next report */
     pthread_mutex_unlock(&n->lock);
 }
 
@@ -179,27 +202,71 @@ static void add_descriptors(struct msghdr *h, union rights *r, const int *fds, s
     memcpy(CMSG_DATA(c), fds, count * sizeof(int));
 }
 
-static void wait_writable(int fd) {
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-    (void)poll(&p, 1, -1);
+/* Under the lock. AGAIN: there is no room for it, and nothing has been sent. */
+static troupe_status send_packet(struct trp_nursery *n, const struct msghdr *h) {
+    while (!n->gone) {
+        if (sendmsg(n->fd, h, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+            return TROUPE_OK;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return TROUPE_AGAIN;
+        if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
+            break;
+        if (errno != EINTR)
+            return TROUPE_SYSTEM;
+    }
+    return TROUPE_NO_NURSERY;
 }
 
-/* uv_poll has made the socket non-blocking, so a full one is waited for. */
-static troupe_status send_packet(struct trp_nursery *n, const struct msghdr *h) {
+static troupe_status send_kill(struct trp_nursery *n, const struct trp_nursery_kill *k) {
+    struct trp_order order = {.what = TRP_ORDER_KILL, .life = k->life, .id = k->id};
+    struct iovec part = {&order, sizeof order};
+    return send_packet(n, &(struct msghdr){.msg_iov = &part, .msg_iovlen = 1});
+}
+
+/* Under the lock: the kills that are owed. AGAIN: not all of them. */
+static troupe_status pay(struct trp_nursery *n) {
     troupe_status st = TROUPE_OK;
-    pthread_mutex_lock(&n->lock);
-    while (!n->gone && sendmsg(n->fd, h, MSG_NOSIGNAL) < 0 && st == TROUPE_OK) {
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            wait_writable(n->fd);
-        else if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN)
-            st = TROUPE_NO_NURSERY;
-        else if (errno != EINTR)
-            st = TROUPE_SYSTEM;
-    }
-    if (n->gone)
-        st = TROUPE_NO_NURSERY;
-    pthread_mutex_unlock(&n->lock);
+    while (n->owed_count > 0 && (st = send_kill(n, &n->owed[n->owed_count - 1])) != TROUPE_AGAIN)
+        n->owed_count--; /* NO_NURSERY: it is dead already */
     return st;
+}
+
+enum { SLICE_MS = 50 };
+
+/* Who was stopped together with it, and has gone on with it, has not waited meanwhile: so no slice counts for more. */
+static bool wait_for_room(const struct trp_nursery *n) {
+    struct pollfd p = {.fd = n->fd, .events = POLLOUT};
+    for (int64_t left = n->patience_ms * TRP_NS_PER_MS; left > 0;) {
+        int64_t before = trp_now();
+        if (poll(&p, 1, SLICE_MS) > 0)
+            return true;
+        int64_t took = trp_now() - before;
+        left -= took < SLICE_MS * TRP_NS_PER_MS ? took : SLICE_MS * TRP_NS_PER_MS;
+    }
+    return false;
+}
+
+/* Under the lock. */
+static troupe_status send_in_turn(struct trp_nursery *n, const struct msghdr *h) {
+    troupe_status st = pay(n);
+    return st == TROUPE_AGAIN ? st : send_packet(n, h);
+}
+
+static troupe_status send_patiently(struct trp_nursery *n, const struct msghdr *h) {
+    pthread_mutex_lock(&n->lock);
+    bool before = n->stuck;
+    troupe_status st = send_in_turn(n, h);
+    while (st == TROUPE_AGAIN && !n->stuck) {
+        n->stuck = !wait_for_room(n);
+        st = send_in_turn(n, h);
+    }
+    n->stuck = st == TROUPE_AGAIN;
+    pthread_mutex_unlock(&n->lock);
+    if (st != TROUPE_AGAIN)
+        return st;
+    if (!before)
+        trp_log(TROUPE_LOG_ERROR, "nursery.stuck", "the nursery (pid %d) takes no orders: has it been stopped?", (int)n->pid);
+    return TROUPE_SYSTEM;
 }
 
 /* The order with its descriptors, then the argument: in the packet, or in a file as one more descriptor. `fds` has room for it.
@@ -218,7 +285,7 @@ static troupe_status send_order(struct trp_nursery *n, struct trp_order *order, 
     struct iovec parts[2] = {{order, sizeof *order}, {(void *)(uintptr_t)arg, size}};
     struct msghdr h = {.msg_iov = parts, .msg_iovlen = order->far_arg || !size ? 1 : 2};
     add_descriptors(&h, &rights, fds, count);
-    troupe_status st = send_packet(n, &h);
+    troupe_status st = send_patiently(n, &h);
     if (file >= 0)
         close(file);
     return st;
@@ -238,10 +305,24 @@ troupe_status trp_nursery_exec(struct trp_nursery *n, uint64_t id, uint32_t life
     return send_order(n, &order, program, size, all, TRP_EXEC_FDS);
 }
 
+static troupe_status owe(struct trp_nursery *n, const struct trp_nursery_kill *k) {
+    if (n->owed_count == n->owed_room) {
+        size_t room = n->owed_room ? n->owed_room * 2 : 16;
+        struct trp_nursery_kill *owed = trp_array(n->owed, room, sizeof *owed);
+        if (!owed)
+            return TROUPE_NO_MEMORY;
+        n->owed = owed;
+        n->owed_room = room;
+    }
+    n->owed[n->owed_count++] = *k;
+    return TROUPE_OK;
+}
+
 void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life) {
-    struct trp_order order = {.what = TRP_ORDER_KILL, .life = life, .id = id};
-    struct iovec part = {&order, sizeof order};
-    struct msghdr h = {.msg_iov = &part, .msg_iovlen = 1};
-    /* NO_NURSERY: then it is dead already. */
-    (void)(send_packet(n, &h) == TROUPE_OK);
+    const struct trp_nursery_kill k = {id, life};
+    pthread_mutex_lock(&n->lock);
+    /* NO_NURSERY: then it is dead already. Without memory there is nothing but to wait: it must not be lost. */
+    while ((pay(n) == TROUPE_AGAIN || send_kill(n, &k) == TROUPE_AGAIN) && owe(n, &k) != TROUPE_OK)
+        (void)wait_for_room(n);
+    pthread_mutex_unlock(&n->lock);
 }

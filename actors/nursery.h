@@ -45,15 +45,25 @@ struct trp_report {
     bool ran_out;  /* ENDED: its control group had no memory left for it */
 };
 
+/* A life to be ended. */
+struct trp_nursery_kill {
+    uint64_t id;
+    uint32_t life;
+};
+
 /* (c) constant, (m) under lock, (o) the steward's thread */
 struct trp_nursery {
-    int fd;               /* (c) -1: there is none */
-    pid_t pid;            /* (c) 0: there is none */
-    pthread_mutex_t lock; /* orders are sent one at a time */
-    troupe_system *sys;   /* (c) */
-    uv_poll_t poll;       /* (o) */
-    bool attached;        /* (o) */
-    bool gone;            /* (m) */
+    int fd;                        /* (c) -1: there is none */
+    pid_t pid;                     /* (c) 0: there is none */
+    int64_t patience_ms;           /* (c) for an order to find room */
+    pthread_mutex_t lock;          /* orders are sent one at a time */
+    troupe_system *sys;            /* (c) */
+    uv_poll_t poll;                /* (o) */
+    bool attached;                 /* (o) */
+    bool gone;                     /* (m) */
+    bool stuck;                    /* (m) it takes no orders, as far as is known: nobody waits for it */
+    struct trp_nursery_kill *owed; /* (m) those for which there was no room: they go before all other orders */
+    size_t owed_count, owed_room;  /* (m) */
 };
 
 /* Forks it. INVALID: this process has other threads. SYSTEM, NO_MEMORY. */
@@ -67,10 +77,15 @@ void trp_nursery_close(struct trp_nursery *n);
 TROUPE_NODISCARD troupe_status trp_nursery_attach(struct trp_nursery *n, struct trp_loop *loop);
 void trp_nursery_detach(struct trp_nursery *n);
 
-/* Orders. NO_NURSERY: it is gone; UNSUPPORTED: there is none; SYSTEM, NO_MEMORY. The descriptor stays the
- * caller's. Any thread. */
+/* Somebody may have stopped it, and it is to see its system's end. Any thread. */
+void trp_nursery_rouse(struct trp_nursery *n);
+
+/* Orders. NO_NURSERY: it is gone; UNSUPPORTED: there is none; SYSTEM (also: it takes no orders, since it has been stopped; this
+ * one it will never see), NO_MEMORY. The descriptor stays the caller's. Any thread; waits for room in the socket for as long as
+ * the nursery's patience lasts. */
 TROUPE_NODISCARD troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t id, uint32_t life,
                                                 const struct trp_birth *birth, int channel);
+/* Is carried out, whenever that may be: one for which there is no room now is sent when there is some. */
 void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life);
 
 /* A program (program.h) in place of a body, with these descriptors as its 0 to 2. Its reports go into a pipe of its own, the last of

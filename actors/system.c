@@ -492,6 +492,7 @@ void troupe_system_close(troupe_system **system) {
         return;
     }
     trp_system_kill_all(sys);
+    trp_nursery_rouse(&sys->nursery);
     while (atomic_load(&sys->live) + atomic_load(&sys->serving) > 0)
         (void)opener_parks(sys, TRP_NEVER);
     threads_end(sys);

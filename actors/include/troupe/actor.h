@@ -160,7 +160,8 @@ typedef struct troupe_spawn_opts {
 
 /* Starts an actor; the call returns when it is known to the system, not when it runs. The arg_size bytes at arg are copied (0: the body gets
  * NULL). A process's body must be a function of this program or of a library loaded when the system was opened. out may be NULL.
- * CLOSED: the system is closing. Faults: INVALID (also what is for processes alone, for another kind), UNSUPPORTED, NO_MEMORY, SYSTEM, NO_NURSERY. Context: self. */
+ * CLOSED: the system is closing. Faults: INVALID (also what is for processes alone, for another kind), UNSUPPORTED, NO_MEMORY,
+ * SYSTEM (of a process also: somebody has stopped the nursery, see DESIGN.md; it will not begin later, either), NO_NURSERY. Context: self. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_spawn(troupe_self *self, const troupe_spawn_opts *opts, troupe_body *body, const void *arg,
                                                        size_t arg_size, troupe_ref *out);
 
