@@ -22,6 +22,7 @@
 
 #include "actors/deadline.h"
 #include "actors/sanitizer.h"
+#include "actors/shared.h"
 #include "actors/system.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
@@ -172,7 +173,7 @@ void trp_nursery_detach(struct trp_nursery *n) {
 
 /* An argument that is too large for a packet, as a file that is nowhere. -1: errno. */
 static int arg_file(const uint8_t *arg, size_t size) {
-    int fd = memfd_create("troupe-argument", MFD_CLOEXEC);
+    int fd = trp_shared_allowed(size) ? memfd_create("troupe-argument", MFD_CLOEXEC) : -1;
     for (size_t done = 0; fd >= 0 && done < size;) {
         ssize_t n = write(fd, arg + done, size - done);
         if (n < 0 && errno == EINTR)

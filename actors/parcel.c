@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -76,15 +75,9 @@ static bool write_at(int fd, struct trp_slice bytes, size_t at) {
     return true;
 }
 
-/* A file larger than the program allows itself would be answered by a signal. */
-static bool is_allowed(size_t size) {
-    struct rlimit most;
-    return getrlimit(RLIMIT_FSIZE, &most) == 0 && (most.rlim_cur == RLIM_INFINITY || most.rlim_cur >= size);
-}
-
 /* -1: it can't be had. */
 static int file_of(struct trp_slice head, struct trp_slice body) {
-    int fd = is_allowed(HEAD + head.n + body.n) ? memfd_create("troupe-parcel", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
+    int fd = trp_shared_allowed(HEAD + head.n + body.n) ? memfd_create("troupe-parcel", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
     if (fd >= 0 && write_at(fd, head, HEAD) && write_at(fd, body, HEAD + head.n) && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
         return fd;
     if (fd >= 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,8 +44,13 @@ void trp_shared_unmap(struct trp_shared *s) {
     *s = (struct trp_shared){0};
 }
 
+bool trp_shared_allowed(size_t size) {
+    struct rlimit most;
+    return getrlimit(RLIMIT_FSIZE, &most) == 0 && (most.rlim_cur == RLIM_INFINITY || most.rlim_cur >= size);
+}
+
 troupe_status trp_shared_new(struct trp_shared *s, int *fd) {
-    int made = memfd_create("troupe-rings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int made = trp_shared_allowed(FILE_SIZE) ? memfd_create("troupe-rings", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
     if (made < 0)
         return TROUPE_SYSTEM;
     if (ftruncate(made, FILE_SIZE) != 0 || fcntl(made, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||

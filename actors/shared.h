@@ -68,6 +68,9 @@ struct trp_shared {
     _Atomic uint32_t *door;         /* how the body sleeps, where others than the system wake it, too; NULL: its word here */
 };
 
+/* May this program make a file of so many bytes? One in memory counts as well, and a larger one is answered by a signal (SIGXFSZ)
+ * that ends it. */
+bool trp_shared_allowed(size_t size);
 /* Makes the memory; *fd is the caller's, to be sent. SYSTEM. */
 TROUPE_NODISCARD troupe_status trp_shared_new(struct trp_shared *s, int *fd);
 /* Maps what the other side has made; the descriptor stays the caller's. SYSTEM. */

@@ -5,6 +5,7 @@
  * what else of a message crosses; and that a death in the middle leaves nothing behind. */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <troupe/command.h>
 #include <unistd.h>
@@ -267,6 +268,47 @@ START_TEST(more_than_a_body_may_have) {
 }
 END_TEST
 
+/* --- where files may not be large, in memory, too --- */
+
+enum { SMALL_FILES = 2 << 20 };
+
+static void limit_files(rlim_t most) {
+    struct rlimit now;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &now), 0);
+    now.rlim_cur = most < now.rlim_max ? most : now.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &now), 0);
+}
+
+static void echoes_with_small_files(troupe_self *self, void *arg) {
+    limit_files(SMALL_FILES);
+    echoes(self, arg);
+}
+
+/* Messages come some other way; what can't be begun without one is told so, and nobody dies of a signal. */
+START_TEST(without_large_files) {
+    static struct heavy heavy; /* larger than that */
+    troupe_ref ref;
+    troupe_msg *m;
+    troupe_spawn_opts opts = {.kind = TROUPE_PROCESS};
+    limit_files(SMALL_FILES);
+    ref = spawn(TROUPE_PROCESS, echoes_with_small_files, NULL, 0);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(troupe_ask(me, ref, troupe_bytes(pattern() + i, MOST), PATIENCE_MS, &m), TROUPE_OK);
+        ck_assert(is_pattern(m, MOST, i));
+        troupe_msg_free(&m);
+    }
+    stop(ref);
+    ck_assert_int_eq(troupe_spawn(me, &opts, weighs, &heavy, sizeof heavy, &ref), TROUPE_SYSTEM);
+    limit_files(4096);
+    ck_assert_int_eq(troupe_spawn(me, &opts, echoes, NULL, 0, &ref), TROUPE_SYSTEM);
+    limit_files(RLIM_INFINITY);
+    heavy.home = troupe_self_ref(me);
+    memcpy(heavy.bytes, pattern(), sizeof heavy.bytes);
+    ends(spawn(TROUPE_PROCESS, weighs, &heavy, sizeof heavy), TROUPE_END_NORMAL);
+    ck_assert_int_eq(hear(), 1);
+}
+END_TEST
+
 /* --- what else crosses --- */
 
 /* Hears from a program of its own; tells how many lines came as they should. */
@@ -338,6 +380,7 @@ int main(void) {
     tcase_add_test(c, a_death_in_the_middle_leaves_nothing);
     tcase_add_test(c, a_body_without_descriptors);
     tcase_add_test(c, more_than_a_body_may_have);
+    tcase_add_test(c, without_large_files);
     tcase_add_loop_test(c, a_topic_crosses, TROUPE_COROUTINE, TROUPE_PROCESS + 1);
     tcase_add_test(c, an_error_crosses);
     tcase_set_timeout(c, 100);
