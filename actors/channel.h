@@ -24,7 +24,7 @@
  *     TIE         op; number: what (tie.h); ref: the id; body: the name
  *     SEND_AFTER  op; ref: to whom; number: milliseconds; body: the payload. The result's ref: its number
  *     UNSEND      op; number: of what is not to be sent after all
- *     GIVEN       number: the code; body: the text: how the body says that it has ended
+ *     GIVEN       number: the code; body: the text: how the body says that it has ended; status not 0: as one it was linked to
  *     LETTER      a message that it has lost; status: why; ref: who sent it; error: not empty, it was a question;
  *                 op: bytes of its topic; body: as MSG. With a number: so many have been lost, and nobody wanted to know more
  *     CANCEL      op: no time is left for it; its RESULT is AGAIN, unless it has been done meanwhile

@@ -163,8 +163,9 @@ static void child_open(const troupe_system *sys, struct trp_birth *birth, uint64
 
 static void say_given(void) {
     const troupe_exit *e = &trp_child.self.given, normal = trp_exit_normal();
+    struct trp_frame f = {.type = TRP_FRAME_GIVEN, .status = e->how == TROUPE_END_LINKED, .number = (uint64_t)e->code};
     if (e->code || strcmp(e->text, normal.text) != 0)
-        trp_child_say((struct trp_frame){.type = TRP_FRAME_GIVEN, .number = (uint64_t)e->code}, trp_slice_str(e->text));
+        trp_child_say(f, trp_slice_str(e->text));
 }
 
 _Noreturn static void child_exit(void) {

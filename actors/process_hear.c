@@ -38,6 +38,8 @@ static bool given(struct trp_proxy *p, const struct trp_frame *f, struct trp_sli
     memcpy(s, text.p, n);
     s[n] = 0;
     p->given = trp_exit_given((int)f->number, s);
+    if (f->status)
+        p->given = trp_exit_linked(&p->given);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <troupe/inspect.h>
 #include <troupe/monitor.h>
 
 #include "actors/plan.h"
@@ -295,6 +296,17 @@ START_TEST(who_does_not_end_in_time_is_killed) {
 }
 END_TEST
 
+static pid_t process_of(troupe_ref ref) {
+    troupe_snapshot *s;
+    pid_t pid = 0;
+    ck_assert_int_eq(troupe_system_snapshot(sys, &s), TROUPE_OK);
+    for (size_t i = 0; i < s->count; i++)
+        pid = s->actors[i].ref.id == ref.id ? (pid_t)s->actors[i].pid : pid;
+    troupe_snapshot_free(&s);
+    ck_assert_int_gt(pid, 0);
+    return pid;
+}
+
 START_TEST(a_killed_supervisor_takes_its_children_along) {
     system_up();
     troupe_child children[2] = {child_of(_i % KINDS, 0, TROUPE_PERMANENT), child_of(_i % KINDS, 1, TROUPE_PERMANENT)};
@@ -305,6 +317,36 @@ START_TEST(a_killed_supervisor_takes_its_children_along) {
     ck_assert_str_eq(ends(a, TROUPE_END_LINKED).text, "killed");
     ck_assert_str_eq(ends(b, TROUPE_END_LINKED).text, "killed");
     ends(boss, TROUPE_END_KILLED);
+    system_down();
+}
+END_TEST
+
+/* By the link, or by the one between, which has the time to shut it down or has not. */
+static void is_pulled_down(troupe_ref ref) {
+    troupe_exit exit;
+    ck_assert_int_eq(troupe_join(me, ref, PATIENCE_MS, &exit), TROUPE_OK);
+    ck_assert_msg(exit.how == TROUPE_END_LINKED || exit.how == TROUPE_END_SHUTDOWN, "ended: %d %s", exit.how, exit.text);
+}
+
+/* Of whatever kind each of them is, and whether it is killed by the runtime or its process by the system. */
+START_TEST(a_tree_falls_with_its_top) {
+    system_up();
+    troupe_kind kind = (troupe_kind)(_i % KINDS), below_kind = (troupe_kind)(_i / KINDS);
+    troupe_child leaves[2] = {child_of(TROUPE_PROCESS, 0, TROUPE_PERMANENT), child_of(TROUPE_THREAD, 1, TROUPE_PERMANENT)};
+    troupe_supervisor_opts below = {.children = leaves, .count = 2};
+    troupe_child top[1] = {
+        {.opts = {.name = "below", .kind = below_kind, .registered = true, .restart = TROUPE_PERMANENT}, .supervisor = &below}};
+    troupe_ref boss = supervise(kind, &(troupe_supervisor_opts){.children = top, .count = 1});
+    ck_assert_uint_eq(hear_set(2), 2U | 4U);
+    troupe_ref a = whereis("a"), b = whereis("b"), middle = whereis("below");
+    if (kind == TROUPE_PROCESS)
+        ck_assert_int_eq(kill(process_of(boss), SIGKILL), 0);
+    else
+        ck_assert_int_eq(troupe_kill(me, boss), TROUPE_OK);
+    ends(boss, kind == TROUPE_PROCESS ? TROUPE_END_SIGNAL : TROUPE_END_KILLED);
+    is_pulled_down(middle);
+    is_pulled_down(a);
+    is_pulled_down(b);
     system_down();
 }
 END_TEST
@@ -507,7 +549,8 @@ int main(void) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         tcase_add_loop_test(c, kinds[i], 0, KINDS);
     const TTest *const pairs[] = {each_strategy_with_each_restart, too_many_restarts,
-                                  a_killed_supervisor_takes_its_children_along, children_come_and_go};
+                                  a_killed_supervisor_takes_its_children_along, a_tree_falls_with_its_top,
+                                  children_come_and_go};
     c = run_case(s, "pairs", NULL, 0);
     tcase_set_timeout(c, 120);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
