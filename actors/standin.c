@@ -48,8 +48,11 @@ static void exit_set(troupe_exit *exit, troupe_end how, int code, struct trp_sli
     memcpy(exit->text, text.p, n);
 }
 
+/* Whether it has gone with the watch in hand, or between two of them, is chance, and no news to anybody. */
 static void node_lost(struct standin *s, troupe_status st) {
     char text[sizeof s->exit.text];
+    if (st == TROUPE_NO_RESPONDERS)
+        st = TROUPE_WORKER_LOST;
     snprintf(text, sizeof text, "node %s: %s", s->actor.node, troupe_status_name(st));
     exit_set(&s->exit, TROUPE_END_NODE, 0, trp_slice_str(text));
 }
