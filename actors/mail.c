@@ -193,7 +193,10 @@ bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m) {
     if (offer_once(to, m))
         return true;
     struct trp_proxy *p = trp_proxy_of(to);
-    return p && trp_proxy_settle(p, false) && offer_once(to, m);
+    if (!p)
+        return false;
+    (void)trp_proxy_settle(p, false); /* or somebody else just has */
+    return offer_once(to, m);
 }
 
 /* Room has been made: those in line come in, in their order. False: there may be more of them. Under the lock. */

@@ -32,10 +32,6 @@ static size_t window(const struct trp_proxy *p) {
     return most < TRP_WINDOW ? most : TRP_WINDOW;
 }
 
-static bool drops(const struct trp_proxy *p) {
-    return p->actor->birth->overflow == TROUPE_DROP_OLDEST;
-}
-
 static bool window_open(const struct trp_proxy *p) {
     if (trp_channel_pending(p->channel) > PENDING_MOST)
         return false;
@@ -212,21 +208,28 @@ static void make_room(struct trp_proxy *p, const struct settled *s) {
     trp_assert(sane);
 }
 
+/* Under `down`: who looks after this thread finds the room that has been made. */
+static void count_room(struct trp_proxy *p, const struct settled *s) {
+    pthread_mutex_lock(&p->actor->lock);
+    bool sane = trp_mailbox_settle(&p->actor->mailbox, s->count, s->bytes);
+    pthread_mutex_unlock(&p->actor->lock);
+    trp_assert(sane);
+}
+
 /* `wants`: when it receives more than it has, it shall tell. True: there is room. */
 bool trp_proxy_settle(struct trp_proxy *p, bool wants) {
     struct settled s = {0};
     pthread_mutex_lock(&p->down);
     bool sane = settle_down(p, wants, &s);
-    if (drops(p))
-        make_room(p, &s);
+    if (s.count > 0)
+        count_room(p, &s);
     pthread_mutex_unlock(&p->down);
     if (!sane)
         lies(p);
     if (s.count == 0)
         return false;
-    if (!drops(p))
-        make_room(p, &s);       /* which wakes others */
-    trp_actor_unpark(p->actor); /* who stood in line has come in, and there is room for it over there */
+    (void)!trp_actor_settle(p->actor, 0, 0); /* who stands in line comes in, which wakes others */
+    trp_actor_unpark(p->actor);              /* who stood in line has come in, and there is room for it over there */
     return true;
 }
 
