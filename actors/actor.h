@@ -162,7 +162,10 @@ TROUPE_NODISCARD bool trp_actor_has_mail(struct trp_actor *a);
 /* As take, for a process: the message goes on counting until trp_actor_settle. What turns out to be for one that had this memory
  * before comes in front of *strays, to be buried (DIED) when the caller holds no lock: that tells others. */
 TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out, struct troupe_msg **strays);
+/* So many lent messages count no more. False: there are not so many. Who stands in line is let in by trp_actor_admit. */
 TROUPE_NODISCARD bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes);
+/* Those in line for whom there is room come in, and are woken. No lock held. */
+void trp_actor_admit(struct trp_actor *a);
 /* The next note of its mailbox, which is not lent; NULL: there is none, or it has to wait for messages. */
 struct troupe_msg *trp_actor_take_note(struct trp_actor *a);
 /* Puts a note into its mailbox. */

@@ -220,7 +220,7 @@ static void admit_unlock(struct trp_actor *a) {
     }
 }
 
-static void admit_line(struct trp_actor *a) {
+void trp_actor_admit(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
     admit_unlock(a);
 }
@@ -229,7 +229,7 @@ static troupe_status silence(struct trp_actor *a, bool want) {
     struct trp_mailbox *mb = &a->mailbox;
     unsigned flags = want ? trp_mailbox_await(mb) : trp_mailbox_flags(mb);
     if ((flags & TRP_MAIL_CROWDED) && !(flags & TRP_MAIL_SHUT)) {
-        admit_line(a);
+        trp_actor_admit(a);
         return TROUPE_AGAIN;
     }
     if (!trp_mailbox_empty(mb))
@@ -268,30 +268,34 @@ static troupe_status take_once(struct trp_actor *a, bool want, bool lend, struct
         return silence(a, want);
     *out = m;
     if (trp_mailbox_looks(mb, TRP_LOOK_LINE))
-        admit_line(a);
+        trp_actor_admit(a);
     return TROUPE_OK;
 }
 
-static troupe_status take(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out) {
-    troupe_status st;
-    do
-        st = take_once(a, want, lend, out);
-    while (st == TROUPE_AGAIN);
-    return st;
+/* AGAIN: once more; a stray may have come in front of *strays. */
+static troupe_status take_own(struct trp_actor *a, bool want, bool lend, struct troupe_msg **out, struct troupe_msg **strays) {
+    struct troupe_msg *m = NULL;
+    troupe_status st = take_once(a, want, lend, &m);
+    if (st != TROUPE_OK)
+        return st;
+    if (!is_stray(a, m)) {
+        *out = m;
+        return TROUPE_OK;
+    }
+    m->next = *strays;
+    *strays = m;
+    return TROUPE_AGAIN;
 }
 
 troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out) {
-    for (;;) {
-        struct troupe_msg *m;
-        troupe_status st = take(a, want, false, &m);
-        if (st == TROUPE_OK && is_stray(a, m)) {
-            trp_letters_bury(a->sys, a, m, TROUPE_DIED);
-            continue;
-        }
-        if (st == TROUPE_OK)
-            *out = m;
-        return st;
-    }
+    troupe_status st;
+    do {
+        struct troupe_msg *stray = NULL;
+        st = take_own(a, want, false, out, &stray);
+        if (stray)
+            trp_letters_bury(a->sys, a, stray, TROUPE_DIED);
+    } while (st == TROUPE_AGAIN);
+    return st;
 }
 
 static troupe_status await_once(struct trp_actor *a) {
@@ -321,7 +325,7 @@ troupe_status trp_actor_await(struct trp_actor *a) {
 
 void trp_actor_settle_down(struct trp_actor *a) {
     if (trp_mailbox_fence(&a->mailbox) & TRP_MAIL_CROWDED)
-        admit_line(a);
+        trp_actor_admit(a);
 }
 
 bool trp_actor_has_mail(struct trp_actor *a) {
@@ -349,24 +353,17 @@ void trp_actor_tell(struct trp_actor *a, struct troupe_msg *note) {
 }
 
 troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out, struct troupe_msg **strays) {
-    for (;;) {
-        struct troupe_msg *m;
-        troupe_status st = take(a, true, true, &m);
-        if (st == TROUPE_OK && is_stray(a, m)) {
-            m->next = *strays;
-            *strays = m;
-            continue;
-        }
-        if (st == TROUPE_OK)
-            *out = m;
-        return st;
-    }
+    troupe_status st;
+    do
+        st = take_own(a, true, true, out, strays);
+    while (st == TROUPE_AGAIN);
+    return st;
 }
 
 bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes) {
     pthread_mutex_lock(&a->lock);
     bool ok = trp_mailbox_settle(&a->mailbox, count, bytes);
-    admit_unlock(a);
+    pthread_mutex_unlock(&a->lock);
     return ok;
 }
 

@@ -24,7 +24,6 @@
 #include "actors/sanitizer.h"
 #include "actors/shared.h"
 #include "actors/system.h"
-#include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/log.h"
 
@@ -105,7 +104,7 @@ void trp_nursery_close(struct trp_nursery *n) {
         close(n->fd);
     trp_nursery_rouse(n);
     reap(n);
-    trp_free(n->owed);
+    trp_buf_fini(&n->owed);
     pthread_mutex_destroy(&n->lock);
     *n = (struct trp_nursery){.fd = -1};
 }
@@ -227,8 +226,13 @@ static troupe_status send_kill(struct trp_nursery *n, const struct trp_nursery_k
 /* Under the lock: the kills that are owed. AGAIN: not all of them. */
 static troupe_status pay(struct trp_nursery *n) {
     troupe_status st = TROUPE_OK;
-    while (n->owed_count > 0 && (st = send_kill(n, &n->owed[n->owed_count - 1])) != TROUPE_AGAIN)
-        n->owed_count--; /* NO_NURSERY: it is dead already */
+    struct trp_nursery_kill last;
+    while (n->owed.n > 0) {
+        memcpy(&last, n->owed.p + n->owed.n - sizeof last, sizeof last);
+        if ((st = send_kill(n, &last)) == TROUPE_AGAIN)
+            break;
+        n->owed.n -= sizeof last; /* NO_NURSERY: it is dead already */
+    }
     return st;
 }
 
@@ -306,24 +310,11 @@ troupe_status trp_nursery_exec(struct trp_nursery *n, uint64_t id, uint32_t life
     return send_order(n, &order, program, size, all, TRP_EXEC_FDS);
 }
 
-static troupe_status owe(struct trp_nursery *n, const struct trp_nursery_kill *k) {
-    if (n->owed_count == n->owed_room) {
-        size_t room = n->owed_room ? n->owed_room * 2 : 16;
-        struct trp_nursery_kill *owed = trp_array(n->owed, room, sizeof *owed);
-        if (!owed)
-            return TROUPE_NO_MEMORY;
-        n->owed = owed;
-        n->owed_room = room;
-    }
-    n->owed[n->owed_count++] = *k;
-    return TROUPE_OK;
-}
-
 void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life) {
     const struct trp_nursery_kill k = {id, life};
     pthread_mutex_lock(&n->lock);
     /* NO_NURSERY: then it is dead already. Without memory there is nothing but to wait: it must not be lost. */
-    while ((pay(n) == TROUPE_AGAIN || send_kill(n, &k) == TROUPE_AGAIN) && owe(n, &k) != TROUPE_OK)
+    while ((pay(n) == TROUPE_AGAIN || send_kill(n, &k) == TROUPE_AGAIN) && trp_buf_put(&n->owed, &k, sizeof k) != TROUPE_OK)
         (void)wait_for_room(n);
     pthread_mutex_unlock(&n->lock);
 }

@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "actors/birth.h"
+#include "transports/buf.h"
 #include "transports/loop.h"
 
 struct trp_actor;
@@ -53,17 +54,16 @@ struct trp_nursery_kill {
 
 /* (c) constant, (m) under lock, (o) the steward's thread */
 struct trp_nursery {
-    int fd;                        /* (c) -1: there is none */
-    pid_t pid;                     /* (c) 0: there is none */
-    int64_t patience_ms;           /* (c) for an order to find room */
-    pthread_mutex_t lock;          /* orders are sent one at a time */
-    troupe_system *sys;            /* (c) */
-    uv_poll_t poll;                /* (o) */
-    bool attached;                 /* (o) */
-    bool gone;                     /* (m) */
-    bool stuck;                    /* (m) it takes no orders, as far as is known: nobody waits for it */
-    struct trp_nursery_kill *owed; /* (m) those for which there was no room: they go before all other orders */
-    size_t owed_count, owed_room;  /* (m) */
+    int fd;               /* (c) -1: there is none */
+    pid_t pid;            /* (c) 0: there is none */
+    int64_t patience_ms;  /* (c) for an order to find room */
+    pthread_mutex_t lock; /* orders are sent one at a time */
+    troupe_system *sys;   /* (c) */
+    uv_poll_t poll;       /* (o) */
+    bool attached;        /* (o) */
+    bool gone;            /* (m) */
+    bool stuck;           /* (m) it takes no orders, as far as is known: nobody waits for it */
+    struct trp_buf owed;  /* (m) struct trp_nursery_kill for which there was no room: they go before all other orders */
 };
 
 /* Forks it. INVALID: this process has other threads. SYSTEM, NO_MEMORY. */

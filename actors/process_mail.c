@@ -203,16 +203,9 @@ static void lies(struct trp_proxy *p) {
     put_down(p, "it has received more than it was sent");
 }
 
+/* Under `down`: who looks after this thread finds the room that has been made. */
 static void make_room(struct trp_proxy *p, const struct settled *s) {
     bool sane = s->count == 0 || trp_actor_settle(p->actor, s->count, s->bytes);
-    trp_assert(sane);
-}
-
-/* Under `down`: who looks after this thread finds the room that has been made. */
-static void count_room(struct trp_proxy *p, const struct settled *s) {
-    pthread_mutex_lock(&p->actor->lock);
-    bool sane = trp_mailbox_settle(&p->actor->mailbox, s->count, s->bytes);
-    pthread_mutex_unlock(&p->actor->lock);
     trp_assert(sane);
 }
 
@@ -221,15 +214,14 @@ bool trp_proxy_settle(struct trp_proxy *p, bool wants) {
     struct settled s = {0};
     pthread_mutex_lock(&p->down);
     bool sane = settle_down(p, wants, &s);
-    if (s.count > 0)
-        count_room(p, &s);
+    make_room(p, &s);
     pthread_mutex_unlock(&p->down);
     if (!sane)
         lies(p);
     if (s.count == 0)
         return false;
-    (void)!trp_actor_settle(p->actor, 0, 0); /* who stands in line comes in, which wakes others */
-    trp_actor_unpark(p->actor);              /* who stood in line has come in, and there is room for it over there */
+    trp_actor_admit(p->actor);
+    trp_actor_unpark(p->actor); /* who stood in line has come in, and there is room for it over there */
     return true;
 }
 

@@ -72,6 +72,12 @@ static void tell(struct trp_crew *crew, struct trp_worker *w, uint64_t id, int64
     trp_actor_unref(a);
 }
 
+/* What it would hear itself between two bodies. */
+static void serve(struct trp_worker *w) {
+    trp_worker_wake_sleepers(w);
+    trp_poller_serve(w->poller);
+}
+
 /* The same body as at the last tick. */
 static void on_hog(struct trp_crew *crew, struct trp_worker *w, struct trp_sight *s, const struct glance *g, int64_t now) {
     int64_t ms = (now - s->since) / TRP_NS_PER_MS;
@@ -84,8 +90,7 @@ static void on_hog(struct trp_crew *crew, struct trp_worker *w, struct trp_sight
     s->told = true;
     if (g->held) {
         open_to_thieves(crew, w, true, true);
-        trp_worker_wake_sleepers(w);
-        trp_poller_serve(w->poller);
+        serve(w);
     } else if ((g->waiting || g->others) && !trp_crew_take_over(crew, w, g->resumes)) {
         open_to_thieves(crew, w, true, true); /* too many of them, or no thread to be had */
     }
@@ -96,9 +101,7 @@ static void on_hog(struct trp_crew *crew, struct trp_worker *w, struct trp_sight
 static bool hear(struct trp_crew *crew, struct trp_worker *w) {
     if (atomic_load(&crew->idle) == 0)
         return false;
-    trp_worker_wake_sleepers(w);
-    if (trp_poller_used(w->poller))
-        trp_poller_serve(w->poller);
+    serve(w);
     trp_guard_lock(&w->queue.guard);
     trp_runq_fetch(&w->queue);
     bool waiting = trp_runq_waiting(&w->queue) > 0;
