@@ -175,8 +175,8 @@ class Output:
             return bool(enough(self._lines))
 
     def drain(self):
-        """After the program's end: waits for what it wrote before, unless a child of it keeps the pipe open."""
-        self._thread.join(seconds(1))
+        """After the program's end: waits for all that it wrote before, unless a child of it keeps the pipe open for long."""
+        self._thread.join(seconds(10))
 
     def close(self):
         self._thread.join(seconds(5))

@@ -33,13 +33,7 @@ def tasks(lines):
 
 
 class Ended(Program):
-    """A program whose output has been read to its end once it has been waited for."""
-
-    def wait(self, timeout=10):
-        code = super().wait(timeout)
-        self.out.wait(lambda _: False, timeout)
-        self.err.wait(lambda _: False, timeout)
-        return code
+    """A program whose output has been read to its end once it has been killed, too."""
 
     def kill(self):
         super().kill()
