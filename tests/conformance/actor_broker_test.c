@@ -159,6 +159,23 @@ static void asks_the_broker(troupe_self *self, void *arg) {
     say(self, *(troupe_ref *)arg, n);
 }
 
+static void count_subs(struct fake_broker *b, void *arg) {
+    unsigned *count = arg;
+    *count = 0;
+    for (const struct fake_session *s = b->sessions; s; s = s->next)
+        *count += s->n_subs;
+}
+
+/* This broker gives a question to whoever is subscribed, and forgets it when he goes: one that has ended must be gone for it, too. */
+static void nobody_serves(void) {
+    unsigned count = 1;
+    for (int i = 0; i < PATIENCE_MS && count > 0; i++) {
+        ck_assert_int_eq(troupe_sleep(me, 1), TROUPE_OK);
+        fake_thread_do(&fake, count_subs, &count);
+    }
+    ck_assert_uint_eq(count, 0);
+}
+
 START_TEST(kinds_meet_at_the_broker) {
     troupe_ref to = troupe_self_ref(me);
     for (int kind = TROUPE_COROUTINE; kind <= TROUPE_PROCESS; kind++) {
@@ -166,6 +183,7 @@ START_TEST(kinds_meet_at_the_broker) {
         ck_assert_int_eq(hear(), 42);
         ends(asker, TROUPE_END_NORMAL);
         stop(server);
+        nobody_serves();
     }
 }
 END_TEST
