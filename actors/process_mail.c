@@ -209,6 +209,14 @@ static void make_room(struct trp_proxy *p, const struct settled *s) {
     trp_assert(sane);
 }
 
+/* And not under it, since it wakes others: who stood in line comes in, and there is room for it over there. */
+static void use_room(struct trp_proxy *p, const struct settled *s) {
+    if (s->count == 0)
+        return;
+    trp_actor_admit(p->actor);
+    trp_actor_unpark(p->actor);
+}
+
 /* `wants`: when it receives more than it has, it shall tell. True: there is room. */
 bool trp_proxy_settle(struct trp_proxy *p, bool wants) {
     struct settled s = {0};
@@ -218,11 +226,8 @@ bool trp_proxy_settle(struct trp_proxy *p, bool wants) {
     pthread_mutex_unlock(&p->down);
     if (!sane)
         lies(p);
-    if (s.count == 0)
-        return false;
-    trp_actor_admit(p->actor);
-    trp_actor_unpark(p->actor); /* who stood in line has come in, and there is room for it over there */
-    return true;
+    use_room(p, &s);
+    return s.count > 0;
 }
 
 void trp_process_settle(struct trp_actor *a) {
@@ -271,8 +276,7 @@ void trp_process_drop_oldest(struct trp_actor *a) {
     if (!sane)
         lies(p);
     trp_letters_bury(a->sys, a, m, TROUPE_FULL);
-    if (s.count > 0)
-        trp_actor_unpark(a); /* the window may be open again */
+    use_room(p, &s);
 }
 
 /* To look at what it has received costs a miss of the cache: only when it may matter. */
