@@ -30,6 +30,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     a->roams = false;
     a->birth = birth;
     a->run = NULL;
+    a->deep = 0;
     a->life = TRP_RUNNING;
     atomic_init(&a->lives, 0);
     a->again = a->begun = false;
@@ -44,8 +45,7 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
     /* What moves on at once (a process's mail, an object's) is looked at under the lock. */
     bool exact = (int)birth->kind >= (int)TROUPE_PROCESS;
     trp_mailbox_init(&a->mailbox, birth->mailbox, birth->mailbox_bytes, birth->overflow, exact);
-    trp_waits_init(&a->asks);
-    trp_waits_init(&a->joins);
+    a->asks = a->joins = (struct trp_waits){NULL};
     atomic_init(&a->bonds, NULL);
 }
 
@@ -57,7 +57,7 @@ struct trp_actor *trp_actor_ref(struct trp_actor *a) {
 }
 
 static void actor_free(struct trp_actor *a) {
-    trp_assert(trp_mailbox_empty(&a->mailbox) && !a->mailbox.parked.first && !a->asks.first && !a->joins.first);
+    trp_assert(trp_mailbox_empty(&a->mailbox) && !a->mailbox.parked.last && !a->asks.last && !a->joins.last);
     const struct trp_backend *backend = a->backend;
     if (backend && backend->free)
         backend->free(a);
@@ -231,13 +231,13 @@ troupe_status trp_actor_join(struct trp_actor *a, struct trp_join *j) {
 
 /* Under the lock. */
 static bool tell_joins(struct trp_actor *a, const troupe_exit *exit, struct trp_wakes *w) {
-    while (w->n < TRP_WAKES && a->joins.first) {
-        struct trp_join *j = (struct trp_join *)a->joins.first;
+    while (w->n < TRP_WAKES && a->joins.last) {
+        struct trp_join *j = (struct trp_join *)trp_waits_first(&a->joins);
         trp_waits_remove(&a->joins, &j->wait);
         j->exit = *exit;
         trp_wait_finish(&j->wait, TROUPE_OK, w);
     }
-    return a->joins.first == NULL;
+    return a->joins.last == NULL;
 }
 
 static void tell_all_joins(struct trp_actor *a, const troupe_exit *exit) {
@@ -271,7 +271,7 @@ void trp_actor_finish(struct trp_actor *a, const troupe_exit *said) {
     trp_mailbox_shut(&a->mailbox);
     struct troupe_msg *mail = trp_mailbox_drain(&a->mailbox);
     /* From here on nobody binds himself to it, and nobody waits for its end who does not yet. */
-    bool bound = a->bonds != NULL, joined = a->joins.first != NULL;
+    bool bound = a->bonds != NULL, joined = a->joins.last != NULL;
     expel_all_unlock(a, TROUPE_NOT_FOUND);
     if (mail)
         trp_letters_bury(a->sys, a, mail, TROUPE_DIED);

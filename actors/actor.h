@@ -44,27 +44,29 @@ enum trp_wake { TRP_AWAKE, TRP_PARKED, TRP_NOTIFIED };
 
 /* (c) constant from spawn to the end, (m) under lock, (a) atomic, (o) whoever runs it, (q) the queue it is on */
 struct trp_actor {
+    /* What a message looks at on its way in and out lies in the first two lines of a slot (registry.h). */
     _Atomic uint64_t id;               /* (a) 0: the slot is free */
-    atomic_uint refs;                  /* (a) one is the life's own */
+    struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
+    const struct trp_backend *_Atomic backend; /* (c) */
+    void *run;                         /* (o) the backend's own */
+    struct trp_worker *worker;         /* (o) where it last ran */
+    struct trp_birth *birth;           /* (c) owned */
     atomic_uint wake;                  /* (a) enum trp_wake */
-    uint32_t slot, generation;         /* (c) of the registry */
+    atomic_uint lives;                 /* (a) begun so far: written by whoever runs it */
+    uint32_t deep;                     /* (o) so far below `run` a coroutine waits on its stack: a hint */
     atomic_bool killed;                /* (a) set once, under lock */
     bool roams;                        /* (o) it may run on any worker of its crew */
     bool again;                        /* (o) used up: its next life begins even if it is closing */
     bool begun;                        /* (o) a handler is in a life */
-    atomic_uint lives;                 /* (a) begun so far: written by whoever runs it */
+    troupe_system *sys;                /* (c) */
+    struct trp_mailbox mailbox;        /* its own rules, see there */
+
+    uint32_t slot, generation;         /* (c) of the registry */
+    atomic_uint refs;                  /* (a) one is the life's own */
     atomic_uint dropped;               /* (a) messages to it that nobody will see */
     _Atomic uint32_t cpu_ms;           /* (a) of a coroutine or handler: see usage.h */
-    struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
-    const struct trp_backend *_Atomic backend; /* (c) */
-    troupe_system *sys;                /* (c) */
-    struct trp_worker *worker;         /* (o) where it last ran */
-    struct trp_birth *birth;           /* (c) owned */
-    void *run;                         /* (o) the backend's own */
-
-    pthread_mutex_t lock;
     enum trp_life life;                /* (m) */
-    struct trp_mailbox mailbox;        /* its own rules, see there */
+    pthread_mutex_t lock;
     struct trp_waits asks;             /* (m) struct trp_ask: its own questions */
     struct trp_waits joins;            /* (m) struct trp_join: who waits for its end */
     struct trp_wait *_Atomic finished; /* (a) operations of an actor in another process that are done: the steward's */
@@ -126,8 +128,16 @@ static inline bool trp_actor_notified(struct trp_actor *a) {
            atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire) == TRP_NOTIFIED;
 }
 /* It has given its thread back because it waits for mail (and whatever else unparks it). False: something has come already, it is to be
- * run on. True: it is not the caller's any more. By its worker. */
-TROUPE_NODISCARD bool trp_actor_listen(struct trp_actor *a);
+ * run on. True: it is not the caller's any more. By its worker.
+ *
+ * Who unparks sets NOTIFIED and then looks for LISTENING; here it is the other way round, so one of us sees the other. From the
+ * moment that LISTENING is set the actor may run, end, and its memory be another's: what is done then is right for whoever it
+ * is. */
+TROUPE_NODISCARD static inline bool trp_actor_listen(struct trp_actor *a) {
+    if (!trp_mailbox_listen(&a->mailbox))
+        return false;
+    return atomic_load(&a->wake) != TRP_NOTIFIED || !trp_mailbox_unlisten(&a->mailbox);
+}
 
 /* --- mail.c: mail --- */
 

@@ -130,7 +130,7 @@ static troupe_status child_question(troupe_self *self, troupe_ref to, struct tro
 
 static bool child_withdraw(troupe_self *self, struct trp_ask *ask) {
     (void)self;
-    if (!ask->wait.link)
+    if (!ask->wait.prev)
         return false;
     trp_waits_remove(&trp_child.actor.asks, &ask->wait);
     trp_child_say((struct trp_frame){.type = TRP_FRAME_CANCEL, .op = ask->number}, (struct trp_slice){0});

@@ -160,9 +160,7 @@ static bool result_body(struct trp_child_call *c, const struct trp_frame *f, str
 /* Of a question whose body did not wait. */
 static void on_answer(const struct trp_frame *f, struct trp_slice body) {
     struct trp_waits *asks = &trp_child.actor.asks;
-    struct trp_ask *ask = (struct trp_ask *)asks->first;
-    while (ask && ask->number != f->op)
-        ask = (struct trp_ask *)ask->wait.next;
+    struct trp_ask *ask = trp_ask_find(asks, f->op);
     if (!ask)
         return; /* given up */
     trp_waits_remove(asks, &ask->wait);

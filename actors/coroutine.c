@@ -26,12 +26,16 @@
 /* Stacks lie at equal distances, so that the same place in each is kept in the same few lines of a processor's cache. What is
  * at their high ends, which is used at each switch, is moved by as many lines, differently in neighbours (a prime number of
  * places, so that no distance falls in with it); not further than leaves it in the page that is touched anyway. */
-enum { ALIGN = 64, COLORS = 31, HOUSED_MOST = 1024 };
+enum { COLORS = 31, HOUSED_MOST = 1024 };
 
 static struct trp_coroutine *place(const struct trp_stack *stack, size_t above) {
-    uintptr_t color = ((uintptr_t)stack->bottom / stack->size) % COLORS * ALIGN;
+    uintptr_t color = ((uintptr_t)stack->bottom / stack->size) % COLORS * TRP_LINE;
     uintptr_t top = (uintptr_t)stack->bottom + stack->size - above - color - sizeof(struct trp_coroutine);
-    return (struct trp_coroutine *)(top / ALIGN * ALIGN);
+    return (struct trp_coroutine *)(top / TRP_LINE * TRP_LINE);
+}
+
+static struct trp_coroutine *coroutine_of(troupe_self *self) {
+    return (struct trp_coroutine *)((char *)self - offsetof(struct trp_coroutine, self));
 }
 
 static void on_deadline(struct trp_timer *t) {
@@ -84,8 +88,9 @@ static inline void arrive(struct trp_coroutine *co) {
     struct trp_actor *a = left->self.actor;
     enum trp_ran ran = left->ran;
     r->left = NULL;
+    a->deep = (uint32_t)((uintptr_t)left - (uintptr_t)trp_fiber_sp(&left->fiber));
     a = trp_worker_arrived(r, a, ran);
-    if (a && !trp_worker_put_away(a, ran))
+    if (a && !(ran == TRP_RAN_LISTENS ? trp_actor_listen(a) : trp_worker_put_away(a, ran)))
         trp_worker_push(a->worker, a);
 }
 
@@ -138,7 +143,7 @@ static void coroutine_main(void *arg) {
 static troupe_status coroutine_house(struct trp_actor *a) {
     struct trp_coroutine *co;
     struct trp_birth *b = a->birth;
-    size_t above = b->size <= HOUSED_MOST ? (b->size + ALIGN - 1) / ALIGN * ALIGN : 0;
+    size_t above = b->size <= HOUSED_MOST ? (b->size + TRP_LINE - 1) / TRP_LINE * TRP_LINE : 0;
     troupe_status st = trp_coroutine_new(&co, &a->sys->stacks, b->stack, above, coroutine_main);
     if (st != TROUPE_OK)
         return st;
@@ -203,7 +208,7 @@ static bool notified(struct trp_actor *a) {
 }
 
 static bool rest(troupe_self *self, int64_t deadline, enum trp_ran how) {
-    struct trp_coroutine *co = (struct trp_coroutine *)self;
+    struct trp_coroutine *co = coroutine_of(self);
     if (notified(self->actor))
         return true;
     if (deadline == TRP_NEVER) {
@@ -224,7 +229,7 @@ bool trp_coroutine_park(troupe_self *self, int64_t deadline) {
 
 void trp_coroutine_await_mail(troupe_self *self) {
     if (!notified(self->actor))
-        wait((struct trp_coroutine *)self, TRP_RAN_LISTENS);
+        wait(coroutine_of(self), TRP_RAN_LISTENS);
 }
 
 bool trp_coroutine_listen(troupe_self *self, int64_t deadline) {
@@ -232,7 +237,7 @@ bool trp_coroutine_listen(troupe_self *self, int64_t deadline) {
 }
 
 void trp_coroutine_yield(troupe_self *self) {
-    trp_coroutine_give_back((struct trp_coroutine *)self, TRP_RAN_YIELDED, false);
+    trp_coroutine_give_back(coroutine_of(self), TRP_RAN_YIELDED, false);
 }
 
 const struct trp_backend trp_coroutine_backend = {

@@ -6,16 +6,20 @@
 #ifndef TRP_COROUTINE_H
 #define TRP_COROUTINE_H
 
+#include <stdalign.h>
+
+#include "actors/line.h"
 #include "actors/self.h"
 #include "actors/stack.h"
 
+/* A switch looks at its first line, and at that of its self. */
 struct trp_coroutine {
-    troupe_self self; /* first */
+    enum trp_ran ran; /* why it has switched away */
+    bool hops;        /* it may go on to others by itself, and they to it */
+    bool idle;        /* a handler's: its actor needs it no more */
     struct trp_fiber fiber;
     struct trp_stack stack;
-    bool hops;                 /* it may go on to others by itself, and they to it */
-    enum trp_ran ran;          /* why it has switched away */
-    bool idle;                 /* a handler's: its actor needs it no more */
+    alignas(TRP_LINE) troupe_self self;
 };
 
 /* With a stack of so many bytes (0: the usual), and `above` bytes at its high end for the caller; main(it) is called when it is

@@ -124,7 +124,7 @@ static bool outlet_new(struct trp_direct *d, const struct trp_frame *f) {
 
 static bool asks(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
-    bool some = a->asks.first != NULL;
+    bool some = a->asks.last != NULL;
     pthread_mutex_unlock(&a->lock);
     return some;
 }

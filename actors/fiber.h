@@ -68,5 +68,9 @@ static inline void trp_fiber_switch(struct trp_fiber *from, struct trp_fiber *to
 #else
 void trp_fiber_switch(struct trp_fiber *from, struct trp_fiber *to, bool last);
 #endif
+/* Its stack pointer, while it does not run. */
+static inline const void *trp_fiber_sp(const struct trp_fiber *f) {
+    return TRP_FIBER_IN_PLACE ? f->context.sp : f->context.fcontext;
+}
 
 #endif

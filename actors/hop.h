@@ -16,6 +16,9 @@
 #ifndef TRP_HOP_H
 #define TRP_HOP_H
 
+#include <stddef.h>
+
+#include "actors/coroutine.h"
 #include "actors/worker.h"
 
 /* Inside the guard: this one runs now. */
@@ -72,13 +75,16 @@ static inline struct trp_actor *trp_worker_arrived(struct trp_runner *r, struct 
 
 /* --- who gets mail --- */
 
-/* A coroutine is about to be gone on to: what it is, and below that its innermost frames, is wanted soon and may be far away.
- */
-static inline void trp_worker_foresee(const void *coroutine) {
-    if (!coroutine) /* a handler that listens has none */
+/* It is about to be gone on to: what a switch looks at, and its innermost frames with some room below them, are wanted soon and
+ * may be far away. A handler that listens has no stack. */
+static inline void trp_worker_foresee(const struct trp_actor *a) {
+    const char *co = a->run;
+    if (!co)
         return;
-    for (int line = -4; line < 4; line++)
-        __builtin_prefetch((const char *)coroutine + line * 64, 1);
+    __builtin_prefetch(co, 1);
+    __builtin_prefetch(co + offsetof(struct trp_coroutine, self), 1);
+    for (int line = 0; line < 4; line++)
+        __builtin_prefetch(co - a->deep - TRP_LINE / 2 + line * TRP_LINE, 1);
 }
 
 /* As trp_worker_push, for a roamer, by a coroutine that runs on r and has taken the LISTENING bit away. False: nothing has
@@ -86,7 +92,7 @@ static inline void trp_worker_foresee(const void *coroutine) {
 static inline bool trp_worker_push_near(struct trp_runner *r, struct trp_actor *a) {
     if (!r || !a->roams || !r->at || a->sys != r->at->sys)
         return false;
-    trp_worker_foresee(a->run);
+    trp_worker_foresee(a);
     struct trp_runq *q = &r->at->queue;
     if (!trp_guard_enter(&q->guard, &r->guest))
         return false;

@@ -26,10 +26,10 @@ enum {
 
 /* In shared memory; all zero to begin with. */
 struct trp_lane_words {
-    alignas(TRP_LINE) _Atomic uint64_t head; /* the writer's */
-    alignas(TRP_LINE) _Atomic uint64_t tail; /* the reader's: bytes that its body has received */
+    alignas(TRP_APART) _Atomic uint64_t head; /* the writer's */
+    alignas(TRP_APART) _Atomic uint64_t tail; /* the reader's: bytes that its body has received */
     _Atomic uint64_t taken;                  /* the reader's: messages, the same */
-    alignas(TRP_LINE) _Atomic uint64_t want; /* wake the writer when `taken` is there; 0: it does not wait */
+    alignas(TRP_APART) _Atomic uint64_t want; /* wake the writer when `taken` is there; 0: it does not wait */
     _Atomic uint32_t shut;                   /* the system's: the reader is gone */
 };
 

@@ -22,15 +22,6 @@ void trp_actor_unpark(struct trp_actor *a) {
         a->backend->resume(a);
 }
 
-/* Who unparks sets NOTIFIED and then looks for LISTENING; here it is the other way round, so one of us sees the other. From the
- * moment that LISTENING is set the actor may run, end, and its memory be another's: what is done then is right for whoever it
- * is. */
-bool trp_actor_listen(struct trp_actor *a) {
-    if (!trp_mailbox_listen(&a->mailbox))
-        return false;
-    return atomic_load(&a->wake) != TRP_NOTIFIED || !trp_mailbox_unlisten(&a->mailbox);
-}
-
 /* Without a reference: it may have ended, and its memory may be another actor's by now, which then looks up in vain. */
 static void unpark_bare(struct trp_actor *a) {
     if (trp_registry_ref(a)) {
@@ -250,7 +241,7 @@ static troupe_status take_locked(struct trp_actor *a, bool want, bool lend, stru
         st = a->life != TRP_STARTING && a->life != TRP_RUNNING ? TROUPE_CLOSED : TROUPE_EMPTY;
     if (st == TROUPE_EMPTY && want && !(trp_mailbox_await(mb) & TRP_MAIL_WAITING) && !mb->exact)
         st = TROUPE_AGAIN; /* pushed without the lock, just now */
-    if (mb->parked.first)
+    if (mb->parked.last)
         admit_unlock(a);
     else
         pthread_mutex_unlock(&a->lock);
@@ -308,7 +299,7 @@ static troupe_status await_once(struct trp_actor *a) {
     troupe_status st = a->life != TRP_STARTING && a->life != TRP_RUNNING ? TROUPE_CLOSED : TROUPE_EMPTY;
     if (st == TROUPE_EMPTY && !(trp_mailbox_await(mb) & TRP_MAIL_WAITING) && !mb->exact)
         st = TROUPE_AGAIN; /* as in take_locked */
-    if (mb->parked.first)
+    if (mb->parked.last)
         admit_unlock(a);
     else
         pthread_mutex_unlock(&a->lock);
@@ -369,7 +360,7 @@ bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes) {
 
 bool trp_actor_has_line(struct trp_actor *a) {
     pthread_mutex_lock(&a->lock);
-    bool line = a->mailbox.parked.first != NULL;
+    bool line = a->mailbox.parked.last != NULL;
     pthread_mutex_unlock(&a->lock);
     return line;
 }

@@ -26,7 +26,7 @@ void trp_mailbox_init(struct trp_mailbox *mb, size_t max, size_t max_bytes, trou
     mb->fetched = 0;
     mb->exact = exact;
     mb->overflow = (uint8_t)overflow;
-    trp_waits_init(&mb->parked);
+    mb->parked = (struct trp_waits){NULL};
     trp_notes_init(&mb->notes);
     atomic_store_explicit(&mb->look, 0, memory_order_relaxed);
     atomic_store_explicit(&mb->taken, 0, memory_order_relaxed);
@@ -170,7 +170,7 @@ static struct troupe_msg *take_more(struct trp_mailbox *mb) {
     mb->more = NULL;
     mb->more_end = &mb->more;
     atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_MORE, memory_order_relaxed);
-    if (all && !mb->parked.first)
+    if (all && !mb->parked.last)
         (void)trp_mailbox_admit(mb); /* takes CROWDED back */
     return all;
 }
@@ -203,7 +203,7 @@ static void drop_oldest(struct trp_mailbox *mb, size_t size, struct troupe_msg *
 
 troupe_status trp_mailbox_put(struct trp_mailbox *mb, struct troupe_msg *m, struct troupe_msg **dropped, uint64_t *wake) {
     *dropped = NULL;
-    if (mb->parked.first)
+    if (mb->parked.last)
         return TROUPE_FULL;
     if (!has_room(mb, m->size)) {
         if (mb->overflow != TROUPE_DROP_OLDEST || mb->lent > 0) /* older than all that is here */
@@ -237,7 +237,7 @@ static bool push_all(struct trp_mailbox *mb, struct troupe_msg *newest, struct t
 
 bool trp_mailbox_put_all(struct trp_mailbox *mb, struct troupe_msg *newest, struct troupe_msg *oldest, unsigned count,
                          uint64_t *wake) {
-    if (mb->exact || mb->parked.first || mb->more)
+    if (mb->exact || mb->parked.last || mb->more)
         return false;
     size_t large = large_bytes(mb, newest, count), bytes = trp_mailbox_bytes(mb) + large + (size_t)count * mb->small;
     if (bytes > mb->max_bytes)
@@ -274,7 +274,7 @@ bool trp_mailbox_keep(struct trp_mailbox *mb, struct troupe_msg *all) {
 }
 
 bool trp_mailbox_park(struct trp_mailbox *mb, struct trp_send *s) {
-    if (!mb->parked.first) {
+    if (!mb->parked.last) {
         /* Acquire pairs with the release in await and fence: what was taken before those can be seen. Relaxed: a hint. */
         atomic_fetch_or_explicit(&mb->head, TRP_MAIL_CROWDED, memory_order_acq_rel);
         atomic_fetch_or_explicit(&mb->look, TRP_LOOK_LINE, memory_order_relaxed);
@@ -408,17 +408,6 @@ unsigned trp_mailbox_await(struct trp_mailbox *mb) {
     return (unsigned)(next & TRP_MAIL_FLAGS);
 }
 
-bool trp_mailbox_listen(struct trp_mailbox *mb) {
-    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
-    do {
-        if (trp_mail_new(mb, head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)))
-            return false;
-        /* Release pairs with the acquire of whoever takes it away. Sequentially consistent besides, see trp_actor_listen. */
-    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, head | TRP_MAIL_LISTENING, memory_order_seq_cst,
-                                                    memory_order_relaxed));
-    return true;
-}
-
 bool trp_mailbox_unlisten(struct trp_mailbox *mb) {
     uint64_t head = atomic_load(&mb->head); /* see trp_actor_listen */
     while (head & TRP_MAIL_LISTENING) {
@@ -435,7 +424,7 @@ unsigned trp_mailbox_fence(struct trp_mailbox *mb) {
 /* --- the line --- */
 
 struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
-    struct trp_send *s = (struct trp_send *)mb->parked.first;
+    struct trp_send *s = (struct trp_send *)trp_waits_first(&mb->parked);
     if (!s) {
         atomic_fetch_and_explicit(&mb->look, (unsigned char)~TRP_LOOK_LINE, memory_order_relaxed);
         if (!has_more(mb))
@@ -452,7 +441,7 @@ struct trp_send *trp_mailbox_admit(struct trp_mailbox *mb) {
 }
 
 struct trp_send *trp_mailbox_expel(struct trp_mailbox *mb) {
-    struct trp_send *s = (struct trp_send *)mb->parked.first;
+    struct trp_send *s = (struct trp_send *)trp_waits_first(&mb->parked);
     if (s)
         trp_waits_remove(&mb->parked, &s->wait);
     return s;

@@ -68,18 +68,19 @@ enum { TRP_MAIL_COUNT = 48 };
 /* (c) is constant from init on, and atomic all the same: a sender that holds no reference may come while the actor's memory is
  * made another's (registry.h). It is then refused, or its message is found by its `to` to be for somebody else. */
 struct trp_mailbox {
+    /* What each message looks at: 56 bytes, see struct trp_actor. */
     _Atomic uint64_t head;                 /* (any) see above */
     struct troupe_msg *first;              /* (r) */
     _Atomic uint64_t taken;                /* written (r), read (any): of those that have been counted in `head` */
+    _Atomic uint64_t others;               /* written (r), read (any): taken that have not been counted in `head` */
+    _Atomic size_t bytes;                  /* added (l), subtracted (r): of the messages that are not small */
     _Atomic uint32_t small;                /* (c) bytes up to which a message is small; 0: none is */
     _Atomic uint32_t quick;                /* (c) how many at a time come by the short way */
     uint16_t fetched;                      /* (r) of those that have been counted in `head`; not exact only */
     uint8_t overflow;                      /* (c) troupe_overflow */
     bool exact;                            /* (c) see above */
     atomic_uchar look;                     /* written (l), read (r): TRP_LOOK_, what else there is under the lock; a hint */
-    _Atomic size_t bytes;                  /* added (l), subtracted (r): of the messages that are not small */
     _Atomic size_t max, max_bytes;         /* (c) */
-    _Atomic uint64_t others;               /* written (r), read (any): taken that have not been counted in `head` */
     _Atomic uint32_t beyond, beyond_taken; /* written (l), and (r): beyond the bounds, counted in `head` */
     struct trp_waits parked;               /* (l) struct trp_send */
     struct trp_notes notes;                /* (l) of the runtime itself; not counted */
@@ -275,7 +276,16 @@ void trp_mailbox_return(struct trp_mailbox *mb, struct troupe_msg *all, struct t
 unsigned trp_mailbox_await(struct trp_mailbox *mb);
 /* For the receiver, by whoever has been given its thread back: true: LISTENING is set, and whoever takes it away runs the
  * receiver. False: there is something to do for it. */
-bool trp_mailbox_listen(struct trp_mailbox *mb);
+static inline bool trp_mailbox_listen(struct trp_mailbox *mb) {
+    uint64_t head = atomic_load_explicit(&mb->head, memory_order_relaxed);
+    do {
+        if (trp_mail_new(mb, head) || (head & (TRP_MAIL_SHUT | TRP_MAIL_CROWDED)))
+            return false;
+        /* Release pairs with the acquire of whoever takes it away. Sequentially consistent besides, see trp_actor_listen. */
+    } while (!atomic_compare_exchange_weak_explicit(&mb->head, &head, head | TRP_MAIL_LISTENING, memory_order_seq_cst,
+                                                    memory_order_relaxed));
+    return true;
+}
 /* (any) Takes LISTENING away. False: it wasn't there. */
 bool trp_mailbox_unlisten(struct trp_mailbox *mb);
 /* (r) The flags, as await does, but without asking to be woken: with all that the receiver has taken made known to who parks

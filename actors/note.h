@@ -26,8 +26,8 @@ void trp_note_read(const struct troupe_msg *note, troupe_down *out);
 /* The lane of notes: zero it and call init. Under the lock of whose mailbox it is in. */
 struct trp_notes {
     struct troupe_msg *head, **tail;
-    size_t behind; /* messages in the mailbox that the first note has to wait for */
-    bool counted;  /* they have been counted */
+    uint32_t behind; /* messages in the mailbox that the first note has to wait for */
+    bool counted;    /* they have been counted */
 };
 
 void trp_notes_init(struct trp_notes *n);

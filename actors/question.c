@@ -24,22 +24,12 @@ void trp_ask_begin(struct trp_actor *asker, struct trp_ask *ask) {
     pthread_mutex_unlock(&asker->lock);
 }
 
-/* NULL: the asker waits no more. Under the lock. */
-static struct trp_ask *ask_find(struct trp_actor *asker, uint64_t number) {
-    for (struct trp_wait *wait = asker->asks.first; wait; wait = wait->next) {
-        struct trp_ask *ask = (struct trp_ask *)wait;
-        if (ask->number == number)
-            return ask;
-    }
-    return NULL;
-}
-
 bool trp_question_waits(const struct troupe_msg *m) {
     struct trp_actor *asker = m->owner;
     if (!asker || m->answered)
         return false;
     pthread_mutex_lock(&asker->lock);
-    bool waits = ask_find(asker, m->ask) != NULL;
+    bool waits = trp_ask_find(&asker->asks, m->ask) != NULL;
     pthread_mutex_unlock(&asker->lock);
     return waits;
 }
@@ -59,7 +49,7 @@ troupe_status trp_question_answer(struct troupe_msg *m, troupe_status st, struct
         return TROUPE_NOT_FOUND;
     m->answered = true;
     pthread_mutex_lock(&asker->lock);
-    struct trp_ask *ask = ask_find(asker, m->ask);
+    struct trp_ask *ask = trp_ask_find(&asker->asks, m->ask);
     if (ask) {
         trp_waits_remove(&asker->asks, &ask->wait);
         ask->answer = *answer;

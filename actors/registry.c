@@ -13,13 +13,20 @@
  * the last one does the work, so this is harmless. */
 #include "actors/registry.h"
 
+#include <assert.h>
+#include <stddef.h>
+
 #include "actors/system.h"
 #include "actors/worker.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 
 enum { NEAR_BATCH = 32, NEAR_MOST = 64 };
-enum { FEW = 16 }; /* slabs that come from the allocator: 4,096 actors */
+
+/* Where addresses have 64 bits, that is. */
+static_assert(sizeof(void *) != 8 || (offsetof(struct trp_actor, sys) == TRP_LINE &&
+                                      offsetof(struct trp_actor, mailbox.max) == (size_t)2 * TRP_LINE),
+              "what a message looks at is in the first two lines");
 
 static uint64_t id_of(const struct trp_actor *a) {
     return (uint64_t)a->generation << 32 | a->slot;
@@ -33,36 +40,48 @@ troupe_status trp_registry_init(struct trp_registry *r) {
     return TROUPE_OK;
 }
 
-static struct trp_actor *slab_at(struct trp_registry *r, uint32_t slab) {
+static struct trp_slot *slab_at(struct trp_registry *r, uint32_t slab) {
     /* Acquire pairs with the release in slab_add: the slab is initialised when it can be seen. */
     return atomic_load_explicit(&r->slabs[slab], memory_order_acquire);
+}
+
+/* NULL: it has never been an actor's. */
+static struct trp_actor *slot_memory(struct trp_registry *r, uint32_t slot) {
+    struct trp_slot *slab = slot / TRP_SLAB < TRP_SLABS ? slab_at(r, slot / TRP_SLAB) : NULL;
+    return slab ? &slab[slot % TRP_SLAB].actor : NULL;
 }
 
 void trp_registry_fini(struct trp_registry *r) {
     if (!r->slabs)
         return;
     for (uint32_t slot = 0; slot < r->used; slot++) {
-        struct trp_actor *a = &slab_at(r, slot / TRP_SLAB)[slot % TRP_SLAB];
+        struct trp_actor *a = slot_memory(r, slot);
         trp_assert(atomic_load(&a->refs) == 0);
         trp_actor_fini(a);
     }
-    for (uint32_t s = 0; s < FEW && slab_at(r, s); s++)
-        trp_free(slab_at(r, s));
+    for (uint32_t s = 0; s < TRP_SLABS_FEW; s++)
+        trp_free(r->few[s]);
     trp_expanse_free(&r->crowd);
     pthread_mutex_destroy(&r->lock);
     trp_free((void *)(uintptr_t)r->slabs);
     *r = (struct trp_registry){0};
 }
 
+static void *slab_of_few(struct trp_registry *r, uint32_t slab, size_t size) {
+    const size_t align = alignof(struct trp_slot);
+    char *p = r->few[slab] = trp_calloc(1, size + align);
+    return p ? p + (align - (uintptr_t)p % align) : NULL;
+}
+
 /* Zeroed; a slot is made an actor's when it is first used, while its memory is warm. */
 static bool slab_add(struct trp_registry *r, uint32_t slab) {
-    size_t size = TRP_SLAB * sizeof(struct trp_actor);
-    struct trp_actor *actors = NULL;
+    size_t size = TRP_SLAB * sizeof(struct trp_slot);
+    struct trp_slot *slots = NULL;
     if (slab < TRP_SLABS)
-        actors = slab < FEW ? trp_calloc(1, size) : trp_expanse_get(&r->crowd, size);
-    if (!actors)
+        slots = slab < TRP_SLABS_FEW ? slab_of_few(r, slab, size) : trp_expanse_get(&r->crowd, size);
+    if (!slots)
         return false;
-    atomic_store_explicit(&r->slabs[slab], actors, memory_order_release);
+    atomic_store_explicit(&r->slabs[slab], slots, memory_order_release);
     return true;
 }
 
@@ -75,7 +94,7 @@ static struct trp_actor *slot_take(struct trp_registry *r) {
     }
     if (r->used % TRP_SLAB == 0 && !slab_add(r, r->used / TRP_SLAB))
         return NULL;
-    a = &slab_at(r, r->used / TRP_SLAB)[r->used % TRP_SLAB];
+    a = slot_memory(r, r->used);
     trp_actor_init(a);
     a->slot = r->used++;
     return a;
@@ -158,11 +177,6 @@ bool trp_registry_ref(struct trp_actor *a) {
             return true;
     }
     return false;
-}
-
-static struct trp_actor *slot_memory(struct trp_registry *r, uint32_t slot) {
-    struct trp_actor *slab = slot / TRP_SLAB < TRP_SLABS ? slab_at(r, slot / TRP_SLAB) : NULL;
-    return slab ? &slab[slot % TRP_SLAB] : NULL;
 }
 
 static struct trp_actor *slot_actor(struct trp_registry *r, uint32_t slot) {

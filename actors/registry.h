@@ -9,16 +9,26 @@
 #ifndef TRP_REGISTRY_H
 #define TRP_REGISTRY_H
 
+#include <stdalign.h>
+
 #include "actors/actor.h"
 #include "actors/expanse.h"
+#include "actors/line.h"
 
 enum { TRP_SLAB = 256, TRP_SLABS = 65536 }; /* 16 M actors */
+enum { TRP_SLABS_FEW = 16 };                /* that come from the allocator: 4,096 actors */
+
+/* Begins where a line of the cache does: what a message needs of an actor it then finds in two of them. */
+struct trp_slot {
+    alignas(TRP_LINE) struct trp_actor actor;
+};
 
 struct trp_registry {
     pthread_mutex_t lock;
-    struct trp_actor *free;           /* (m) last freed first: warm memory */
-    uint32_t used;                    /* (m) slots that have been an actor at least once */
-    struct trp_actor *_Atomic *slabs; /* TRP_SLABS pointers, NULL from some one on */
+    struct trp_actor *free;          /* (m) last freed first: warm memory */
+    uint32_t used;                   /* (m) slots that have been an actor at least once */
+    struct trp_slot *_Atomic *slabs; /* TRP_SLABS pointers, NULL from some one on */
+    void *few[TRP_SLABS_FEW];        /* (m) what the first slabs lie in */
     struct trp_expanse crowd;        /* (m) what the slabs of a crowd are cut from */
 };
 
@@ -48,8 +58,8 @@ static inline struct trp_actor *trp_registry_peek(struct trp_registry *r, uint64
     if (slot >= TRP_SLABS * TRP_SLAB)
         return NULL;
     /* Acquire pairs with the release in slab_add: the slab is initialised when it can be seen. */
-    struct trp_actor *slab = atomic_load_explicit(&r->slabs[slot / TRP_SLAB], memory_order_acquire);
-    struct trp_actor *a = slab ? &slab[slot % TRP_SLAB] : NULL;
+    struct trp_slot *slab = atomic_load_explicit(&r->slabs[slot / TRP_SLAB], memory_order_acquire);
+    struct trp_actor *a = slab ? &slab[slot % TRP_SLAB].actor : NULL;
     /* Acquire pairs with the release in publish: the mailbox is this one's, or a later one's. */
     return a && id && atomic_load_explicit(&a->id, memory_order_acquire) == id ? a : NULL;
 }

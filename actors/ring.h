@@ -16,15 +16,15 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
+#include "actors/line.h"
 #include "transports/buf.h"
 
-enum { TRP_LINE = 128 }; /* bytes that two processors do not fight for */
 
 /* In shared memory. */
 struct trp_ring_words {
-    alignas(TRP_LINE) _Atomic uint64_t head;    /* stored by the writer alone */
-    alignas(TRP_LINE) _Atomic uint64_t tail;    /* stored by the reader alone */
-    alignas(TRP_LINE) _Atomic uint32_t starved; /* the writer waits for room: set by it, taken by the reader */
+    alignas(TRP_APART) _Atomic uint64_t head;    /* stored by the writer alone */
+    alignas(TRP_APART) _Atomic uint64_t tail;    /* stored by the reader alone */
+    alignas(TRP_APART) _Atomic uint32_t starved; /* the writer waits for room: set by it, taken by the reader */
 };
 
 /* One end. */

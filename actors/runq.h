@@ -18,6 +18,7 @@
 
 #include "actors/actor.h"
 #include "actors/guard.h"
+#include "actors/line.h"
 
 struct trp_runs {
     struct trp_actor *head, **tail;
@@ -31,7 +32,9 @@ struct trp_runq {
     struct trp_runs arrived;                /* (g) roamers from the inbox, not in line yet */
     unsigned turn;                          /* (g) of the lists */
     bool generous;                          /* (g) thieves may take even the only one: bodies here run for long */
+    char apart[TRP_APART];                  /* who posts does not disturb who runs */
     struct trp_actor *_Atomic inbox;        /* (a) the last first, or TRP_RUNQ_ASLEEP */
+    char apart_too[TRP_APART];
 };
 
 /* Nothing is there, and whoever adds something wakes the worker. */

@@ -59,25 +59,27 @@ struct trp_turn {
 };
 
 struct troupe_self {
+    /* What each message looks at: one line of the cache. */
     struct trp_actor *actor;
+    struct trp_runner *runner;     /* of a coroutine: whose thread it runs on; NULL: of none */
     struct trp_worker *worker;
+    struct trp_turn whole, turn;   /* how long it may go on, and still go on, before the others of this worker have their turn */
+    struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
+    unsigned forks;                /* when it was made: see copy.h */
+    unsigned thens;                /* futures that are waited for by a function */
+    bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: the short ways are open to it */
+    bool used_up;                  /* it has received as many as it may, and has been told */
+    unsigned subs;                 /* its subscriptions on the worker's connection */
+
     const struct trp_backend *backend;
     const struct trp_reach *reach;
-    struct trp_timer timer;        /* its deadline, where the worker has others to run meanwhile */
-    struct troupe_msg *hand;       /* received, not freed, and somebody waits to hear of them */
-    uint64_t asked;                /* questions so far: their numbers */
-    unsigned subs;                 /* its subscriptions on the worker's connection */
-    struct trp_runner *runner;     /* of a coroutine: whose thread it runs on; NULL: of none */
-    struct trp_turn whole, turn;   /* how long it may go on, and still go on, before the others of this worker have their turn */
-    bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: the short ways are open to it */
-    unsigned thens;                /* futures that are waited for by a function */
-    struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
-    struct trp_birth *litter;      /* what the latest handler actor was born with, for others like it; NULL: none */
-    troupe_future *futures;        /* questions whose answers it has not fetched */
-    unsigned forks;                /* when it was made: see copy.h */
-    uint64_t received;             /* messages, in this life */
-    bool used_up;                  /* it has received as many as it may, and has been told */
-    troupe_exit given;             /* how this life will have ended, if nothing else ends it */
+    struct trp_timer timer;   /* its deadline, where the worker has others to run meanwhile */
+    struct troupe_msg *hand;  /* received, not freed, and somebody waits to hear of them */
+    uint64_t asked;           /* questions so far: their numbers */
+    struct trp_birth *litter; /* what the latest handler actor was born with, for others like it; NULL: none */
+    troupe_future *futures;   /* questions whose answers it has not fetched */
+    uint64_t received;        /* messages, in this life */
+    troupe_exit given;        /* how this life will have ended, if nothing else ends it */
 };
 
 void trp_self_init(troupe_self *self, struct trp_actor *a, const struct trp_backend *backend, const struct trp_reach *reach);

@@ -43,13 +43,13 @@ enum { TRP_EPITAPH = 33 };
 struct trp_shared_words {
     struct trp_ring_words ring[2]; /* by whom it leads to */
     struct {
-        alignas(TRP_LINE) _Atomic uint32_t how; /* enum trp_sleep; set by the side, taken by who wakes it */
+        alignas(TRP_APART) _Atomic uint32_t how; /* enum trp_sleep; set by the side, taken by who wakes it */
     } sleep[2];
     struct trp_parcel_words {
         _Atomic uint32_t sent, opened; /* large bodies: how many descriptors have left, or are about to; how many are taken */
     } parcels[2];                      /* by whom they go to */
     /* The body's notes. */
-    alignas(TRP_LINE) _Atomic uint64_t taken; /* messages of the system that it has received, in this life; or that have been
+    alignas(TRP_APART) _Atomic uint64_t taken; /* messages of the system that it has received, in this life; or that have been
                                                  dropped, which the system counts here (process_mail.c) */
     _Atomic uint64_t handled;                 /* messages received, the broker's too */
     _Atomic uint32_t doing;                   /* enum trp_doing */
@@ -57,7 +57,7 @@ struct trp_shared_words {
     uint32_t door; /* the system's, before the body is there: the door on which it sleeps (lanes.h); 0: it sleeps on its word here */
     char epitaph[TRP_EPITAPH]; /* by which the broker knows it, from before it knows the broker: see epitaph.h */
     /* The system's. */
-    alignas(TRP_LINE) _Atomic uint64_t want; /* wake the system when `taken` is there; 0: it does not wait for that */
+    alignas(TRP_APART) _Atomic uint64_t want; /* wake the system when `taken` is there; 0: it does not wait for that */
     _Atomic uint64_t accepted;               /* sends without a result that are done with */
     _Atomic uint64_t crowded; /* for whom the last of them had no room: the next one is to wait; taken by the body */
 };

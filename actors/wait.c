@@ -8,7 +8,7 @@
 #include "transports/assert.h"
 
 void trp_wait_finish(struct trp_wait *wait, troupe_status st, struct trp_wakes *w) {
-    trp_assert(!wait->link && w->n < TRP_WAKES);
+    trp_assert(!wait->prev && w->n < TRP_WAKES);
     w->who[w->n++] = trp_actor_ref(wait->who);
     wait->st = st;
     if (wait->finish)
@@ -51,7 +51,7 @@ void trp_wakes_run(struct trp_wakes *w) {
 
 bool trp_wait_withdraw(struct trp_actor *a, struct trp_waits *list, struct trp_wait *wait) {
     pthread_mutex_lock(&a->lock);
-    bool waiting = wait->link != NULL;
+    bool waiting = wait->prev != NULL;
     if (waiting)
         trp_waits_remove(list, wait);
     pthread_mutex_unlock(&a->lock);

@@ -23,7 +23,7 @@ enum trp_wait_role { TRP_WAIT_SEND, TRP_WAIT_ASK, TRP_WAIT_JOIN };
 
 /* (c) constant while it waits, (l) under the lock of the list it is on, (a) atomic */
 struct trp_wait {
-    struct trp_wait *next, **link;         /* (l) link NULL: on no list */
+    struct trp_wait *next, *prev;          /* (l) prev NULL: on no list */
     struct trp_actor *who;                 /* (c) is woken when it is done */
     enum trp_wait_role role;               /* (c) what it lies in, for who finishes several kinds */
     void (*finish)(struct trp_wait *wait); /* (c) NULL: sets done; else called under the lock instead, takes no lock */
@@ -31,30 +31,34 @@ struct trp_wait {
     atomic_bool done;                      /* (a) */
 };
 
+/* In the order in which they came, as a ring: behind the last one is the first. An actor has three of these, and seldom anything in them.
+ * Zero it. */
 struct trp_waits {
-    struct trp_wait *first, **end;
+    struct trp_wait *last;
 };
 
-static inline void trp_waits_init(struct trp_waits *waits) {
-    waits->first = NULL;
-    waits->end = &waits->first;
+static inline struct trp_wait *trp_waits_first(const struct trp_waits *waits) {
+    return waits->last ? waits->last->next : NULL;
+}
+
+static inline struct trp_wait *trp_waits_after(const struct trp_waits *waits, const struct trp_wait *wait) {
+    return wait == waits->last ? NULL : wait->next;
 }
 
 static inline void trp_waits_add(struct trp_waits *waits, struct trp_wait *wait) {
-    wait->next = NULL;
-    wait->link = waits->end;
-    *waits->end = wait;
-    waits->end = &wait->next;
+    struct trp_wait *last = waits->last;
+    wait->next = last ? last->next : wait;
+    wait->prev = last ? last : wait;
+    wait->next->prev = wait->prev->next = wait;
+    waits->last = wait;
 }
 
 static inline void trp_waits_remove(struct trp_waits *waits, struct trp_wait *wait) {
-    *wait->link = wait->next;
-    if (wait->next)
-        wait->next->link = wait->link;
-    else
-        waits->end = wait->link;
-    wait->next = NULL;
-    wait->link = NULL;
+    wait->prev->next = wait->next;
+    wait->next->prev = wait->prev;
+    if (wait == waits->last)
+        waits->last = wait == wait->prev ? NULL : wait->prev;
+    wait->next = wait->prev = NULL;
 }
 
 /* Is it done? Pairs with the release in trp_wait_finish: what the completer wrote can be read. */
@@ -74,6 +78,14 @@ struct trp_ask {
     uint64_t number;
     struct troupe_msg *answer; /* with OK */
 };
+
+/* NULL: none has that number. */
+static inline struct trp_ask *trp_ask_find(const struct trp_waits *asks, uint64_t number) {
+    struct trp_wait *wait = trp_waits_first(asks);
+    while (wait && ((struct trp_ask *)wait)->number != number)
+        wait = trp_waits_after(asks, wait);
+    return (struct trp_ask *)wait;
+}
 
 /* Waits for an end. */
 struct trp_join {
