@@ -13,8 +13,8 @@
  *     CLOSING    ENDED                        CLOSED      CLOSED
  *     ENDED      -                            NOT_FOUND   -
  *
- * STARTING is the time between a crash and the restart; RUNNING, from the birth on, may end or restart. An actor that waits for its
- * first turn is RUNNING and has not lived yet (lives): so its first life begins without the lock.
+ * STARTING is the time between a crash and the restart; RUNNING, from the birth on, may end or restart. An actor that waits for
+ * its first turn is RUNNING and has not lived yet (lives): so its first life begins without the lock.
  *
  * Waking: an actor that waits gives up its thread until somebody says that something has happened to it. Which thing
  * is not said: the actor looks again. One word per actor, three values:
@@ -22,8 +22,8 @@
  *     AWAKE --park--> PARKED --unpark--> NOTIFIED --(runs again)--> AWAKE
  *       `------------unpark-------------/ ^ (then the next park returns at once)
  *
- * What waits for mail alone, the common case, does not park but listens: a bit of its mailbox says so, and the push that takes the bit away
- * has the actor run, without a change of this word. Unpark looks for that bit, too.
+ * What waits for mail alone, the common case, does not park but listens: a bit of its mailbox says so, and the push that takes
+ * the bit away has the actor run, without a change of this word. Unpark looks for that bit, too.
  *
  * Locks: an actor's lock is a leaf: nobody takes a second lock, calls libuv or wakes anybody while holding it. */
 #ifndef TRP_ACTOR_H
@@ -45,27 +45,27 @@ enum trp_wake { TRP_AWAKE, TRP_PARKED, TRP_NOTIFIED };
 /* (c) constant from spawn to the end, (m) under lock, (a) atomic, (o) whoever runs it, (q) the queue it is on */
 struct trp_actor {
     /* What a message looks at on its way in and out lies in the first two lines of a slot (registry.h). */
-    _Atomic uint64_t id;               /* (a) 0: the slot is free */
-    struct trp_actor *next;            /* (q) a worker's run queue or inbound list; the registry's free list */
+    _Atomic uint64_t id;                       /* (a) 0: the slot is free */
+    struct trp_actor *next;                    /* (q) a worker's run queue or inbound list; the registry's free list */
     const struct trp_backend *_Atomic backend; /* (c) */
-    void *run;                         /* (o) the backend's own */
-    struct trp_worker *worker;         /* (o) where it last ran */
-    struct trp_birth *birth;           /* (c) owned */
-    atomic_uint wake;                  /* (a) enum trp_wake */
-    atomic_uint lives;                 /* (a) begun so far: written by whoever runs it */
-    uint32_t deep;                     /* (o) so far below `run` a coroutine waits on its stack: a hint */
-    atomic_bool killed;                /* (a) set once, under lock */
-    bool roams;                        /* (o) it may run on any worker of its crew */
-    bool again;                        /* (o) used up: its next life begins even if it is closing */
-    bool begun;                        /* (o) a handler is in a life */
-    troupe_system *sys;                /* (c) */
-    struct trp_mailbox mailbox;        /* its own rules, see there */
+    void *run;                                 /* (o) the backend's own */
+    struct trp_worker *worker;                 /* (o) where it last ran */
+    struct trp_birth *birth;                   /* (c) owned */
+    atomic_uint wake;                          /* (a) enum trp_wake */
+    atomic_uint lives;                         /* (a) begun so far: written by whoever runs it */
+    uint32_t deep;                             /* (o) so far below `run` a coroutine waits on its stack: a hint */
+    atomic_bool killed;                        /* (a) set once, under lock */
+    bool roams;                                /* (o) it may run on any worker of its crew */
+    bool again;                                /* (o) used up: its next life begins even if it is closing */
+    bool begun;                                /* (o) a handler is in a life */
+    troupe_system *sys;                        /* (c) */
+    struct trp_mailbox mailbox;                /* its own rules, see there */
 
-    uint32_t slot, generation;         /* (c) of the registry */
-    atomic_uint refs;                  /* (a) one is the life's own */
-    atomic_uint dropped;               /* (a) messages to it that nobody will see */
-    _Atomic uint32_t cpu_ms;           /* (a) of a coroutine or handler: see usage.h */
-    enum trp_life life;                /* (m) */
+    uint32_t slot, generation; /* (c) of the registry */
+    atomic_uint refs;          /* (a) one is the life's own */
+    atomic_uint dropped;       /* (a) messages to it that nobody will see */
+    _Atomic uint32_t cpu_ms;   /* (a) of a coroutine or handler: see usage.h */
+    enum trp_life life;        /* (m) */
     pthread_mutex_t lock;
     struct trp_waits asks;             /* (m) struct trp_ask: its own questions */
     struct trp_waits joins;            /* (m) struct trp_join: who waits for its end */
@@ -127,8 +127,8 @@ static inline bool trp_actor_notified(struct trp_actor *a) {
     return atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_NOTIFIED &&
            atomic_exchange_explicit(&a->wake, TRP_AWAKE, memory_order_acquire) == TRP_NOTIFIED;
 }
-/* It has given its thread back because it waits for mail (and whatever else unparks it). False: something has come already, it is to be
- * run on. True: it is not the caller's any more. By its worker.
+/* It has given its thread back because it waits for mail (and whatever else unparks it). False: something has come already, it
+ * is to be run on. True: it is not the caller's any more. By its worker.
  *
  * Who unparks sets NOTIFIED and then looks for LISTENING; here it is the other way round, so one of us sees the other. From the
  * moment that LISTENING is set the actor may run, end, and its memory be another's: what is done then is right for whoever it
@@ -141,8 +141,8 @@ TROUPE_NODISCARD static inline bool trp_actor_listen(struct trp_actor *a) {
 
 /* --- mail.c: mail --- */
 
-/* The short way: a small message, to an actor that trp_registry_peek gave. False: nothing has happened; trp_actor_send will do or
- * say what is to be done. */
+/* The short way: a small message, to an actor that trp_registry_peek gave. False: nothing has happened; trp_actor_send will do
+ * or say what is to be done. */
 TROUPE_NODISCARD bool trp_actor_post(struct trp_actor *to, uint64_t id, struct troupe_msg *m);
 /* After a push that has taken these bits away. */
 void trp_actor_mail_wakes(struct trp_actor *a, uint64_t wake);
@@ -155,13 +155,13 @@ void trp_actor_deliver(struct trp_actor *to, struct troupe_msg *m, bool credited
 /* A list of messages from the thread that runs it, each with its `to`, where no other thread has anything to do with it: as
  * trp_actor_deliver does with credited ones. */
 void trp_actor_keep(struct trp_actor *me, struct troupe_msg *all);
-/* A message that was sent to it by a way of its own and has not been received there: it comes behind what is in the mailbox, which
- * may be full of it, and closed: a close that came after the send is not its business. Taken. */
+/* A message that was sent to it by a way of its own and has not been received there: it comes behind what is in the mailbox,
+ * which may be full of it, and closed: a close that came after the send is not its business. Taken. */
 void trp_actor_restore(struct trp_actor *to, struct troupe_msg *m);
 /* A message that may be lost: only if there is room that nothing has to be dropped for. True: taken. No lock held, nor the
  * `down` of a proxy. */
 TROUPE_NODISCARD bool trp_actor_offer(struct trp_actor *to, struct troupe_msg *m);
-/* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: none, and none will come. */
+/* The next message. EMPTY: none (with `want`, the next one unparks it: not for what listens); CLOSED: and none will come. */
 TROUPE_NODISCARD troupe_status trp_actor_take(struct trp_actor *a, bool want, struct troupe_msg **out);
 /* The same without taking it: OK: there is one. Else the next one unparks it, and it has to park, not to listen. */
 TROUPE_NODISCARD troupe_status trp_actor_await(struct trp_actor *a);
@@ -169,8 +169,8 @@ TROUPE_NODISCARD troupe_status trp_actor_await(struct trp_actor *a);
 void trp_actor_settle_down(struct trp_actor *a);
 /* Is there a next message? The receiver's thread. */
 TROUPE_NODISCARD bool trp_actor_has_mail(struct trp_actor *a);
-/* As take, for a process: the message goes on counting until trp_actor_settle. What turns out to be for one that had this memory
- * before comes in front of *strays, to be buried (DIED) when the caller holds no lock: that tells others. */
+/* As take, for a process: the message goes on counting until trp_actor_settle. What turns out to be for one that had this
+ * memory before comes in front of *strays, to be buried (DIED) when the caller holds no lock: that tells others. */
 TROUPE_NODISCARD troupe_status trp_actor_lend(struct trp_actor *a, struct troupe_msg **out, struct troupe_msg **strays);
 /* So many lent messages count no more. False: there are not so many. Who stands in line is let in by trp_actor_admit. */
 TROUPE_NODISCARD bool trp_actor_settle(struct trp_actor *a, size_t count, size_t bytes);
@@ -220,7 +220,7 @@ TROUPE_NODISCARD troupe_status trp_actor_kill(struct trp_actor *a);
 bool trp_actor_is_closing(struct trp_actor *a);
 /* A body begins. False: it was killed, or closed while it waited for its restart: it must not begin. */
 TROUPE_NODISCARD bool trp_actor_enter(struct trp_actor *a);
-/* A body has ended that had received as many messages as it may. Will there be another at once? There is, while there is mail. */
+/* A body has ended that had received as many messages as it may. Will there be another at once? Yes, while there is mail. */
 TROUPE_NODISCARD bool trp_actor_recycle(struct trp_actor *a);
 /* A body has ended. Will there be another? Then *delay_ms says when. */
 TROUPE_NODISCARD bool trp_actor_leave(struct trp_actor *a, const troupe_exit *exit, int64_t *delay_ms);
@@ -239,13 +239,13 @@ void trp_actor_abort(struct trp_actor *a);
 
 troupe_exit trp_exit_normal(void);
 troupe_exit trp_exit_killed(void);
-troupe_exit trp_exit_status(int wait_status); /* of waitpid(2) */
+troupe_exit trp_exit_status(int wait_status);            /* of waitpid(2) */
 void trp_exit_hint(troupe_exit *exit, const char *hint); /* behind the text, in brackets */
-troupe_exit trp_exit_unborn(const char *why); /* a process that could not be forked */
-troupe_exit trp_exit_given(int code, const char *text);       /* by its body */
-troupe_exit trp_exit_linked(const troupe_exit *first);        /* to one that has ended so */
-troupe_exit trp_exit_shutdown(void);                          /* by its supervisor */
-troupe_exit trp_exit_noproc(void);                            /* before anybody could have seen it */
+troupe_exit trp_exit_unborn(const char *why);            /* a process that could not be forked */
+troupe_exit trp_exit_given(int code, const char *text);  /* by its body */
+troupe_exit trp_exit_linked(const troupe_exit *first);   /* to one that has ended so */
+troupe_exit trp_exit_shutdown(void);                     /* by its supervisor */
+troupe_exit trp_exit_noproc(void);                       /* before anybody could have seen it */
 /* As trp_exit_normal says it, and no words besides. */
 static inline bool trp_exit_is_plain(const troupe_exit *exit) {
     static const char plain[] = "normal";

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Messages to be sent later (<troupe/timer.h>): one heap of deadlines a system, and a thread that waits for the earliest, started
- * with the first. Not the workers' own deadlines: an actor that computes must not hold up what it has sent to others, and
- * anybody may cancel.
+ * Messages to be sent later (<troupe/timer.h>): one heap of deadlines a system, and a thread that waits for the earliest,
+ * started with the first. Not the workers' own deadlines: an actor that computes must not hold up what it has sent to others,
+ * and anybody may cancel.
  *
  * An alarm is known by a number: its place in a table, and how often that place has been used. */
 #ifndef TRP_ALARM_H
@@ -27,7 +27,7 @@ struct trp_alarm_place {
 struct trp_alarms {
     troupe_system *sys; /* (c) */
     pthread_mutex_t lock;
-    pthread_cond_t sooner; /* with lock, of the monotonic clock: the earliest is another, or it is over */
+    pthread_cond_t sooner;          /* with lock, of the monotonic clock: the earliest is another, or it is over */
     struct trp_timers timers;       /* (m) */
     struct trp_alarm_place *places; /* (m) from 1 on */
     uint32_t size, used, free;      /* (m) of places */
@@ -40,7 +40,8 @@ void trp_alarms_init(struct trp_alarms *as, troupe_system *sys);
 void trp_alarms_fini(struct trp_alarms *as);
 
 /* Takes the message with OK. NOT_FOUND; NO_MEMORY, SYSTEM. Any thread. */
-TROUPE_NODISCARD troupe_status trp_alarm_set(struct trp_alarms *as, int64_t ms, uint64_t to, struct troupe_msg **m, uint64_t *id);
+TROUPE_NODISCARD troupe_status trp_alarm_set(struct trp_alarms *as, int64_t ms, uint64_t to, struct troupe_msg **m,
+                                             uint64_t *id);
 /* NOT_FOUND. Any thread. */
 TROUPE_NODISCARD troupe_status trp_alarm_cancel(struct trp_alarms *as, uint64_t id);
 

@@ -48,7 +48,7 @@ struct trp_births_near {
 /* A copy of all of it. opts NULL: all defaults. INVALID; NO_MEMORY. */
 TROUPE_NODISCARD troupe_status trp_birth_new(struct trp_birth **out, const troupe_spawn_opts *opts, troupe_body *body,
                                              const void *arg, size_t arg_size);
-/* To where there are b->size bytes, aligned for anything, until trp_birth_free. With the only reference; nothing points into it. */
+/* To b->size bytes, aligned for anything, until trp_birth_free. With the only reference; nothing points into it. */
 struct trp_birth *trp_birth_move(struct trp_birth *b, void *to);
 struct trp_birth *trp_birth_ref(struct trp_birth *b);
 void trp_birth_free(struct trp_birth *b);

@@ -35,9 +35,9 @@ struct trp_bus_sub {
 
 struct trp_bus {
     struct trp_worker *worker;
-    struct trp_conn *conn;      /* NULL: nobody has needed it yet */
-    struct trp_bus_sub *subs;   /* those of all actors, and those whose end the broker has not confirmed */
-    struct trp_bus_wait *waits; /* who waits for the connection to be up */
+    struct trp_conn *conn;        /* NULL: nobody has needed it yet */
+    struct trp_bus_sub *subs;     /* those of all actors, and those whose end the broker has not confirmed */
+    struct trp_bus_wait *waits;   /* who waits for the connection to be up */
     struct trp_epitaphs epitaphs; /* to be said when it is up */
     bool gone;
 };

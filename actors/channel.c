@@ -30,13 +30,13 @@ struct trp_channel {
     size_t sent;                               /* (w) */
     bool unsaid;                               /* (w) there is something in the ring that the other may not know of */
     struct trp_parcels parcels;
-    struct trp_parcel parcel;                  /* (r) the body of the frame that is being handled */
-    struct trp_ring in;                        /* (r) */
-    struct trp_buf gathered;                   /* (r) the beginning of a frame */
-    bool dead;                                 /* (r) it made no sense */
-    troupe_status why;                         /* (r) and how */
-    _Atomic uint64_t read;                     /* (a) where the reader stands */
-    atomic_uint refs;                          /* (a) one is the loop's */
+    struct trp_parcel parcel; /* (r) the body of the frame that is being handled */
+    struct trp_ring in;       /* (r) */
+    struct trp_buf gathered;  /* (r) the beginning of a frame */
+    bool dead;                /* (r) it made no sense */
+    troupe_status why;        /* (r) and how */
+    _Atomic uint64_t read;    /* (a) where the reader stands */
+    atomic_uint refs;         /* (a) one is the loop's */
 };
 
 enum { BUFFER_KEPT = 256 * 1024 };

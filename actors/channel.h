@@ -133,7 +133,7 @@ size_t trp_channel_pending(const struct trp_channel *ch);
 
 /* Handles the frames that are there, as much as a ring holds at most. */
 void trp_channel_read(struct trp_channel *ch);
-/* For the handler's `frame`: a message of its body's parts, which takes a large body as it lies, at most once. NULL: no memory. */
+/* For the handler's `frame`: a message of its body's parts; takes a large body as it lies, at most once. NULL: no memory. */
 struct troupe_msg *trp_channel_message(struct trp_channel *ch, struct trp_slice topic, struct trp_slice payload);
 /* What has broken it: PROTOCOL, NO_MEMORY. OK: nothing here; the other end is gone, if anything. The reader. */
 troupe_status trp_channel_why(const struct trp_channel *ch);

@@ -11,8 +11,8 @@
 /* How many processors the calling thread may use. */
 unsigned trp_cores(void);
 
-/* Are there no more threads that want to run than processors? As of some milliseconds ago. `now`: of the monotonic clock, in nanoseconds. True where the
- * kernel does not say. Any thread; a look every now and then costs some microseconds. */
+/* Are there no more threads that want to run than processors? As of some milliseconds ago. `now`: of the monotonic clock, in
+ * nanoseconds. True where the kernel does not say. Any thread; a look every now and then costs some microseconds. */
 bool trp_cores_are_free(int64_t now);
 /* What that said last, to whomever. */
 bool trp_cores_seemed_free(void);

@@ -15,10 +15,10 @@
 #include "transports/assert.h"
 
 enum {
-    HOGS_MOST = 16,      /* threads beyond the number of workers: so many hogs at once are taken over from */
+    HOGS_MOST = 16,   /* threads beyond the number of workers: so many hogs at once are taken over from */
     WORTH_NS = 20000, /* who only sends and receives gives way sooner, and is best left with those it talks to */
     CROWD = 128,      /* so many that wait are worth it at any price */
-    BROOD = 32,       /* and so many that are not born yet: they have nobody here to talk to so far, and may have many children */
+    BROOD = 32,       /* so many not born yet, too: they have nobody here to talk to so far, and may have many children */
 };
 
 /* --- sleeping, helping --- */

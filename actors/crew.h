@@ -71,8 +71,8 @@ void trp_crew_busy(struct trp_crew *crew);
 
 /* Wakes a worker that is asleep, so that it steals. False: there is none. */
 bool trp_crew_call_help(struct trp_crew *crew);
-/* A runner without a worker, or a new one, takes over w, which is still with the body that it has run for `resumes`. False: it is not,
- * or there are too many runners already. */
+/* A runner without a worker, or a new one, takes over w, which is still with the body that it has run for `resumes`. False: it
+ * is not, or there are too many runners already. */
 TROUPE_NODISCARD bool trp_crew_take_over(struct trp_crew *crew, struct trp_worker *w, uint64_t resumes);
 
 /* watch.c. SYSTEM, NO_MEMORY. */

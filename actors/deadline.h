@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Time as the runtime counts it: nanoseconds of the monotonic clock, or of a test's own, absolute. Public calls take milliseconds from now
- * and turn them into a deadline once, so that waking in vain never stretches a wait. */
+ * Time as the runtime counts it: nanoseconds of the monotonic clock, or of a test's own, absolute. Public calls take
+ * milliseconds from now and turn them into a deadline once, so that waking in vain never stretches a wait. */
 #ifndef TRP_DEADLINE_H
 #define TRP_DEADLINE_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * A second stack to run on, and the one function that switches between stacks. The switch itself is Boost.Context's, but for the processors that
- * most people have: there it is a few instructions in place (below). AddressSanitizer and ThreadSanitizer are told of it here and nowhere else. */
+ * A second stack to run on, and the one function that switches between stacks. The switch itself is Boost.Context's, but for
+ * the processors that most people have: there it is a few instructions in place (below). AddressSanitizer and ThreadSanitizer
+ * are told of it here and nowhere else. */
 #ifndef TRP_FIBER_H
 #define TRP_FIBER_H
 
@@ -25,8 +26,8 @@ struct trp_context {
 
 struct trp_fiber {
     struct trp_context context; /* first */
-    struct trp_fiber *to; /* whom it was left for */
-    const void *bottom;   /* the low end of its stack, for the sanitizers; a thread's own stack: learnt at the first switch */
+    struct trp_fiber *to;       /* whom it was left for */
+    const void *bottom;         /* the low end of its stack, for the sanitizers; a thread's own: learnt at the first switch */
     size_t size;
     void *fake;              /* AddressSanitizer's stack of its own */
     void *tsan;              /* ThreadSanitizer's idea of it */
@@ -42,12 +43,12 @@ void trp_fiber_init(struct trp_fiber *f, void *bottom, size_t size, void (*main)
 void trp_fiber_adopt(struct trp_fiber *f);
 /* It will not be switched to again. Not on its own stack. */
 void trp_fiber_fini(struct trp_fiber *f);
-/* Goes on with `to`; returns when somebody switches back. `last`: never. How the floating-point unit rounds is the thread's, not the fiber's: who
- * changes that changes it back before he waits. */
+/* Goes on with `to`; returns when somebody switches back. `last`: never. How the floating-point unit rounds is the thread's,
+ * not the fiber's: who changes that changes it back before he waits. */
 #if TRP_FIBER_IN_PLACE
-/* The compiler saves what it needs (all registers are said to change), so what is left is the stack, the frame and the way back. There is no call
- * and no return: the processor guesses where a return leads by the calls that it has seen, and a switch that is called sets it wrong for each return
- * that follows. Whoever is entered first finds `from` and `to` where its arguments would be. */
+/* The compiler saves what it needs (all registers are said to change), so what is left is the stack, the frame and the way
+ * back. There is no call and no return: the processor guesses where a return leads by the calls that it has seen, and a switch
+ * that is called sets it wrong for each return that follows. Who is entered first finds `from` and `to` as its arguments. */
 static inline void trp_fiber_switch(struct trp_fiber *from, struct trp_fiber *to, bool last) {
     (void)last;
     __asm__ volatile("leaq 1f(%%rip), %%rax\n\t"

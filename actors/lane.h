@@ -28,9 +28,9 @@ enum {
 struct trp_lane_words {
     alignas(TRP_APART) _Atomic uint64_t head; /* the writer's */
     alignas(TRP_APART) _Atomic uint64_t tail; /* the reader's: bytes that its body has received */
-    _Atomic uint64_t taken;                  /* the reader's: messages, the same */
+    _Atomic uint64_t taken;                   /* the reader's: messages, the same */
     alignas(TRP_APART) _Atomic uint64_t want; /* wake the writer when `taken` is there; 0: it does not wait */
-    _Atomic uint32_t shut;                   /* the system's: the reader is gone */
+    _Atomic uint32_t shut;                    /* the system's: the reader is gone */
 };
 
 /* Where a lane lies. */

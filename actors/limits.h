@@ -2,7 +2,7 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * What the process of a process actor may use. Resource limits of the kernel (setrlimit): they need no privilege, and hold for
- * the one process. What it touches together with all that it starts is a control group's to limit, where there is one (cgroup.h). */
+ * the one process. What it and all that it starts touch together is a control group's to limit, if there is one (cgroup.h). */
 #ifndef TRP_LIMITS_H
 #define TRP_LIMITS_H
 

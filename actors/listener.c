@@ -20,7 +20,7 @@ enum { BACKLOG = 4096, RETRY_MS = 50 };
 struct troupe_listener {
     struct trp_watch watch;
     int fd;
-    unsigned forks; /* when it was opened: see copy.h */
+    unsigned forks;                                         /* when it was opened: see copy.h */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* ipc: to be removed; "": nothing is */
     dev_t dev;                                              /* and only if it still is this one */
     ino_t ino;

@@ -88,11 +88,12 @@ TROUPE_NODISCARD troupe_status trp_nursery_fork(struct trp_nursery *n, uint64_t 
 /* Is carried out, whenever that may be: one for which there is no room now is sent when there is some. */
 void trp_nursery_kill(struct trp_nursery *n, uint64_t id, uint32_t life);
 
-/* A program (program.h) in place of a body, with these descriptors as its 0 to 2. Its reports go into a pipe of its own, the last of
- * them: struct trp_report each, until that is closed. A FAILED may be followed by an ENDED. A kill is for its process group. */
+/* A program (program.h) in place of a body, with these descriptors as its 0 to 2. Its reports go into a pipe of its own, the
+ * last of them: struct trp_report each, until that is closed. A FAILED may be followed by an ENDED.
+ * A kill is for its process group. */
 enum { TRP_EXEC_IN, TRP_EXEC_OUT, TRP_EXEC_ERR, TRP_EXEC_REPORT, TRP_EXEC_FDS };
-TROUPE_NODISCARD troupe_status trp_nursery_exec(struct trp_nursery *n, uint64_t id, uint32_t life, const void *program, size_t size,
-                                                const int fds[TRP_EXEC_FDS]);
+TROUPE_NODISCARD troupe_status trp_nursery_exec(struct trp_nursery *n, uint64_t id, uint32_t life, const void *program,
+                                                size_t size, const int fds[TRP_EXEC_FDS]);
 
 /* The nursery's own main: the process that was forked. */
 _Noreturn void trp_nursery_main(troupe_system *sys, int fd, pid_t parent);

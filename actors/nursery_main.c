@@ -43,7 +43,7 @@ struct kid {
     bool grouped; /* has a control group */
     bool ran_out; /* that had no memory left for it */
     bool over;    /* its end has been reported; it is here for its group */
-    int report; /* a program's: its own pipe for reports; -1: a body's, over the socket */
+    int report;   /* a program's: its own pipe for reports; -1: a body's, over the socket */
 };
 
 struct nursery {
@@ -430,8 +430,11 @@ static bool take_order(struct nursery *n) {
 /* --- reports --- */
 
 static void due_next(struct kid *k) {
-    k->due = k->ended ? (struct trp_report){.what = TRP_REPORT_ENDED, .life = k->life, .id = k->id, .value = k->status,
-                                             .ran_out = k->ran_out}
+    k->due = k->ended ? (struct trp_report){.what = TRP_REPORT_ENDED,
+                                            .life = k->life,
+                                            .id = k->id,
+                                            .value = k->status,
+                                            .ran_out = k->ran_out}
                       : (struct trp_report){0};
     k->ended = false;
 }

@@ -43,9 +43,9 @@ struct trp_object {
     const struct trp_object_ops *ops; /* (c) */
     struct trp_actor *actor;          /* (c) */
     pthread_mutex_t lock;
-    bool closed, killed; /* (m) */
-    bool over;           /* (m) set by the noun when it is closed and nothing is left to do */
-    bool ended;          /* (m) */
+    bool closed, killed;     /* (m) */
+    bool over;               /* (m) set by the noun when it is closed and nothing is left to do */
+    bool ended;              /* (m) */
     struct troupe_msg *dead; /* (m) since the lock was taken: messages that nobody will see, a list */
     troupe_status why;       /* (m) of them */
 };

@@ -10,8 +10,8 @@
 /* For the process: once, or again after a fork that has reset signals. */
 void trp_overflow_install(void);
 
-/* The calling thread runs bodies from now on: of the actor of this name, or (NULL) the coroutines that its runner enters. The name is borrowed
- * until the end. Nothing to undo it with, no memory: then an overflow is not named. */
+/* The calling thread runs bodies from now on: of the actor of this name, or (NULL) the coroutines that its runner enters. The
+ * name is borrowed until the end. Nothing to undo it with, no memory: then an overflow is not named. */
 void trp_overflow_begin(const char *name);
 void trp_overflow_end(void);
 

@@ -2,9 +2,10 @@
  * SPDX-FileCopyrightText: The Troupe authors
  *
  * What one learns comes too late where others want the processor: who has used up its time waits longest for more. So nobody
- * spins while more want to run than can, and what one waits then says nothing of spinning. Who gives way to somebody that computes gets the processor back a slice later, milliseconds; then to sleep is better by far, since who is
- * woken comes first. It happens once in a while to everybody, so it is not remembered as what giving way takes: each time there
- * is a much longer rest before the next try, and each good try makes it a quarter shorter. */
+ * spins while more want to run than can, and what one waits then says nothing of spinning. Who gives way to somebody that
+ * computes gets the processor back a slice later, milliseconds; then to sleep is better by far, since who is woken comes first.
+ * It happens once in a while to everybody, so it is not remembered as what giving way takes: each time there is a much longer
+ * rest before the next try, and each good try makes it a quarter shorter. */
 #include "actors/patience.h"
 
 #include <sched.h>

@@ -23,7 +23,8 @@ struct trp_patience {
     unsigned processors;        /* that its thread may run on; 0: it sleeps at once */
     unsigned slept_ns, spun_ns; /* how long either way has lately taken */
     unsigned turn;
-    unsigned rest; /* one processor: it gives way once in so many waits, after it came back far too late; 0: nothing to regret */
+    /* One processor: it gives way once in so many waits, after it came back far too late; 0: nothing to regret. */
+    unsigned rest;
 };
 
 /* What is waited for: both are called by the thread that waits. */

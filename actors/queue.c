@@ -9,8 +9,8 @@
 
 #include "actors/queueing.h"
 #include "actors/self.h"
-#include "transports/topic.h"
 #include "transports/alloc.h"
+#include "transports/topic.h"
 
 enum {
     CREDIT_MOST = 65535,

@@ -12,9 +12,9 @@
 
 #include "actors/queueing.h"
 #include "actors/self.h"
-#include "transports/topic.h"
 #include "transports/alloc.h"
 #include "transports/log.h"
+#include "transports/topic.h"
 
 enum {
     RECEIPT_MS = 5000,

@@ -51,8 +51,8 @@ void trp_registry_put(struct trp_registry *r, struct trp_actor *a);
 
 /* With a reference; NULL: there is no such actor. Any thread, no lock. */
 struct trp_actor *trp_registry_get(struct trp_registry *r, uint64_t id);
-/* Without a reference; NULL: there is no such actor. It may end at any moment, and its memory become another's, but stay an actor's:
- * only for what bears that (trp_actor_post). Any thread, no lock. */
+/* Without a reference; NULL: there is no such actor. It may end at any moment, and its memory become another's, but stay an
+ * actor's: only for what bears that (trp_actor_post). Any thread, no lock. */
 static inline struct trp_actor *trp_registry_peek(struct trp_registry *r, uint64_t id) {
     uint32_t slot = (uint32_t)id;
     if (slot >= TRP_SLABS * TRP_SLAB)

@@ -19,7 +19,6 @@
 #include "actors/line.h"
 #include "transports/buf.h"
 
-
 /* In shared memory. */
 struct trp_ring_words {
     alignas(TRP_APART) _Atomic uint64_t head;    /* stored by the writer alone */

@@ -7,12 +7,12 @@
  *     ready    roamers, in the order in which they became ready; another worker that has nothing to do may take some
  *     bound    actors that stay on this worker, in that order
  *
- * Those are the owner's, who adds and takes a million times a second; thieves and the watch come now and then: hence the guard. Other threads
- * put into the inbox what is for this worker, by one compare-and-swap. In it is said, too, that the worker is asleep: whoever puts something in takes
- * that away, and wakes it.
+ * Those are the owner's, who adds and takes a million times a second; thieves and the watch come now and then: hence the guard.
+ * Other threads put into the inbox what is for this worker, by one compare-and-swap. In it is said, too, that the worker is
+ * asleep: whoever puts something in takes that away, and wakes it.
  *
- * Roamers that are fetched from there get in line one at each take: a hundred thousand that others have woken at once do not hold up whom those wake
- * here, such as the one that collects what they say. */
+ * Roamers that are fetched from there get in line one at each take: a hundred thousand that others have woken at once do not
+ * hold up whom those wake here, such as the one that collects what they say. */
 #ifndef TRP_RUNQ_H
 #define TRP_RUNQ_H
 
@@ -28,12 +28,12 @@ struct trp_runs {
 /* (g) inside the guard, (a) any thread */
 struct trp_runq {
     struct trp_guard guard;
-    struct trp_runs ready, births, bound;   /* (g) */
-    struct trp_runs arrived;                /* (g) roamers from the inbox, not in line yet */
-    unsigned turn;                          /* (g) of the lists */
-    bool generous;                          /* (g) thieves may take even the only one: bodies here run for long */
-    char apart[TRP_APART];                  /* who posts does not disturb who runs */
-    struct trp_actor *_Atomic inbox;        /* (a) the last first, or TRP_RUNQ_ASLEEP */
+    struct trp_runs ready, births, bound; /* (g) */
+    struct trp_runs arrived;              /* (g) roamers from the inbox, not in line yet */
+    unsigned turn;                        /* (g) of the lists */
+    bool generous;                        /* (g) thieves may take even the only one: bodies here run for long */
+    char apart[TRP_APART];                /* who posts does not disturb who runs */
+    struct trp_actor *_Atomic inbox;      /* (a) the last first, or TRP_RUNQ_ASLEEP */
     char apart_too[TRP_APART];
 };
 
@@ -99,8 +99,9 @@ static inline unsigned trp_runq_roaming(const struct trp_runq *q) {
 static inline unsigned trp_runq_waiting(const struct trp_runq *q) {
     return trp_runq_roaming(q) + q->bound.count;
 }
-/* Takes about half of those that roam, the oldest, off into `out` (`all`: every one), as a list in order. A single one stays where it is, unless the queue
- * is generous: it is likely to be the partner of what runs there, and would have its turn before it could be moved. How many. */
+/* Takes about half of those that roam, the oldest, off into `out` (`all`: every one), as a list in order. A single one stays
+ * where it is, unless the queue is generous: it is likely to be the partner of what runs there, and would have its turn before
+ * it could be moved. How many. */
 unsigned trp_runq_split(struct trp_runq *q, bool all, struct trp_runs *out);
 /* Adds what was split off another. */
 void trp_runq_join(struct trp_runq *q, struct trp_runs *loot);

@@ -50,7 +50,8 @@ troupe_kind troupe_self_kind(const troupe_self *self) {
 /* Is there nothing to be looked after but the message itself? All that troupe_send and troupe_receive otherwise do is then what
  * their short ways do; they are the ones that are called millions of times a second. */
 static inline bool is_plain(const troupe_self *self) {
-    return self->plain && self->turn.left > 0 && self->forks == trp_copy_now() && !trp_mailbox_looks(&self->actor->mailbox, ~0U);
+    return self->plain && self->turn.left > 0 && self->forks == trp_copy_now() &&
+           !trp_mailbox_looks(&self->actor->mailbox, ~0U);
 }
 
 /* --- waiting --- */

@@ -61,13 +61,13 @@ struct trp_turn {
 struct troupe_self {
     /* What each message looks at: one line of the cache. */
     struct trp_actor *actor;
-    struct trp_runner *runner;     /* of a coroutine: whose thread it runs on; NULL: of none */
+    struct trp_runner *runner; /* of a coroutine: whose thread it runs on; NULL: of none */
     struct trp_worker *worker;
-    struct trp_turn whole, turn;   /* how long it may go on, and still go on, before the others of this worker have their turn */
+    struct trp_turn whole, turn;   /* how long it may go on, and still may, before the others of this worker have their turn */
     struct trp_queueing *queueing; /* what it has to do with queues; NULL: nothing yet */
     unsigned forks;                /* when it was made: see copy.h */
     unsigned thens;                /* futures that are waited for by a function */
-    bool plain;                    /* it reaches others directly, and nobody counts or draws what it does: the short ways are open to it */
+    bool plain;                    /* it reaches others directly, nobody counts or draws what it does: it has the short ways */
     bool used_up;                  /* it has received as many as it may, and has been told */
     unsigned subs;                 /* its subscriptions on the worker's connection */
 
@@ -107,7 +107,7 @@ void trp_self_wait_for_restart(troupe_self *self, int64_t ms);
 /* After a body: gives up what it still holds. */
 void trp_self_leave(troupe_self *self);
 
-/* A message is the body's now: if somebody waits to hear of it, it is in hand until it is freed, or taken out of it (hand.c). */
+/* A message is the body's now: if somebody waits to hear of it, it is in hand until it is freed or taken out (hand.c). */
 void trp_self_take_in_hand(troupe_self *self, struct troupe_msg *m);
 void trp_self_take_out_of_hand(struct troupe_msg *m);
 /* All that is there is given up. */
@@ -123,8 +123,8 @@ TROUPE_NODISCARD bool trp_self_has_news(troupe_self *self);
 
 /* Parks once. OK: look again at what you wait for; TIMEOUT; CLOSED: it was killed. */
 TROUPE_NODISCARD troupe_status trp_self_wait(troupe_self *self, int64_t deadline);
-/* It stays with its worker from now on: it is about to use what is the worker's, its connection or its loop. May park. True: until
- * now it roamed. */
+/* It stays with its worker from now on: it is about to use what is the worker's, its connection or its loop. May park. True:
+ * until now it roamed. */
 bool trp_self_bind(troupe_self *self);
 /* It has nothing on its worker any more that is bound to it. */
 void trp_self_roam(troupe_self *self);

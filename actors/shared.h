@@ -51,15 +51,15 @@ struct trp_shared_words {
     /* The body's notes. */
     alignas(TRP_APART) _Atomic uint64_t taken; /* messages of the system that it has received, in this life; or that have been
                                                  dropped, which the system counts here (process_mail.c) */
-    _Atomic uint64_t handled;                 /* messages received, the broker's too */
-    _Atomic uint32_t doing;                   /* enum trp_doing */
-    _Atomic uint32_t mark;                    /* enum trp_mark */
-    uint32_t door; /* the system's, before the body is there: the door on which it sleeps (lanes.h); 0: it sleeps on its word here */
+    _Atomic uint64_t handled;                  /* messages received, the broker's too */
+    _Atomic uint32_t doing;                    /* enum trp_doing */
+    _Atomic uint32_t mark;                     /* enum trp_mark */
+    uint32_t door;             /* the system's, before the body is there: the door it sleeps on (lanes.h); 0: its word here */
     char epitaph[TRP_EPITAPH]; /* by which the broker knows it, from before it knows the broker: see epitaph.h */
     /* The system's. */
     alignas(TRP_APART) _Atomic uint64_t want; /* wake the system when `taken` is there; 0: it does not wait for that */
-    _Atomic uint64_t accepted;               /* sends without a result that are done with */
-    _Atomic uint64_t crowded; /* for whom the last of them had no room: the next one is to wait; taken by the body */
+    _Atomic uint64_t accepted;                /* sends without a result that are done with */
+    _Atomic uint64_t crowded;                 /* for whom the last one had no room: the next is to wait; taken by the body */
 };
 
 struct trp_shared {
@@ -68,8 +68,8 @@ struct trp_shared {
     _Atomic uint32_t *door;         /* how the body sleeps, where others than the system wake it, too; NULL: its word here */
 };
 
-/* May this program make a file of so many bytes? One in memory counts as well, and a larger one is answered by a signal (SIGXFSZ)
- * that ends it. */
+/* May this program make a file of so many bytes? One in memory counts as well, and a larger one is answered by a signal
+ * (SIGXFSZ) that ends it. */
 bool trp_shared_allowed(size_t size);
 /* Makes the memory; *fd is the caller's, to be sent. SYSTEM. */
 TROUPE_NODISCARD troupe_status trp_shared_new(struct trp_shared *s, int *fd);

@@ -36,7 +36,7 @@ bool trp_stage_goes_on(struct trp_stage *s) {
 
 /* --- the play --- */
 
-/* Runs one that is drawn of all that could; with `me`, the caller is one of those: false: it is the one, or there is no other. */
+/* Runs one drawn of all that could; with `me`, the caller is one of those: false: it is the one, or there is no other. */
 static bool step(struct trp_stage *s, bool me) {
     struct trp_runq *q = &s->worker->queue;
     trp_assert(trp_guard_enter(&q->guard, &s->runner.guest)); /* there is nobody else */

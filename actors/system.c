@@ -6,18 +6,18 @@
  * The order of opening matters: the nursery is forked before there is anything that a fork would copy half (threads,
  * loops, buffers of stdio). The order of closing is the other way round, and each step waits for the one before:
  * bodies return, threads are joined, workers stop, the nursery goes, memory is freed. */
-#include "actors/straight.h"
 #include "actors/system.h"
 
 #include <errno.h>
 #include <stdio.h>
 
+#include "actors/attach.h"
+#include "actors/copy.h"
 #include "actors/cores.h"
 #include "actors/node.h"
-#include "actors/attach.h"
 #include "actors/object.h"
-#include "actors/copy.h"
 #include "actors/overflow.h"
+#include "actors/straight.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
 #include "transports/authkey.h"
@@ -259,7 +259,8 @@ static troupe_status link_to_parent(struct trp_actor *a) {
     return st;
 }
 
-/* What it has from before its first step: a name to be found by, and a link, so that neither ends without the other hearing of it. */
+/* What it has from before its first step: a name to be found by, and a link, so that
+ * neither ends without the other hearing of it. */
 static troupe_status tie_in(struct trp_actor *a) {
     troupe_status st = TROUPE_OK;
     if (a->birth->registered)

@@ -12,6 +12,7 @@
 #include "actors/alarm.h"
 #include "actors/crew.h"
 #include "actors/ends.h"
+#include "actors/lanes.h"
 #include "actors/letters.h"
 #include "actors/names.h"
 #include "actors/node.h"
@@ -21,7 +22,6 @@
 #include "actors/stack.h"
 #include "actors/stage.h"
 #include "actors/standing.h"
-#include "actors/lanes.h"
 
 /* A thread actor's thread, from its start until somebody has joined it. */
 struct trp_thread {
@@ -57,17 +57,17 @@ struct troupe_system {
     unsigned threads;            /* (m) thread actors' threads not joined yet */
     struct trp_thread *over;     /* (m) those among them that have nothing more to do */
 
-    atomic_bool manned;                /* (a) the crew's workers run */
-    struct trp_worker *_Atomic steady; /* (a) steward, once it runs */
-    atomic_uint named;                 /* (a) actors without a name so far */
-    atomic_size_t live;                /* (a) actors but the opener; too many while workers are busy, see tally.h */
-    atomic_size_t serving;             /* (a) and those that are ours: the node, the stand-ins */
+    atomic_bool manned;                  /* (a) the crew's workers run */
+    struct trp_worker *_Atomic steady;   /* (a) steward, once it runs */
+    atomic_uint named;                   /* (a) actors without a name so far */
+    atomic_size_t live;                  /* (a) actors but the opener; too many while workers are busy, see tally.h */
+    atomic_size_t serving;               /* (a) and those that are ours: the node, the stand-ins */
     char node[TROUPE_NODE_NAME_MAX + 1]; /* (m) then (c), once `joined` is 2 */
-    atomic_uint joined;                /* (a) 0 no, 1 somebody tries, 2 the node is there */
-    atomic_bool closing;               /* (a) */
-    atomic_bool crashed;               /* (a) somebody has ended by a crash, for good */
-    _Atomic uint64_t topics;           /* (a) the object of the local topics, once somebody here has asked for it; 0 */
-    struct trp_letters letters;        /* (a) */
+    atomic_uint joined;                  /* (a) 0 no, 1 somebody tries, 2 the node is there */
+    atomic_bool closing;                 /* (a) */
+    atomic_bool crashed;                 /* (a) somebody has ended by a crash, for good */
+    _Atomic uint64_t topics;             /* (a) the object of the local topics, once somebody here has asked for it; 0 */
+    struct trp_letters letters;          /* (a) */
 };
 
 /* Opens a test's system; takes the stage, also on failure. */

@@ -31,8 +31,8 @@ struct trp_wait {
     atomic_bool done;                      /* (a) */
 };
 
-/* In the order in which they came, as a ring: behind the last one is the first. An actor has three of these, and seldom anything in them.
- * Zero it. */
+/* In the order in which they came, as a ring: behind the last one is the first. An actor has three of these, and seldom
+ * anything in them. Zero it. */
 struct trp_waits {
     struct trp_wait *last;
 };

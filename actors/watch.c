@@ -9,8 +9,9 @@
  *     it has run none: it is still with the same     for HOG_MS: it is told once, and the worker is taken over; if the body
  *                                                    is bound to the worker, others are let to take what is not
  *
- * What all of them have used of the processors is put down to whom they are found with (usage.c). Ticks get rarer while nothing is the matter, and stop when all workers have been asleep for a while: an idle system does not wake
- * up. A worker that goes on after that wakes the watch, once. */
+ * What all of them have used of the processors is put down to whom they are found with (usage.c). Ticks get rarer while nothing
+ * is the matter, and stop when all workers have been asleep for a while: an idle system does not wake up. A worker that goes on
+ * after that wakes the watch, once. */
 #include <time.h>
 
 #include "actors/crew.h"
@@ -22,8 +23,8 @@ enum {
     TICK_MS = 2,      /* while something is the matter */
     TICK_MOST_MS = 8, /* and when all has been well for a while */
     LINGER_MS = 1000, /* before it sleeps */
-    HOG_MS = 20, /* a thread that gets no processor looks the same, so not less */
-    LONG_NS = 20000, /* a body that takes longer is worth moving at once */
+    HOG_MS = 20,      /* a thread that gets no processor looks the same, so not less */
+    LONG_NS = 20000,  /* a body that takes longer is worth moving at once */
 };
 
 /* What a tick finds of one worker. */

@@ -23,8 +23,8 @@
 #include "actors/bus.h"
 #include "actors/fiber.h"
 #include "actors/label.h"
-#include "actors/nap.h"
 #include "actors/measure.h"
+#include "actors/nap.h"
 #include "actors/poller.h"
 #include "actors/registry.h"
 #include "actors/runq.h"
@@ -40,44 +40,44 @@ struct trp_straight;
 
 /* (o) the owner's thread, (c) constant, (a) any thread, (g) inside the queue's guard, (s) under `sleepers_lock` */
 struct trp_worker {
-    struct trp_loop loop;      /* (o) */
-    troupe_system *sys;        /* (c) */
-    struct trp_crew *crew;     /* (c) the workers that share their coroutines; NULL: it is none of them */
-    struct trp_timers timers;  /* (o) */
-    struct trp_bus bus;        /* (o) the connection to the broker */
-    struct trp_poller *poller; /* (o) NULL until somebody waits for a descriptor here; (c) in a crew */
-    atomic_bool stop;          /* (a) */
-    unsigned quiet;            /* (o) active handles of the loop when nobody waits for anything in it */
-    struct trp_slumber slumber; /* (a) where it sleeps, when it is alone */
-    struct trp_nap nap;        /* (o) how it waits instead, when it is alone and talks to a process */
+    struct trp_loop loop;          /* (o) */
+    troupe_system *sys;            /* (c) */
+    struct trp_crew *crew;         /* (c) the workers that share their coroutines; NULL: it is none of them */
+    struct trp_timers timers;      /* (o) */
+    struct trp_bus bus;            /* (o) the connection to the broker */
+    struct trp_poller *poller;     /* (o) NULL until somebody waits for a descriptor here; (c) in a crew */
+    atomic_bool stop;              /* (a) */
+    unsigned quiet;                /* (o) active handles of the loop when nobody waits for anything in it */
+    struct trp_slumber slumber;    /* (a) where it sleeps, when it is alone */
+    struct trp_nap nap;            /* (o) how it waits instead, when it is alone and talks to a process */
     struct trp_straight *straight; /* (o) its lanes to processes, when it is alone; NULL: none yet */
-    bool alone;                /* (c) one body, which parks by running the loop itself */
-    char name[16];             /* (c) */
-    struct trp_measure figures; /* (c) from a thread actor's first life on: where its thread's are */
-    struct trp_runner *runner; /* (c) the thread it was given, where that can't change */
-    struct trp_patience patience; /* (o) of one that is alone */
+    bool alone;                    /* (c) one body, which parks by running the loop itself */
+    char name[16];                 /* (c) */
+    struct trp_measure figures;    /* (c) from a thread actor's first life on: where its thread's are */
+    struct trp_runner *runner;     /* (c) the thread it was given, where that can't change */
+    struct trp_patience patience;  /* (o) of one that is alone */
 
     pthread_mutex_t sleepers_lock;
     struct trp_timers sleepers; /* (s) deadlines of coroutines, which may wake up elsewhere */
 
-    struct trp_runq queue;     /* (a); its guard's owner is the runner */
+    struct trp_runq queue;             /* (a); its guard's owner is the runner */
     struct trp_actor *_Atomic resting; /* (g) waits for mail, and nobody has been told yet; NULL: none */
-    struct trp_actor *current; /* (g) the body that has the thread; NULL: the runtime has it */
-    uint64_t resumes;          /* (g) so far */
-    bool held;                 /* (g) that body is bound to this worker */
-    bool tied;                 /* (g) somebody uses its loop */
-    bool stuck;                /* (g) that body has run for long and can't be left: others may take all that roams */
+    struct trp_actor *current;         /* (g) the body that has the thread; NULL: the runtime has it */
+    uint64_t resumes;                  /* (g) so far */
+    bool held;                         /* (g) that body is bound to this worker */
+    bool tied;                         /* (g) somebody uses its loop */
+    bool stuck;                        /* (g) that body has run for long and can't be left: others may take all that roams */
 };
 
 /* A thread that runs workers. (o) its own thread, (m) under the crew's lock */
 struct trp_runner {
-    struct trp_guest guest;     /* (o) inside whose queue it is */
-    unsigned look;              /* (o) bodies that it runs before it looks at the clock: more while they are quick */
-    unsigned hops;              /* (o) so many coroutines may still go on one from the other, before it looks round */
-    struct trp_worker *at;      /* (o) whom it serves, as far as it knows; NULL */
-    struct trp_coroutine *left; /* (o) has gone on to another by itself, and is to be put away by that one; NULL */
-    struct trp_fiber scheduler; /* (o) what coroutines switch back to */
-    struct trp_worker *worker;  /* (m) whom it serves; NULL: it waits for one */
+    struct trp_guest guest;        /* (o) inside whose queue it is */
+    unsigned look;                 /* (o) bodies that it runs before it looks at the clock: more while they are quick */
+    unsigned hops;                 /* (o) so many coroutines may still go on one from the other, before it looks round */
+    struct trp_worker *at;         /* (o) whom it serves, as far as it knows; NULL */
+    struct trp_coroutine *left;    /* (o) has gone on to another by itself, and is to be put away by that one; NULL */
+    struct trp_fiber scheduler;    /* (o) what coroutines switch back to */
+    struct trp_worker *worker;     /* (m) whom it serves; NULL: it waits for one */
     struct trp_coroutine *running; /* (o) entered last; for whoever must say whose stack it is (overflow.c) */
     struct trp_coroutine *carrier; /* (o) a stack for whichever handler actor comes next (handler.c); NULL */
     struct trp_stacks_near stacks; /* (o) */
@@ -85,11 +85,11 @@ struct trp_runner {
     struct trp_labels labels;      /* (o) */
     struct trp_tally tally;        /* (o) of its crew's system */
     struct trp_births_near births; /* (o) */
-    struct trp_runner *next;    /* (m) all of a crew */
-    struct trp_crew *crew;      /* (c) NULL: it serves one worker for good */
-    pthread_t thread;           /* (c) once started */
-    uint64_t hog;               /* (m) with whom it has lost its worker; 0: it has not */
-    int64_t used;               /* of processor time, when the watch looked last (usage.c) */
+    struct trp_runner *next;       /* (m) all of a crew */
+    struct trp_crew *crew;         /* (c) NULL: it serves one worker for good */
+    pthread_t thread;              /* (c) once started */
+    uint64_t hog;                  /* (m) with whom it has lost its worker; 0: it has not */
+    int64_t used;                  /* of processor time, when the watch looked last (usage.c) */
 };
 
 /* Makes one for whichever thread will run it. NO_MEMORY, SYSTEM. */
@@ -111,14 +111,14 @@ void trp_worker_enter(struct trp_worker *w);
 /* The runner that the calling thread is. Never kept across a switch. */
 struct trp_runner *trp_runner_here(void);
 
-/* Queues an actor that has become NOTIFIED: where the caller runs, if both may roam there, else on its own worker. Any thread. */
+/* Queues an actor that became NOTIFIED: where the caller runs, if both may roam there, else on its own worker. Any thread. */
 void trp_worker_push(struct trp_worker *w, struct trp_actor *a);
 /* One that has just been born. */
 void trp_worker_push_birth(struct trp_worker *w, struct trp_actor *a);
 /* It comes out of its wait, if it waits. Any thread. False: it was awake. */
 bool trp_worker_rouse(struct trp_worker *w);
 
-/* The calling coroutine, which runs on w, stays there. False: the calling thread has lost w, and the coroutine is to run elsewhere first. */
+/* The calling coroutine, on w, stays there. False: its thread has lost w, and it is to run elsewhere first. */
 TROUPE_NODISCARD bool trp_worker_bind(struct trp_worker *w, struct trp_actor *a);
 /* It may roam again. */
 void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
@@ -126,7 +126,7 @@ void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
 /* Inside the guard: whoever rests, and does no more. NULL: nobody. And then, with or without the guard, it listens. */
 struct trp_actor *trp_worker_rested(struct trp_worker *w);
 void trp_worker_listens(struct trp_actor *a);
-/* What an actor has done that has given its thread back: false: it is to be queued again. True: it is not the caller's any more. */
+/* What an actor has done that has given its thread back: false: it is to be queued again. True: it is the caller's no more. */
 TROUPE_NODISCARD bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran);
 
 /* A deadline of the calling coroutine, on its worker; and its end, from wherever the coroutine runs by then. The latter: was
@@ -138,8 +138,8 @@ void trp_worker_wake_sleepers(struct trp_worker *w);
 
 /* One turn of a worker that is alone: waits until there is something to do, or until the deadline. Its thread. */
 void trp_worker_turn(struct trp_worker *w, int64_t deadline);
-/* The parts of that, for who serves it otherwise (stage.c). Runs an actor that has been taken off the queue, and those that it goes on to; gives
- * the last one back if it goes on the queue again, or NULL. And when the next of its deadlines is. */
+/* The parts of that, for who serves it otherwise (stage.c). Runs an actor that has been taken off the queue, and those that it
+ * goes on to; gives the last one back if it goes on the queue again, or NULL. And when the next of its deadlines is. */
 struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a);
 int64_t trp_worker_next_deadline(struct trp_worker *w);
 

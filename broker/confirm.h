@@ -13,7 +13,7 @@ struct trp_peer;
 
 /* What an OK says of durability. */
 enum trp_level {
-    TRP_LEVEL_ROUTED,  /* no queue took it */
+    TRP_LEVEL_ROUTED, /* no queue took it */
     TRP_LEVEL_MEMORY,
     TRP_LEVEL_WRITTEN, /* survives a kill -9 */
     TRP_LEVEL_SYNCED,  /* survives a power cut */
@@ -35,8 +35,8 @@ struct trp_confirms {
 };
 
 /* Tells the peer OK when the log is that far at that level, at once if it is. NO_MEMORY: it will not be told. */
-TROUPE_NODISCARD troupe_status trp_confirm(struct trp_core *c, struct trp_peer *p, uint64_t id, enum trp_level level, uint64_t lsn,
-                                           uint64_t count);
+TROUPE_NODISCARD troupe_status trp_confirm(struct trp_core *c, struct trp_peer *p, uint64_t id, enum trp_level level,
+                                           uint64_t lsn, uint64_t count);
 /* The log has moved. */
 void trp_confirms_logged(struct trp_core *c, uint64_t written, uint64_t synced);
 void trp_confirms_fini(struct trp_confirms *w);

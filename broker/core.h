@@ -50,27 +50,29 @@ struct trp_sink {
      * trp_core_detach. Its subscriptions end and what it held is given up at the end of the same event. */
     void (*close)(void *ctx, void *user, const char *code, const char *text);
 
-    /* With queues only (trp_core_opts.queues): a delivery from a queue, with a map of what the queue knows of it; an OK with more to say
-     * (a packed value); the end of a consumer's queue. */
+    /* With queues only (trp_core_opts.queues): a delivery from a queue, with a map of what the queue knows of it; an OK with
+     * more to say (a packed value); the end of a consumer's queue. */
     void (*item)(void *ctx, void *user, uint64_t sid, uint64_t token, const struct trp_message *m, struct trp_slice info);
     void (*answer)(void *ctx, void *user, uint64_t id, uint64_t level, uint64_t count, struct trp_slice info);
     void (*ended)(void *ctx, void *user, uint64_t sid);
     /* As trp_queue_sink.record; NULL: no queue can be durable. */
-    troupe_status (*record)(void *ctx, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn, uint64_t *segment);
+    troupe_status (*record)(void *ctx, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn,
+                            uint64_t *segment);
 };
 
 /* Zero is the default everywhere. */
 struct trp_core_opts {
-    uint32_t max_peers;            /* 0: 65,536 */
-    uint32_t max_subs;             /* subscriptions of one peer; 0: 10,000 */
-    uint32_t max_held;             /* tracked deliveries in hand of one peer without credit; 0: 65,536. Above it, the oldest is forgotten
-                                      (its requester will not hear WORKER_LOST), counted */
-    uint64_t backlog_messages;     /* of one group; 0: 1,000,000 */
-    uint64_t backlog_bytes;        /* of one group; 0: 256 MiB */
-    size_t max_payload;            /* told in WELCOME by the shell; PUB payloads above it: ERR TOO_BIG; 0: 1 MiB */
-    uint64_t seed;                 /* for hash tables (collision attacks) */
-    bool queues;                   /* keep queues, too */
-    uint64_t max_hand;             /* of a queue's consumer: trp_queues_opts */
+    uint32_t max_peers; /* 0: 65,536 */
+    uint32_t max_subs;  /* subscriptions of one peer; 0: 10,000 */
+    /* Tracked deliveries in hand of one peer without credit; 0: 65,536. Above it, the oldest is forgotten (its requester will
+     * not hear WORKER_LOST), counted. */
+    uint32_t max_held;
+    uint64_t backlog_messages; /* of one group; 0: 1,000,000 */
+    uint64_t backlog_bytes;    /* of one group; 0: 256 MiB */
+    size_t max_payload;        /* told in WELCOME by the shell; PUB payloads above it: ERR TOO_BIG; 0: 1 MiB */
+    uint64_t seed;             /* for hash tables (collision attacks) */
+    bool queues;               /* keep queues, too */
+    uint64_t max_hand;         /* of a queue's consumer: trp_queues_opts */
 };
 
 struct trp_core_stats {
@@ -81,13 +83,15 @@ struct trp_core_stats {
 };
 
 /* opts (NULL: all defaults) and sink are copied. NO_MEMORY. */
-TROUPE_NODISCARD troupe_status trp_core_new(struct trp_core **out, const struct trp_core_opts *opts, const struct trp_sink *sink, void *ctx);
-/* All peers have been detached; what they had in hand may go back only now, into the log if there is one, unless it has been drained. */
+TROUPE_NODISCARD troupe_status trp_core_new(struct trp_core **out, const struct trp_core_opts *opts,
+                                            const struct trp_sink *sink, void *ctx);
+/* All peers have been detached; what they had in hand may go back only now,
+ * into the log if there is one, unless it has been drained. */
 void trp_core_free(struct trp_core *c);
 
 /* A connection is there. `nonce`: 12 random bytes that make its inbox hard to guess. FULL: max_peers. */
-TROUPE_NODISCARD troupe_status trp_core_attach(struct trp_core *c, uint64_t now_ns, enum trp_peer_kind kind, const uint8_t nonce[12],
-                                               void *user, struct trp_peer **out);
+TROUPE_NODISCARD troupe_status trp_core_attach(struct trp_core *c, uint64_t now_ns, enum trp_peer_kind kind,
+                                               const uint8_t nonce[12], void *user, struct trp_peer **out);
 /* It is gone: its subscriptions end, what it held goes back (WORKER_LOST for requests, groups: see below), its requests
  * that wait in backlogs are dropped when their turn comes (counted as abandoned). Frees the peer. */
 void trp_core_detach(struct trp_core *c, uint64_t now_ns, struct trp_peer *p);
@@ -105,14 +109,14 @@ struct trp_slice trp_peer_inbox(const struct trp_peer *p);
  *
  * A confirmation that has to wait for the log waits in here: the shell says how far the log is, and the OKs go out. */
 
-/* What the clock on the wall shows when the other one shows now_ns, for what must survive a restart. As often as convenient: events
- * in between, after however long an idle time, count on from there. */
+/* What the clock on the wall shows when the other one shows now_ns, for what must survive a restart. As often as convenient:
+ * events in between, after however long an idle time, count on from there. */
 void trp_core_wall(struct trp_core *c, uint64_t now_ns, uint64_t wall_ms);
 /* Delays, time-outs and expiries that are due, at most so many; true: there are more. */
 bool trp_core_tick(struct trp_core *c, uint64_t now_ns, size_t most);
 /* When to tick next, monotonic ns, or TRP_QUEUE_NEVER. */
 uint64_t trp_core_deadline(const struct trp_core *c);
-/* The log is written and synced so far; `refusal`, when the log takes nothing more, is the sentence that puts are refused with. */
+/* The log is written and synced so far; `refusal`, when it takes nothing more, is the sentence that puts are refused with. */
 void trp_core_logged(struct trp_core *c, uint64_t written, uint64_t synced, const char *refusal);
 /* What somebody waits for, as trp_journal_level. */
 unsigned trp_core_awaits(const struct trp_core *c);

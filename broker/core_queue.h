@@ -14,7 +14,7 @@ struct trp_queue_route {
     struct trp_queue *queue;
 };
 
-/* What a publisher asks of the queues that its message reaches: read from the headers t-delay, t-priority, t-ttl, t-id, t-level. */
+/* What a publisher asks of the queues that its message reaches, by the headers t-delay, t-priority, t-ttl, t-id, t-level. */
 struct trp_put_options {
     uint64_t delay_ms, ttl_ms;
     unsigned priority;

@@ -45,11 +45,11 @@ struct trp_core {
     struct trp_when when;      /* of this event */
     uint64_t wall_ahead_ms;    /* of the monotonic clock; modulo 2^64 */
     struct trp_confirms confirms;
-    struct trp_chore *chores;  /* under way, oldest first */
-    struct trp_sub *ended;     /* consumers whose queue was deleted in this event */
-    struct trp_buf info;       /* where effects of queues are composed */
+    struct trp_chore *chores;         /* under way, oldest first */
+    struct trp_sub *ended;            /* consumers whose queue was deleted in this event */
+    struct trp_buf info;              /* where effects of queues are composed */
     struct trp_obituaries obituaries; /* who died how, and whom nothing was said of yet */
-    const char *log_refusal;   /* the log takes no more; NULL: it does */
+    const char *log_refusal;          /* the log takes no more; NULL: it does */
     struct trp_core_stats stats;
 };
 

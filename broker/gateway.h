@@ -14,7 +14,7 @@ struct trp_gateway {
     struct troupe_broker *broker;
     const struct trp_transport *transport;
     uv_stream_t *listener;
-    uv_timer_t tick;             /* runs while a connection waits for something */
+    uv_timer_t tick; /* runs while a connection waits for something */
     struct trp_url url;
     char bound[640];
     char topic[TRP_TOPIC_MAX + 1];

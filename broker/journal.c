@@ -21,9 +21,9 @@
 
 #include "broker/journal_state.h"
 #include "broker/recovery.h"
-#include "transports/spin.h"
 #include "transports/alloc.h"
 #include "transports/assert.h"
+#include "transports/spin.h"
 
 static const uint64_t default_segment = 64ull << 20;
 static const size_t default_buffer = (size_t)64 << 20;

@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "broker/journal_state.h"
-#include "transports/spin.h"
 #include "transports/assert.h"
+#include "transports/spin.h"
 
 static const int64_t millisecond = 1000000;
 /* Longest look for the next bell before sleeping. */

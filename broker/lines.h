@@ -10,10 +10,11 @@
 #define TRP_BROKER_LINES_H
 
 #include <troupe/value.h>
+
 #include "transports/buf.h"
 
 struct trp_lines {
-    size_t max;          /* bytes of a line, without its end */
+    size_t max; /* bytes of a line, without its end */
     bool chunk;
     bool skipping;       /* inside a line that is too long */
     bool handed;         /* the last line handed out lies in part */
@@ -31,12 +32,14 @@ TROUPE_NODISCARD troupe_status trp_lines_next(struct trp_lines *l, const uint8_t
 /* No more bytes will come: true and the last line, if there is one without an end. */
 bool trp_lines_end(struct trp_lines *l, struct trp_slice *line);
 /* Is a line half here? */
-static inline bool trp_lines_partial(const struct trp_lines *l) { return (l->part.n > 0 && !l->handed) || l->skipping; }
+static inline bool trp_lines_partial(const struct trp_lines *l) {
+    return (l->part.n > 0 && !l->handed) || l->skipping;
+}
 
 enum trp_line_kind {
     TRP_LINE_REQUEST, /* value, and topic when the line names one (n == 0: the gateway's own) */
     TRP_LINE_EMPTY,
-    TRP_LINE_BAD,     /* why: a sentence */
+    TRP_LINE_BAD, /* why: a sentence */
     TRP_LINE_HELP,
     TRP_LINE_QUIT,
 };

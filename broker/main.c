@@ -23,11 +23,10 @@ static const char doc[] =
     "URLs: tcp://HOST:PORT (port 0: any free one, host *: every interface), tcp://[::1]:PORT, ipc://PATH.\n"
     "Gateways: tcp://HOST:PORT/TOPIC?timeout=30s&max-line=64k&max-pending=256&framing=line|chunk.\n"
     "With --authkey-file listeners serve only who proves that it knows the key; gateways serve everybody, so keep them where "
-    "only "
-    "friends are.\n"
+    "only friends are.\n"
     "SIGTERM and SIGINT drain and exit with 0; a second one ends at once.\n\n"
-    "Exit status: 0 stopped, 64 wrong usage, 65 the data is damaged, 69 an address or the data is in use, 71 the system refuses, 75 requests were cut "
-    "off by a stop, 78 the authkey file cannot be used.";
+    "Exit status: 0 stopped, 64 wrong usage, 65 the data is damaged, 69 an address or the data is in use, 71 the system "
+    "refuses, 75 requests were cut off by a stop, 78 the authkey file cannot be used.";
 
 enum {
     OPT_LISTEN = 'l',

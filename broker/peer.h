@@ -30,17 +30,17 @@ struct trp_sub {
     struct trp_binding binding; /* bound when it is plain; a member's group is bound in its place */
     struct trp_peer *peer;
     uint64_t sid;
-    struct trp_sub *prev, *next; /* of the peer's, in the order of their SUBs */
-    struct trp_group *group;     /* NULL: plain */
+    struct trp_sub *prev, *next;   /* of the peer's, in the order of their SUBs */
+    struct trp_group *group;       /* NULL: plain */
     struct trp_consumer *consumer; /* of a queue; NULL: it is none */
-    uint64_t pull;               /* consumer: the QUEUE get that waits for a message; 0: none */
-    struct trp_sub *next_ended;  /* consumer: its queue was deleted in this event */
-    uint64_t served;             /* member: the group's count when it was last given a message */
-    uint32_t holding;            /* deliveries in hand */
-    uint32_t credit;             /* member with credit: how many it may hold */
-    uint32_t ready_at;           /* member: its place in the group's heap, or TRP_NOT_READY */
-    bool credited;               /* member that gave credit; else it takes what comes */
-    bool gone;                   /* ended; only what it holds keeps it */
+    uint64_t pull;                 /* consumer: the QUEUE get that waits for a message; 0: none */
+    struct trp_sub *next_ended;    /* consumer: its queue was deleted in this event */
+    uint64_t served;               /* member: the group's count when it was last given a message */
+    uint32_t holding;              /* deliveries in hand */
+    uint32_t credit;               /* member with credit: how many it may hold */
+    uint32_t ready_at;             /* member: its place in the group's heap, or TRP_NOT_READY */
+    bool credited;                 /* member that gave credit; else it takes what comes */
+    bool gone;                     /* ended; only what it holds keeps it */
 };
 
 struct trp_peer {
@@ -50,8 +50,8 @@ struct trp_peer {
     enum trp_peer_kind kind;
     bool closed; /* nothing is emitted for it any more, nothing taken from it */
     bool greeted;
-    bool crashed;                /* it ended without a goodbye: what it had of queues is told so */
-    bool missed;                 /* somebody will say how it died, by that token */
+    bool crashed; /* it ended without a goodbye: what it had of queues is told so */
+    bool missed;  /* somebody will say how it died, by that token */
     uint8_t token[TRP_OBITUARY_TOKEN];
     struct trp_peer *next_dying;
     struct trp_sub *first_sub, *last_sub;

@@ -214,9 +214,9 @@ void trp_queue_stat(const struct trp_queue *q, struct trp_when now, struct trp_q
 uint64_t trp_queue_number(const struct trp_queue *q);
 
 /* Looking at messages one after the other: ready in the order they would go out, in hand by consumer and time, the others in
- * the order they came there. The place where a look ended is kept over events, for a few at a time; it passes over what leaves its state.
- * look_at: to the n-th, from 0; takes time in proportion to n. look: the one there; EMPTY: that was all. look_on: to the next.
- */
+ * the order they came there. The place where a look ended is kept over events, for a few at a time; it passes over what leaves
+ * its state. look_at: to the n-th, from 0; takes time in proportion to n. look: the one there; EMPTY: that was all.
+ * look_on: to the next. */
 void trp_queue_look_at(struct trp_queue *q, enum trp_queue_state state, uint64_t n);
 TROUPE_NODISCARD troupe_status trp_queue_look(const struct trp_queue *q, struct trp_queue_message *m);
 void trp_queue_look_on(struct trp_queue *q);
@@ -301,8 +301,8 @@ enum trp_consumer_loss {
     TRP_CONSUMER_CRASHED, /* its process died; what it had in hand is told so */
 };
 
-/* It is gone, and how is about to be told: what it has stays in its hand, on the old time-outs, until it is detached; it gets nothing more, and
- * effects name it NULL. False: it has nothing in hand, or no queue; detach it. */
+/* It is gone, and how is about to be told: what it has stays in its hand, on the old time-outs, until it is detached; it gets
+ * nothing more, and effects name it NULL. False: it has nothing in hand, or no queue; detach it. */
 TROUPE_NODISCARD bool trp_consumer_orphan(struct trp_consumer *c);
 /* It is gone; what it had goes back. `signal`: what killed it, 0 if it was none or nobody knows. Sets *c to NULL; accepts NULL
  * in it. */

@@ -13,9 +13,10 @@
 #include <stdatomic.h>
 #include <troupe/broker.h>
 #include <troupe/log.h>
+
 #include "broker/core.h"
-#include "broker/store.h"
 #include "broker/gate.h"
+#include "broker/store.h"
 #include "transports/link.h"
 
 struct trp_endpoint;
@@ -30,7 +31,7 @@ struct trp_endpoint_ops {
 struct trp_endpoint {
     const struct trp_endpoint_ops *ops;
     struct troupe_broker *broker;
-    struct trp_peer *peer;            /* NULL: not attached (yet, or any more) */
+    struct trp_peer *peer; /* NULL: not attached (yet, or any more) */
     struct trp_endpoint *next_doomed;
     struct trp_endpoint *next, **link; /* all endpoints of the broker */
     bool doomed;
@@ -38,7 +39,8 @@ struct trp_endpoint {
 
 enum trp_broker_state { TRP_BROKER_RUNNING, TRP_BROKER_DRAINING, TRP_BROKER_ENDING };
 
-struct trp_bound { /* an address we listen on */
+/* An address we listen on. */
+struct trp_bound {
     struct trp_listener *listener; /* or */
     struct trp_gateway *gateway;
     struct trp_bound *next;
@@ -47,23 +49,23 @@ struct trp_bound { /* an address we listen on */
 struct troupe_broker {
     troupe_broker_opts opts;
     struct trp_loop loop;
-    struct trp_store *store;   /* NULL: no --data */
-    uv_timer_t queue_timer;    /* to the queues' next deadline */
-    uint64_t queue_due;        /* what it is set to, ns; TRP_QUEUE_NEVER: it is not */
-    bool tick_is_due;          /* it has gone off in this turn */
+    struct trp_store *store; /* NULL: no --data */
+    uv_timer_t queue_timer;  /* to the queues' next deadline */
+    uint64_t queue_due;      /* what it is set to, ns; TRP_QUEUE_NEVER: it is not */
+    bool tick_is_due;        /* it has gone off in this turn */
     struct trp_core *core;
     struct trp_bound *bound;
-    struct trp_gate gate;         /* where sessions wait until they have proved the authkey, if there is one */
+    struct trp_gate gate; /* where sessions wait until they have proved the authkey, if there is one */
     struct trp_endpoint *endpoints, *doomed;
     struct gateway_conn *touched; /* gateway connections with something to do before the turn ends */
     uint32_t connections, gateway_connections;
     enum trp_broker_state state;
-    bool forced;               /* a second stop, or the drain time is over */
-    atomic_uint stops;         /* (a) counted by troupe_broker_stop, read by the turn hook */
+    bool forced;       /* a second stop, or the drain time is over */
+    atomic_uint stops; /* (a) counted by troupe_broker_stop, read by the turn hook */
     int64_t drain_until;
-    struct trp_buf scratch;    /* effects are composed here */
-    struct trp_buf compose;    /* messages of our own are composed here, and lie here while the core routes them */
-    int64_t warn_second;       /* hostile peers must not flood the log: so many warnings a second, then a count */
+    struct trp_buf scratch; /* effects are composed here */
+    struct trp_buf compose; /* messages of our own are composed here, and lie here while the core routes them */
+    int64_t warn_second;    /* hostile peers must not flood the log: so many warnings a second, then a count */
     uint32_t warned, unwarned;
     uint64_t accepted, refused, slow_consumers, protocol_errors, auth_failures, gateway_lines, gateway_errors;
 };
@@ -98,11 +100,12 @@ bool trp_endpoint_is_session(const struct trp_endpoint *e);
 
 /* gateway.c */
 struct trp_gateway;
-TROUPE_NODISCARD troupe_status trp_gateway_open(struct trp_gateway **out, struct troupe_broker *b, const char *url, const char **why);
+TROUPE_NODISCARD troupe_status trp_gateway_open(struct trp_gateway **out, struct troupe_broker *b, const char *url,
+                                                const char **why);
 const char *trp_gateway_url(const struct trp_gateway *g);
 const char *trp_gateway_topic(const struct trp_gateway *g);
-void trp_gateway_stop(struct trp_gateway *g);  /* accepts no more */
-void trp_gateway_close(struct trp_gateway *g); /* its connections have ended; freed from the loop */
+void trp_gateway_stop(struct trp_gateway *g);   /* accepts no more */
+void trp_gateway_close(struct trp_gateway *g);  /* its connections have ended; freed from the loop */
 void trp_gateway_drain(struct trp_endpoint *e); /* a connection: read no more, answer what was asked, end */
 /* From the turn hook: parses what there is room for, writes, ends those that are through. */
 void trp_gateway_work(struct troupe_broker *b);

@@ -34,7 +34,7 @@ struct trp_store {
     enum trp_journal_state state;
     uint64_t look_at_ns;
     bool copying;
-    bool hurried; /* the broker drains */
+    bool hurried;                   /* the broker drains */
     uint64_t progress_ms, began_ms; /* of the recovery */
     struct trp_when recovered_at;   /* one moment for all that is replayed */
     const char *replay_why;

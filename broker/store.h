@@ -21,14 +21,14 @@ struct trp_store_opts {
     int64_t sync_delay_ms;  /* tests: a slow disk */
 };
 
-/* Opens the log and rebuilds the core's queues from it. *why: a sentence for the user, borrowed until the thread's next call. As
- * trp_journal_open. Context: the loop's thread; blocks while it recovers, and logs its progress. */
+/* Opens the log and rebuilds the core's queues from it. *why: a sentence for the user, borrowed until the thread's next call.
+ * As trp_journal_open. Context: the loop's thread; blocks while it recovers, and logs its progress. */
 TROUPE_NODISCARD troupe_status trp_store_open(struct trp_store **out, struct trp_core *core, struct trp_loop *loop,
                                               const struct trp_store_opts *opts, const char **why);
 
 /* As trp_sink.record. */
-TROUPE_NODISCARD troupe_status trp_store_record(struct trp_store *s, struct trp_slice head, struct trp_slice body, bool must, uint64_t *lsn,
-                                                uint64_t *segment);
+TROUPE_NODISCARD troupe_status trp_store_record(struct trp_store *s, struct trp_slice head, struct trp_slice body, bool must,
+                                                uint64_t *lsn, uint64_t *segment);
 /* At the end of a turn. True: there is more to copy forward, come again soon. */
 bool trp_store_turn(struct trp_store *s, uint64_t now_ns);
 /* The end is near: what nobody waits for is synced at once from the next turn on, too, instead of within a second. */

@@ -35,7 +35,7 @@ _Thread_local struct trp_blocks_near trp_blocks_near;
 static struct {
     pthread_mutex_t lock;
     struct trp_block *lists[CLASSES]; /* (m) each of BATCH blocks */
-    unsigned count[CLASSES];      /* (m) */
+    unsigned count[CLASSES];          /* (m) */
 } depot = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static pthread_key_t key;

@@ -30,11 +30,11 @@ struct trp_blocks_near {
 };
 extern _Thread_local __attribute__((tls_model("initial-exec"))) struct trp_blocks_near trp_blocks_near;
 
-/* `size` bytes, aligned for anything. NULL: no memory. Any thread. Up to TRP_BLOCK_SMALL bytes they are zero when they are got for the first time,
- * and later what they were when they were put, but for the first two words. */
+/* `size` bytes, aligned for anything. NULL: no memory. Any thread. Up to TRP_BLOCK_SMALL bytes they are zero when they are got
+ * for the first time, and later what they were when they were put, but for the first two words. */
 void *trp_block_get(size_t size);
-/* The same of TRP_BLOCK_TINY bytes, if the calling thread has them at hand; NULL. Not by a function that may come back on another
- * thread. */
+/* The same of TRP_BLOCK_TINY bytes, if the calling thread has them at hand; NULL.
+ * Not by a function that may come back on another thread. */
 static inline void *trp_block_at_hand(void) {
     struct trp_block *b = trp_blocks_near.hand[0].first;
     if (b) {

@@ -72,8 +72,8 @@ void trp_client_throttle(struct troupe_client *c);
 /* Waits for *done. TIMEOUT; FULL: the answer cannot be read before messages have been received. */
 TROUPE_NODISCARD troupe_status trp_client_await(struct troupe_client *c, const bool *done, int64_t deadline);
 
-/* The broker's word about something sent. Its request's done is trp_receipt_done, the user the receipt itself. An answer that came
- * with it is whoever's who waits. */
+/* The broker's word about something sent. Its request's done is trp_receipt_done, the user the receipt itself. An answer that
+ * came with it is whoever's who waits. */
 struct trp_receipt {
     struct trp_request r;
     struct troupe_client *c;
@@ -91,10 +91,11 @@ TROUPE_NODISCARD troupe_status trp_client_await_sub(struct troupe_client *c, uin
 /* client.c: what a message that this client hands out is settled by. */
 void trp_client_settle(struct troupe_msg *m, bool nack);
 
-/* calls.c: a request whose end collect will tell. Begin says FULL, DISCONNECTED, REFUSED, NO_MEMORY; end is told how sending it went, and gives
- * that back. */
+/* calls.c: a request whose end collect will tell. Begin says FULL, DISCONNECTED, REFUSED, NO_MEMORY; end is told how sending it
+ * went, and gives that back. */
 TROUPE_NODISCARD troupe_status trp_flight_begin(struct troupe_client *c, struct trp_request **r);
-TROUPE_NODISCARD troupe_status trp_flight_end(struct troupe_client *c, struct trp_request *r, troupe_status st, bool more, uint64_t *number);
+TROUPE_NODISCARD troupe_status trp_flight_end(struct troupe_client *c, struct trp_request *r, troupe_status st, bool more,
+                                              uint64_t *number);
 /* Frees what submit and collect have kept. */
 void trp_client_drop_flights(struct troupe_client *c);
 

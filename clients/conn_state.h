@@ -49,7 +49,7 @@ struct trp_conn {
     bool keep_trying;                       /* (c) */
     char obituary[TRP_CONN_OBITUARY + 1];   /* (c) "": none */
     struct trp_conn_auth auth;
-    int64_t welcome_ms, keepalive_ms;       /* (c) */
+    int64_t welcome_ms, keepalive_ms; /* (c) */
     enum trp_conn_state state;
     struct trp_link *link;
     uv_timer_t timer; /* WELCOME's deadline, the keepalive or the back-off, by state */
@@ -79,8 +79,8 @@ struct trp_conn {
 
 /* Gives the link up; `lost` follows from the loop. */
 void trp_conn_lose(struct trp_conn *c, troupe_status st, bool fatal, const char *fmt, ...) TROUPE_PRINTF(4, 5);
-/* The same over the authkey: REFUSED, and for good if there was no session yet, since a wrong key does not come right by itself. But a broker that knew
- * us and comes back with another key may get the old one back, or our file the new one. */
+/* The same over the authkey: REFUSED, and for good if there was no session yet, since a wrong key does not come right by
+ * itself. But a broker that knew us and comes back with another key may get the old one back, or our file the new one. */
 void trp_conn_deny(struct trp_conn *c, const char *why);
 /* The state after WELCOME: subscribes and tells the handler. */
 void trp_conn_welcomed(struct trp_conn *c);

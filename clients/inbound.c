@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 #include "clients/conn_state.h"
-#include "transports/topic.h"
 #include "transports/log.h"
+#include "transports/topic.h"
 
 static bool listening(const struct trp_conn *c) {
     return c->state == TRP_CONN_HELLO || c->state == TRP_CONN_UP;

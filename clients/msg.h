@@ -25,15 +25,15 @@ struct trp_origin {
     uint64_t generation;   /* of the connection: an ack after a reconnect would mean nothing */
 };
 
-/* What a message between actors of one process needs comes first and fills one cache line. A plain message needs nothing else but its bytes: what is
- * below is zero in it, and stays so from one message in its block to the next. */
+/* What a message between actors of one process needs comes first and fills one cache line. A plain message needs nothing else
+ * but its bytes: what is below is zero in it, and stays so from one message in its block to the next. */
 struct troupe_msg {
     struct troupe_msg *next; /* of whoever owns it: queues are intrusive */
     uint64_t from, to;       /* actor messages: the sender's and the receiver's reference; 0: none */
     uint64_t ask;            /* actor messages: the sender's correlation number; 0: no answer wanted */
     struct trp_slice payload;
-    size_t size;             /* bytes behind: what limits count */
-    uint32_t kind;           /* 0; the actor runtime's own kinds (DOWN, answers...) */
+    size_t size;   /* bytes behind: what limits count */
+    uint32_t kind; /* 0; the actor runtime's own kinds (DOWN, answers...) */
     bool answered;
     uint8_t beyond; /* the actor runtime's, TRP_BEYOND_ (mailbox.h): it came in beyond the mailbox's bounds */
     bool mapped;    /* it is a mapping of its own, from its beginning to its last byte */

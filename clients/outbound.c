@@ -4,8 +4,8 @@
  * What we say. Every envelope is written once, straight into the link's open frame; nothing is allocated but the room
  * for a request's id when there were never so many before. What one turn of the loop says leaves in one frame. */
 #include "clients/conn_state.h"
-#include "transports/topic.h"
 #include "transports/assert.h"
+#include "transports/topic.h"
 
 enum {
     CODE_MOST = 31,

@@ -9,8 +9,8 @@
 #include <troupe/queue.h>
 
 #include "clients/client_state.h"
-#include "transports/topic.h"
 #include "transports/alloc.h"
+#include "transports/topic.h"
 
 enum { CREDIT_MOST = 65535, REASON_MOST = 255, OPTIONS_MOST = 300 };
 

@@ -16,8 +16,8 @@
 #include "clients/subs.h"
 
 #include "clients/conn_state.h"
-#include "transports/topic.h"
 #include "transports/alloc.h"
+#include "transports/topic.h"
 
 enum { GROUP_MOST = 255, CREDIT_MOST = 65535, OPTIONS_MOST = 32 + GROUP_MOST };
 

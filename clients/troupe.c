@@ -13,22 +13,24 @@
 
 const char *argp_program_version = "troupe " TROUPE_VERSION;
 
-static const char doc[] = "Speaks to a broker: publishes, subscribes, asks, measures.\v"
-                          "Commands:\n"
-                          "  pub TOPIC [TEXT]      publish a message\n"
-                          "  sub PATTERN...        print messages as they come\n"
-                          "  request TOPIC [TEXT]  ask a service and print its answer\n"
-                          "  queue COMMAND NAME    declare, fill, empty and look into queues\n"
-                          "  actors [NODE...]      list the actors of systems that have joined\n"
-                          "  bench MODE            measure throughput and latency\n\n"
-                          "`troupe COMMAND --help` says more of each.\n\n"
-                          "Exit status: 0 done, 1 an error answer, 64 wrong usage, 69 no broker, 75 no answer in time, 77 authentication "
-                          "failed, 78 the authkey file cannot be used.";
+static const char doc[] =
+    "Speaks to a broker: publishes, subscribes, asks, measures.\v"
+    "Commands:\n"
+    "  pub TOPIC [TEXT]      publish a message\n"
+    "  sub PATTERN...        print messages as they come\n"
+    "  request TOPIC [TEXT]  ask a service and print its answer\n"
+    "  queue COMMAND NAME    declare, fill, empty and look into queues\n"
+    "  actors [NODE...]      list the actors of systems that have joined\n"
+    "  bench MODE            measure throughput and latency\n\n"
+    "`troupe COMMAND --help` says more of each.\n\n"
+    "Exit status: 0 done, 1 an error answer, 64 wrong usage, 69 no broker, 75 no answer in time, 77 authentication "
+    "failed, 78 the authkey file cannot be used.";
 
 static const struct {
     const char *name;
     int (*run)(struct cli *cli, int argc, char **argv);
-} commands[] = {{"pub", cli_pub}, {"sub", cli_sub}, {"request", cli_request}, {"queue", cli_queue}, {"actors", cli_actors}, {"bench", cli_bench}};
+} commands[] = {{"pub", cli_pub},     {"sub", cli_sub},       {"request", cli_request},
+                {"queue", cli_queue}, {"actors", cli_actors}, {"bench", cli_bench}};
 
 struct call {
     struct cli cli;

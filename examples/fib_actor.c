@@ -60,13 +60,23 @@ static void fib_main(troupe_self *self, void *arg) {
 const char *argp_program_version = "fib-actor " TROUPE_VERSION;
 static const char doc[] =
     "Answers Fibonacci numbers on a topic of a broker, by naive recursion.\v"
-    "Kinds: a process worker that crashes or is killed is replaced and takes nobody along; thread workers use every core in one "
-    "process; coroutine workers are the cheapest, but one that computes holds up all that share its thread. So each coroutine gets "
-    "a thread of its own here unless --threads says less: with --threads=1 one long computation delays everybody, and process or "
-    "thread is the cure.\n\nExit status: 0 stopped by SIGTERM or SIGINT, 1 something failed, 64 wrong usage, 77 authentication failed, "
-    "78 the authkey file cannot be used.";
+    "Kinds: a process worker that crashes or is killed is replaced and takes nobody along; thread workers use every core in "
+    "one process; coroutine workers are the cheapest, but one that computes holds up all that share its thread. So each "
+    "coroutine gets a thread of its own here unless --threads says less: with --threads=1 one long computation delays "
+    "everybody, and process or thread is the cure.\n\n"
+    "Exit status: 0 stopped by SIGTERM or SIGINT, 1 something failed, 64 wrong usage, 77 authentication failed, 78 the "
+    "authkey file cannot be used.";
 
-enum { OPT_KIND = 'k', OPT_WORKERS = 'w', OPT_THREADS = 't', OPT_BROKER = 'b', OPT_TOPIC = 256, OPT_GROUP, OPT_MAX, OPT_AUTHKEY };
+enum {
+    OPT_KIND = 'k',
+    OPT_WORKERS = 'w',
+    OPT_THREADS = 't',
+    OPT_BROKER = 'b',
+    OPT_TOPIC = 256,
+    OPT_GROUP,
+    OPT_MAX,
+    OPT_AUTHKEY
+};
 
 static const struct argp_option options[] = {
     {"kind", OPT_KIND, "KIND", 0, "process (default), thread or coroutine", 0},
@@ -192,8 +202,8 @@ int main(int argc, char **argv) {
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     troupe_log_set(troupe_log_stderr, NULL, TROUPE_LOG_INFO);
     troupe_system *sys;
-    troupe_system_opts opts = {.threads = a.threads ? a.threads : a.workers, .broker = a.broker, .name = "fib-actor",
-                               .authkey_file = a.authkey};
+    troupe_system_opts opts = {
+        .threads = a.threads ? a.threads : a.workers, .broker = a.broker, .name = "fib-actor", .authkey_file = a.authkey};
     troupe_status st = troupe_system_open(&sys, &opts);
     if (st != TROUPE_OK)
         return fail("the actor system could not be opened", st);

@@ -47,6 +47,6 @@ struct trp_blob {
 
 struct trp_blob *trp_blob_new(const void *p, size_t n); /* a copy with one reference; NULL: no memory */
 struct trp_blob *trp_blob_ref(struct trp_blob *b);
-void trp_blob_unref(struct trp_blob *b);                /* accepts NULL */
+void trp_blob_unref(struct trp_blob *b); /* accepts NULL */
 
 #endif

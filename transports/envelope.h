@@ -55,7 +55,7 @@ enum {
 /* A message. All slices lie inside raw. blob is set when raw lies in shared bytes that may be referenced instead of
  * copied (the holder of this struct has borrowed it; trp_blob_ref to keep it). */
 struct trp_message {
-    struct trp_slice raw;     /* the whole inner array, forwarded byte for byte */
+    struct trp_slice raw; /* the whole inner array, forwarded byte for byte */
     struct trp_slice topic;
     struct trp_slice reply;   /* n == 0: none (nil or "") */
     struct trp_slice headers; /* packed map; n == 0: none */
@@ -79,13 +79,15 @@ struct trp_envelope {
  * static sentence that names the field. Faults: TRUNCATED, TOO_DEEP, TOO_BIG (a topic, the element count),
  * UNSUPPORTED (unknown op), PROTOCOL (not an array, wrong type). Fields that the op has not are zero. After a fault
  * *e is not to be used, *used is as it was. */
-TROUPE_NODISCARD troupe_status trp_envelope_read(const uint8_t *p, size_t n, struct trp_envelope *e, size_t *used, const char **why);
+TROUPE_NODISCARD troupe_status trp_envelope_read(const uint8_t *p, size_t n, struct trp_envelope *e, size_t *used,
+                                                 const char **why);
 
 /* The protocol's name of such a fault, for the ERR before the end: BAD_ENVELOPE, UNKNOWN_OP, TOO_BIG, TOO_DEEP. */
 const char *trp_envelope_fault(troupe_status st);
 
 /* Reads a bare message array. Faults as above. */
-TROUPE_NODISCARD troupe_status trp_message_read(const uint8_t *p, size_t n, struct trp_message *m, size_t *used, const char **why);
+TROUPE_NODISCARD troupe_status trp_message_read(const uint8_t *p, size_t n, struct trp_message *m, size_t *used,
+                                                const char **why);
 
 /* Looks up a key in a packed map (options, headers); of a key that repeats, the first. False: not there, or not of
  * that type. `map` has been scanned. */
@@ -95,8 +97,11 @@ bool trp_map_value(struct trp_slice map, const char *key, troupe_value *v);
 
 /* Writers. Each appends one whole envelope to b, or nothing and NO_MEMORY. Options and info come packed (n == 0: an
  * empty map). TOO_BIG: a topic, pattern or code over TRP_TOPIC_MAX. */
-TROUPE_NODISCARD troupe_status trp_put_info(struct trp_buf *b, enum trp_op op, struct trp_slice map); /* HELLO CHALLENGE AUTH WELCOME */
-TROUPE_NODISCARD troupe_status trp_put_sub(struct trp_buf *b, uint64_t id, uint64_t sid, struct trp_slice pattern, struct trp_slice options);
+
+/* HELLO, CHALLENGE, AUTH, WELCOME. */
+TROUPE_NODISCARD troupe_status trp_put_info(struct trp_buf *b, enum trp_op op, struct trp_slice map);
+TROUPE_NODISCARD troupe_status trp_put_sub(struct trp_buf *b, uint64_t id, uint64_t sid, struct trp_slice pattern,
+                                           struct trp_slice options);
 TROUPE_NODISCARD troupe_status trp_put_unsub(struct trp_buf *b, uint64_t id, uint64_t sid);
 TROUPE_NODISCARD troupe_status trp_put_ack(struct trp_buf *b, uint64_t sid, uint64_t token);
 TROUPE_NODISCARD troupe_status trp_put_nack(struct trp_buf *b, uint64_t sid, uint64_t token, struct trp_slice options);

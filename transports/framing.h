@@ -17,7 +17,8 @@
 
 enum trp_framing { TRP_FRAMING_TCP, TRP_FRAMING_IPC };
 
-enum trp_sp { /* SP protocol numbers */
+/* SP protocol numbers. */
+enum trp_sp {
     TRP_SP_PAIR0 = 0x10,
     TRP_SP_PAIR1 = 0x11,
     TRP_SP_REQ0 = 0x30,
@@ -35,20 +36,22 @@ enum {
 void trp_greeting_write(uint8_t out[TRP_GREETING_SIZE], uint16_t protocol);
 /* The head of a frame whose body has n bytes, written at p; returns the byte behind (8 or 9 bytes). */
 uint8_t *trp_frame_head(uint8_t *p, enum trp_framing kind, uint64_t n);
-static inline size_t trp_frame_head_size(enum trp_framing kind) { return kind == TRP_FRAMING_IPC ? 9 : 8; }
+static inline size_t trp_frame_head_size(enum trp_framing kind) {
+    return kind == TRP_FRAMING_IPC ? 9 : 8;
+}
 
 struct trp_deframer {
     enum trp_framing kind;
     bool greeted;
-    size_t limit;         /* the largest body accepted */
-    struct trp_buf part;  /* a cut greeting, head or frame: its head and the bytes of its body so far */
-    bool handed;          /* the last frame handed out lies in part: clear it at the next call */
+    size_t limit;        /* the largest body accepted */
+    struct trp_buf part; /* a cut greeting, head or frame: its head and the bytes of its body so far */
+    bool handed;         /* the last frame handed out lies in part: clear it at the next call */
 };
 
 enum trp_frame_event {
-    TRP_FRAME_MORE,       /* all bytes are used, nothing is complete */
-    TRP_FRAME_GREETING,   /* protocol is set */
-    TRP_FRAME_BODY,       /* body is set; valid until the next call, or until the caller's bytes go */
+    TRP_FRAME_MORE,     /* all bytes are used, nothing is complete */
+    TRP_FRAME_GREETING, /* protocol is set */
+    TRP_FRAME_BODY,     /* body is set; valid until the next call, or until the caller's bytes go */
 };
 
 void trp_deframer_init(struct trp_deframer *d, enum trp_framing kind, size_t limit);
@@ -61,7 +64,8 @@ bool trp_deframer_partial(const struct trp_deframer *d);
 /* Takes bytes from *p .. end, moves *p behind what it used, and gives at most one event. Call until TRP_FRAME_MORE.
  * Faults, with a static sentence in *why: PROTOCOL (no SP greeting, ipc's first byte not 01), TOO_BIG (the claimed
  * length is over the limit: said before any of the body is taken), NO_MEMORY. After a fault the deframer is dead. */
-TROUPE_NODISCARD troupe_status trp_deframer_next(struct trp_deframer *d, const uint8_t **p, const uint8_t *end, enum trp_frame_event *ev,
-                                                 uint16_t *protocol, struct trp_slice *body, const char **why);
+TROUPE_NODISCARD troupe_status trp_deframer_next(struct trp_deframer *d, const uint8_t **p, const uint8_t *end,
+                                                 enum trp_frame_event *ev, uint16_t *protocol, struct trp_slice *body,
+                                                 const char **why);
 
 #endif

@@ -49,10 +49,10 @@ struct trp_link_handler {
 };
 
 struct trp_link_opts {
-    size_t max_frame;          /* largest body taken; 0: 1 MiB + 1 KiB (a 1 MiB payload and its envelope) */
-    int64_t greeting_ms;       /* deadline of dial and greeting together; 0: 10,000 */
-    int64_t frame_ms;          /* deadline of a frame that has begun; 0: 30,000 */
-    uint16_t protocol;         /* diallers: the number to greet with; 0: TRP_SP_PAIR0 */
+    size_t max_frame;    /* largest body taken; 0: 1 MiB + 1 KiB (a 1 MiB payload and its envelope) */
+    int64_t greeting_ms; /* deadline of dial and greeting together; 0: 10,000 */
+    int64_t frame_ms;    /* deadline of a frame that has begun; 0: 30,000 */
+    uint16_t protocol;   /* diallers: the number to greet with; 0: TRP_SP_PAIR0 */
 };
 
 /* --- making one --- */
@@ -64,8 +64,9 @@ typedef void *trp_accept_fn(void *ctx, struct trp_link *l);
 /* Listens. Port 0 takes a free one: trp_listener_url tells which. An ipc path left behind by a dead process is taken
  * over; one on which somebody answers is ADDRESS_IN_USE. Faults: BAD_URL, ADDRESS_IN_USE, UNSUPPORTED (scheme),
  * SYSTEM; *why is a sentence in a static buffer per thread. */
-TROUPE_NODISCARD troupe_status trp_listen(struct trp_listener **out, struct trp_loop *loop, const char *url, const struct trp_link_opts *opts,
-                                          const struct trp_link_handler *handler, trp_accept_fn *accept, void *ctx, const char **why);
+TROUPE_NODISCARD troupe_status trp_listen(struct trp_listener **out, struct trp_loop *loop, const char *url,
+                                          const struct trp_link_opts *opts, const struct trp_link_handler *handler,
+                                          trp_accept_fn *accept, void *ctx, const char **why);
 /* The address it is bound to, as a URL ("tcp://127.0.0.1:41234"); borrowed from the listener. */
 const char *trp_listener_url(const struct trp_listener *s);
 /* Stops accepting and frees itself; an ipc socket file is removed. Its links go on. */
@@ -73,8 +74,9 @@ void trp_listener_close(struct trp_listener **s);
 
 /* Dials; the result comes as `up` or `down`. Names are resolved by libuv's pool; every address of a name is tried.
  * Faults at once: BAD_URL, UNSUPPORTED, NO_MEMORY, SYSTEM (then no handler is called). */
-TROUPE_NODISCARD troupe_status trp_link_dial(struct trp_link **out, struct trp_loop *loop, const char *url, const struct trp_link_opts *opts,
-                                             const struct trp_link_handler *handler, void *user, const char **why);
+TROUPE_NODISCARD troupe_status trp_link_dial(struct trp_link **out, struct trp_loop *loop, const char *url,
+                                             const struct trp_link_opts *opts, const struct trp_link_handler *handler,
+                                             void *user, const char **why);
 
 /* --- living with one --- */
 

@@ -15,6 +15,7 @@
 #define TRP_LOOP_H
 
 #include <uv.h>
+
 #include "transports/bell.h"
 #include "transports/buf.h"
 #include "transports/outbox.h"
@@ -26,17 +27,17 @@ struct trp_link;
 /* Does not move while it is open: the handles point at it. */
 struct trp_loop {
     uv_loop_t uv;
-    uv_prepare_t prepare;      /* flushes what timers and other early callbacks wrote */
-    uv_check_t check;          /* runs the turn hook, then flushes */
+    uv_prepare_t prepare; /* flushes what timers and other early callbacks wrote */
+    uv_check_t check;     /* runs the turn hook, then flushes */
     struct trp_bell wake;
-    uv_timer_t wait;           /* bounds trp_loop_once */
-    struct trp_link *dirty;    /* links with output not yet given to the kernel, first touched first */
+    uv_timer_t wait;        /* bounds trp_loop_once */
+    struct trp_link *dirty; /* links with output not yet given to the kernel, first touched first */
     struct trp_link **dirty_end;
     struct trp_chunk_pool pool; /* spare output chunks */
-    uint8_t *chunk;            /* TRP_READ_CHUNK bytes, shared by all links: a read is handled before the next */
-    uint64_t timer_due;        /* when the first timer known at the start of this turn is due */
-    unsigned owned;            /* links and listeners that nobody has closed yet */
-    void (*turn)(void *ctx);   /* may be NULL; runs once a turn before the writes, and after trp_loop_wake */
+    uint8_t *chunk;             /* TRP_READ_CHUNK bytes, shared by all links: a read is handled before the next */
+    uint64_t timer_due;         /* when the first timer known at the start of this turn is due */
+    unsigned owned;             /* links and listeners that nobody has closed yet */
+    void (*turn)(void *ctx);    /* may be NULL; runs once a turn before the writes, and after trp_loop_wake */
     void *turn_ctx;
     bool open, wakes;
 };
@@ -54,6 +55,8 @@ void trp_loop_wake(struct trp_loop *l);
 /* Writes what the dirty links hold now; the turn does it by itself. */
 void trp_loop_flush(struct trp_loop *l);
 /* Milliseconds of the monotonic clock, as fresh as this turn. */
-static inline int64_t trp_loop_now(const struct trp_loop *l) { return (int64_t)uv_now(&l->uv); }
+static inline int64_t trp_loop_now(const struct trp_loop *l) {
+    return (int64_t)uv_now(&l->uv);
+}
 
 #endif

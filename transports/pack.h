@@ -8,6 +8,7 @@
 #define TRP_PACK_H
 
 #include <troupe/value.h>
+
 #include "transports/buf.h"
 
 enum { TRP_PACK_DEPTH = 32 }; /* the deepest nesting accepted; a scalar has depth 0, [] has 1 */

@@ -10,6 +10,7 @@
 #define TRP_TRANSPORT_H
 
 #include <uv.h>
+
 #include "transports/framing.h"
 #include "transports/url.h"
 
@@ -19,7 +20,7 @@ typedef void trp_dialled_fn(void *ctx, int uv_err);
 struct trp_transport {
     const char *scheme;
     enum trp_framing framing;
-    size_t handle_size;  /* of the uv_stream_t the next members work on: the link allocates it */
+    size_t handle_size; /* of the uv_stream_t the next members work on: the link allocates it */
 
     /* Initialises the handle on the loop. Returns a libuv code. On failure nothing is left to close. */
     int (*init)(uv_loop_t *loop, uv_stream_t *s);
@@ -47,7 +48,8 @@ const struct trp_transport *trp_transport_find(const char *scheme);
 /* "tcp://, ipc://", for error sentences. */
 const char *trp_transport_schemes(void);
 /* Reads a URL and finds its transport. BAD_URL, UNSUPPORTED: *why is a sentence. */
-TROUPE_NODISCARD troupe_status trp_transport_for(const char *url, struct trp_url *u, const struct trp_transport **t, const char **why);
+TROUPE_NODISCARD troupe_status trp_transport_for(const char *url, struct trp_url *u, const struct trp_transport **t,
+                                                 const char **why);
 /* The one place where libuv's codes become ours. */
 troupe_status trp_status_from_uv(int uv_err);
 /* A sentence for a *why, in a static buffer of this thread: good until the next one. */

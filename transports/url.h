@@ -17,10 +17,10 @@
 
 struct trp_url {
     char scheme[8];
-    char host[256];     /* tcp: without brackets; "" for '*' */
-    char port[8];       /* tcp: decimal, "0".."65535" */
-    char path[512];     /* ipc: the socket's path; tcp: what follows host:port without the slash, "" when nothing */
-    char query[512];    /* without the '?' */
+    char host[256];  /* tcp: without brackets; "" for '*' */
+    char port[8];    /* tcp: decimal, "0".."65535" */
+    char path[512];  /* ipc: the socket's path; tcp: what follows host:port without the slash, "" when nothing */
+    char query[512]; /* without the '?' */
 };
 
 /* BAD_URL: *why is a sentence for the user ("the port is missing: write tcp://127.0.0.1:4747"), in a static buffer

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * The inside of `troupe bench`: bench.c (options, processes, report), bench_pub.c, bench_request.c and bench_queue.c (the work). */
+ * The inside of `troupe bench`: bench.c (options, processes, report), bench_pub.c, bench_request.c and bench_queue.c (work). */
 #ifndef TRP_CLI_BENCH_H
 #define TRP_CLI_BENCH_H
 

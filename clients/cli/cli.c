@@ -178,10 +178,8 @@ void cli_not_open(const struct cli *cli, troupe_status st) {
 
 troupe_client *cli_open(const struct cli *cli) {
     troupe_client *c;
-    troupe_client_opts opts = {.url = cli->broker,
-                               .authkey_file = cli->authkey,
-                               .connect_timeout_ms = CLI_CONNECT_MS,
-                               .max_payload = CLI_MAX_PAYLOAD};
+    troupe_client_opts opts = {
+        .url = cli->broker, .authkey_file = cli->authkey, .connect_timeout_ms = CLI_CONNECT_MS, .max_payload = CLI_MAX_PAYLOAD};
     troupe_status st = troupe_client_open(&c, &opts);
     if (st != TROUPE_OK)
         cli_not_open(cli, st);

@@ -33,7 +33,7 @@ void cli_parse(const struct argp *argp, struct cli *cli, int argc, char **argv, 
 
 /* One line that says what is wrong and what to do instead; ends with 64. */
 _Noreturn void cli_usage(const struct cli *cli, const char *fmt, ...) TROUPE_PRINTF(2, 3);
-/* One sentence about a status that ends the command, `CODE: sentence` if it is the broker's or a service's; gives the exit code. */
+/* One sentence on a status that ends the command, `CODE: sentence` if the broker's or a service's; gives the exit code. */
 int cli_fail(troupe_status st, const char *why);
 /* Ends the command when the URL or the topic is no good. */
 void cli_check_topic(const struct cli *cli, const char *topic);

@@ -166,7 +166,7 @@ static void count_subs(struct fake_broker *b, void *arg) {
         *count += s->n_subs;
 }
 
-/* This broker gives a question to whoever is subscribed, and forgets it when he goes: one that has ended must be gone for it, too. */
+/* This broker gives a question to whoever is subscribed, and forgets it when he goes: who has ended must be gone there, too. */
 static void nobody_serves(void) {
     unsigned count = 1;
     for (int i = 0; i < PATIENCE_MS && count > 0; i++) {

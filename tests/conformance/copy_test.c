@@ -359,8 +359,8 @@ START_TEST(a_copy_of_the_opener_is_refused) {
     troupe_msg *m;
     int status;
     pid_t pid = fork();
-    if (pid == 0)
-        _exit(system_calls() + (TRP_TSAN || TRP_ASAN ? 0 : own_system_works())); /* their locks may be held in the copy for ever */
+    if (pid == 0) /* the sanitizers' locks may be held in the copy for ever */
+        _exit(system_calls() + (TRP_TSAN || TRP_ASAN ? 0 : own_system_works()));
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
     ck_assert_int_eq(troupe_ask(me, ref, troupe_nil(), PATIENCE_MS, &m), TROUPE_OK);

@@ -93,7 +93,7 @@ static void doubles_all(troupe_self *self, void *arg) {
     }
 }
 
-/* Before Linux 6.13 a guard is a mapping of its own, and so is the stack above it; a process may have vm.max_map_count of them. */
+/* Before Linux 6.13 a guard is a mapping of its own, and so is the stack above; a process may have vm.max_map_count of them. */
 static bool guards_cost_mappings(void) {
     enum { GUARD_INSTALL = 102 };
     size_t size = (size_t)sysconf(_SC_PAGESIZE);

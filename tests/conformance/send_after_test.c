@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SPDX-FileCopyrightText: The Troupe authors
  *
- * Messages that are sent later, by actors of every kind to actors of every kind. No test asserts that something comes in time, only
- * that it does not come before, and in which order. */
+ * Messages that are sent later, by actors of every kind to actors of every kind. No test asserts that something comes in time,
+ * only that it does not come before, and in which order. */
 #include <stdatomic.h>
 #include <troupe/timer.h>
 

@@ -266,8 +266,10 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {
-        hours_take_no_time, timers_follow_it, back_offs_follow_it, a_deadlock_is_a_time_out_at_once, a_race_is_found_by_some_seed,
-        the_world_outside_is_not_there, no_memory_to_open_one, handlers_play_too,
+        hours_take_no_time,           timers_follow_it,
+        back_offs_follow_it,          a_deadlock_is_a_time_out_at_once,
+        a_race_is_found_by_some_seed, the_world_outside_is_not_there,
+        no_memory_to_open_one,        handlers_play_too,
     };
     Suite *s = suite_create("virtual");
     TCase *c = tcase_create("virtual");

@@ -13,19 +13,20 @@
  *         return NULL;
  *     }
  *
- * To whoever knows its reference it is an actor of kind thread. It counts among those that the system waits for: troupe_system_close
- * returns when it has detached; from then on all its calls say CLOSED. */
+ * To whoever knows its reference it is an actor of kind thread. It counts among those that the system waits for:
+ * troupe_system_close returns when it has detached; from then on all its calls say CLOSED. */
 #ifndef TROUPE_ATTACH_H
 #define TROUPE_ATTACH_H
 
 #include <troupe/actor.h>
 
-/* Makes the calling thread an actor of the system; its self is for this thread alone. name NULL: "actor-N". INVALID: it is one already. UNSUPPORTED: the
- * system runs on one thread, for tests. CLOSED: the system is closing. Faults: NO_MEMORY, SYSTEM. Context: a thread that is no actor; does not block. */
+/* Makes the calling thread an actor of the system; its self is for this thread alone. name NULL: "actor-N". INVALID: it is one
+ * already. UNSUPPORTED: the system runs on one thread, for tests. CLOSED: the system is closing. Faults: NO_MEMORY, SYSTEM.
+ * Context: a thread that is no actor; does not block. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_attach(troupe_system *sys, const char *name, troupe_self **out);
 
-/* Its life as an actor ends, as if its body had returned; what it still holds goes back. Sets *self to NULL; accepts NULL inside. Context: the thread that
- * attached; what it has said to a broker leaves first. */
+/* Its life as an actor ends, as if its body had returned; what it still holds goes back. Sets *self to NULL; accepts NULL
+ * inside. Context: the thread that attached; what it has said to a broker leaves first. */
 TROUPE_API void troupe_detach(troupe_self **self);
 
 #endif

@@ -31,20 +31,22 @@ typedef struct troupe_event {
     troupe_ref ref;
 } troupe_event;
 
-/* Opens one, clear. name is for logs; NULL: "actor-N". CLOSED: the system is closing. Faults: NO_MEMORY, SYSTEM. Context: self; a process parks
- * until its system has answered. */
+/* Opens one, clear. name is for logs; NULL: "actor-N". CLOSED: the system is closing. Faults: NO_MEMORY, SYSTEM. Context: self;
+ * a process parks until its system has answered. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_event_open(troupe_self *self, const char *name, troupe_event *out);
 
-/* It has happened: wakes all who wait. CLOSED: the event is gone, or this actor was killed. Faults: NO_MEMORY. Context: self; does not wait. */
+/* It has happened: wakes all who wait. CLOSED: the event is gone, or this actor was killed. Faults: NO_MEMORY.
+ * Context: self; does not wait. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_event_set(troupe_self *self, troupe_event e);
 /* It has not happened yet. As set. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_event_clear(troupe_self *self, troupe_event e);
 
-/* Waits until it has happened. TIMEOUT (0: it has not happened now). CLOSED: the event is gone, or this actor was killed. Faults: NO_MEMORY.
- * Context: self; parks. */
+/* Waits until it has happened. TIMEOUT (0: it has not happened now). CLOSED: the event is gone, or this actor was killed.
+ * Faults: NO_MEMORY. Context: self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_event_wait(troupe_self *self, troupe_event e, int64_t timeout_ms);
-/* A future of it (<troupe/future.h>), given, so that it can be waited for beside others: ready when the event has happened, with an answer of nil, or is
- * gone (CLOSED, or NOT_FOUND: it was already). CLOSED: this actor was killed. Faults: NO_MEMORY. Context: self; does not park. */
+/* A future of it (<troupe/future.h>), given, so that it can be waited for beside others: ready when the event has happened,
+ * with an answer of nil, or is gone (CLOSED, or NOT_FOUND: it was already). CLOSED: this actor was killed. Faults: NO_MEMORY.
+ * Context: self; does not park. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_event_wait_async(troupe_self *self, troupe_event e, troupe_future **out);
 
 #endif

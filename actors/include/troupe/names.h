@@ -16,8 +16,9 @@
 
 enum { TROUPE_NAME_MAX = 63 }; /* bytes */
 
-/* Gives the actor a name. EXISTS: another one, or it, has it. NOT_FOUND: it has ended. CLOSED: this actor was killed. Faults: INVALID (empty, too long),
- * NO_MEMORY. Context: self; does not park, but in a process, which waits for the answer of its system. */
+/* Gives the actor a name. EXISTS: another one, or it, has it. NOT_FOUND: it has ended. CLOSED: this actor was killed.
+ * Faults: INVALID (empty, too long), NO_MEMORY.
+ * Context: self; does not park, but in a process, which waits for the answer of its system. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_register(troupe_self *self, const char *name, troupe_ref ref);
 /* Takes it away, whoever has it. NOT_FOUND. CLOSED, INVALID, Context: as troupe_register. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_unregister(troupe_self *self, const char *name);

@@ -35,24 +35,27 @@
 #include <troupe/actor.h>
 
 enum {
-    TROUPE_NODE_NAME_MAX = 31,  /* bytes: letters, digits, - and _ */
-    TROUPE_ADDRESS_MAX = 95     /* NAME@NODE */
+    TROUPE_NODE_NAME_MAX = 31, /* bytes: letters, digits, - and _ */
+    TROUPE_ADDRESS_MAX = 95    /* NAME@NODE */
 };
 
-/* Gives this system a node name at its broker; its actors can be reached until it closes. EXISTS: it has a name already, or another
- * system has this one. DISCONNECTED, TIMEOUT: no broker in that time. CLOSED: this actor was killed, or the system is closing. UNSUPPORTED: called
- * from a process actor. Faults: INVALID, NO_MEMORY, SYSTEM, BAD_URL. Context: self; parks. */
+/* Gives this system a node name at its broker; its actors can be reached until it closes. EXISTS: it has a name already, or
+ * another system has this one. DISCONNECTED, TIMEOUT: no broker in that time. CLOSED: this actor was killed, or the system is
+ * closing. UNSUPPORTED: called from a process actor. Faults: INVALID, NO_MEMORY, SYSTEM, BAD_URL. Context: self; parks. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_node_join(troupe_self *self, const char *name, int64_t timeout_ms);
 /* The name, borrowed as long as the system lives. NULL: it has none. Context: self; not in a process actor, which gets NULL. */
 TROUPE_API const char *troupe_node_name(troupe_self *self);
 
-/* Finds an actor by its name. "counter@a": on node a, which may be this one. "counter": here, else on whichever node has it (the first that says so). NOT_FOUND:
- * the node has no such actor; for a name without a node: nobody said in that time that it has. NO_RESPONDERS: there is no such node. TIMEOUT,
- * DISCONNECTED, CLOSED as troupe_request. Faults: INVALID (an address that is none), NO_MEMORY, BAD_URL. Context: self; parks. */
-TROUPE_API TROUPE_NODISCARD troupe_status troupe_lookup(troupe_self *self, const char *address, int64_t timeout_ms, troupe_ref *out);
+/* Finds an actor by its name. "counter@a": on node a, which may be this one. "counter": here, else on whichever node has it
+ * (the first that says so). NOT_FOUND: the node has no such actor; for a name without a node: nobody said in that time that it
+ * has. NO_RESPONDERS: there is no such node. TIMEOUT, DISCONNECTED, CLOSED as troupe_request. Faults: INVALID (an address that
+ * is none), NO_MEMORY, BAD_URL. Context: self; parks. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_lookup(troupe_self *self, const char *address, int64_t timeout_ms,
+                                                        troupe_ref *out);
 
-/* The address of an actor of this system, "#1234@a", by which troupe_lookup finds it from everywhere as long as it lives: for a message to
- * another node. UNSUPPORTED: this system has joined under no name, or this is a process actor. Context: self; does not park. */
+/* The address of an actor of this system, "#1234@a", by which troupe_lookup finds it from everywhere as long as it lives: for a
+ * message to another node. UNSUPPORTED: this system has joined under no name, or this is a process actor.
+ * Context: self; does not park. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_address(troupe_self *self, troupe_ref ref, char out[TROUPE_ADDRESS_MAX + 1]);
 
 #endif

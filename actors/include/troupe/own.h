@@ -15,12 +15,14 @@
 
 #include <troupe/actor.h>
 
-/* Called by the actor's own thread: when the value is replaced, or after its body has returned, last made first. Calls nothing of troupe. */
+/* Called by the actor's own thread: when the value is replaced, or after its body has returned, last made first.
+ * Calls nothing of troupe. */
 typedef void troupe_own_free(void *value);
 
-/* Keeps a value under a key, instead of what was there. Taken with OK, if `free` is given (NULL: nobody frees it). value NULL: nothing is kept there any more.
- * Faults: NO_MEMORY. Context: self; does not park. */
-TROUPE_API TROUPE_NODISCARD troupe_status troupe_own_set(troupe_self *self, const void *key, void *value, troupe_own_free *free);
+/* Keeps a value under a key, instead of what was there. Taken with OK, if `free` is given (NULL: nobody frees it). value NULL:
+ * nothing is kept there any more. Faults: NO_MEMORY. Context: self; does not park. */
+TROUPE_API TROUPE_NODISCARD troupe_status troupe_own_set(troupe_self *self, const void *key, void *value,
+                                                         troupe_own_free *free);
 /* What is kept there, borrowed; NULL: nothing. Context: self; does not park. */
 TROUPE_API void *troupe_own_get(troupe_self *self, const void *key);
 

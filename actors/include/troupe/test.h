@@ -17,17 +17,19 @@
  * others run first, and which of those that could run. Between two calls a body is never interrupted, so what
  * bodies do to memory that they share by mistake is not found here; -fsanitize=thread finds that.
  *
- * What is different: every kind runs as a coroutine, on the thread that opened the system (troupe_self_kind still says what was asked for). So
- * a crash is a crash of the test, a body that blocks otherwise than by these calls blocks everybody, and one that waits by looking again and again waits
- * for ever: time does not pass for it. The broker, descriptors and streams are not of this world: UNSUPPORTED. */
+ * What is different: every kind runs as a coroutine, on the thread that opened the system (troupe_self_kind still says what was
+ * asked for). So a crash is a crash of the test, a body that blocks otherwise than by these calls blocks everybody, and one
+ * that waits by looking again and again waits for ever: time does not pass for it. The broker, descriptors and streams are not
+ * of this world: UNSUPPORTED. */
 #ifndef TROUPE_TEST_H
 #define TROUPE_TEST_H
 
 #include <troupe/actor.h>
 
-/* Opens such a system; closed by troupe_system_close. The calling thread is an actor of it, and others run while it is in a call. A wait of that
- * actor that nothing can end any more, since everybody waits and no time-out is set, is TIMEOUT at once, whatever was given: a deadlock. INVALID: this
- * thread has one open already. Faults: NO_MEMORY, SYSTEM. Context: any thread, to which the system then belongs. */
+/* Opens such a system; closed by troupe_system_close. The calling thread is an actor of it, and others run while it is in a
+ * call. A wait of that actor that nothing can end any more, since everybody waits and no time-out is set, is TIMEOUT at once,
+ * whatever was given: a deadlock. INVALID: this thread has one open already. Faults: NO_MEMORY, SYSTEM. Context: any thread, to
+ * which the system then belongs. */
 TROUPE_API TROUPE_NODISCARD troupe_status troupe_test_open(troupe_system **out, uint64_t seed);
 
 /* Milliseconds that have passed in it since it was opened. 0: it is not such a system. Context: its thread. */

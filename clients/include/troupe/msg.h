@@ -44,8 +44,9 @@ TROUPE_API bool troupe_msg_wants_reply(const troupe_msg *m);
  * ordinary message. */
 TROUPE_API const char *troupe_msg_error(const troupe_msg *m);
 
-/* Reads a header. False: not there. A message from a queue has some that its sender did not write: "t-deliveries", "t-first-seen" (milliseconds
- * since 1970), "t-crashes" and "t-signal", and in a dead-letter queue "t-queue", "t-reason", "t-died-deliveries", "t-died-crashes", "t-died-signal". */
+/* Reads a header. False: not there. A message from a queue has some that its sender did not write: "t-deliveries",
+ * "t-first-seen" (milliseconds since 1970), "t-crashes" and "t-signal", and in a dead-letter queue "t-queue", "t-reason",
+ * "t-died-deliveries", "t-died-crashes", "t-died-signal". */
 TROUPE_API bool troupe_msg_header(const troupe_msg *m, const char *key, troupe_value *out);
 
 /* Frees it, acknowledging it if that is still owed, and sets *m to NULL. Accepts NULL inside.

@@ -47,11 +47,11 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* How often one looks before it sleeps: never where one waits for the other at each message, so that what is measured is the wake. */
+/* How often one looks before it sleeps: never where one waits for the other at each message: there the wake is measured. */
 static unsigned looks;
 
 /* Until *word is not `seen` any more; gives what it is. Who sleeps says so before it looks again, so whoever changes the word
- * after that wakes it; and it sleeps on what it has said, so that a wake which comes late, for an earlier sleep, ends this one, too. */
+ * after that wakes it; and it sleeps on what it has said, so that a late wake, for an earlier sleep, ends this one, too. */
 static uint32_t wait_for(_Atomic uint32_t *word, uint32_t seen, _Atomic uint32_t *sleeps) {
     uint32_t is;
     for (unsigned i = 0; i < looks && atomic_load_explicit(word, memory_order_acquire) == seen; i++)

@@ -8,11 +8,11 @@
 #include <endian.h>
 #include <troupe/client.h>
 
-#define CK(x)                                                                        \
-    do {                                                                             \
-        troupe_status s_ = (x);                                                      \
-        if (s_ != TROUPE_OK)                                                         \
-            die("%s: %s", #x, troupe_status_text(s_));                               \
+#define CK(x)                                                                                                                  \
+    do {                                                                                                                       \
+        troupe_status s_ = (x);                                                                                                \
+        if (s_ != TROUPE_OK)                                                                                                   \
+            die("%s: %s", #x, troupe_status_text(s_));                                                                         \
     } while (0)
 
 /* ---------- the library ---------- */
@@ -368,7 +368,10 @@ static void raw_setup(void) {
     bool durable = strcmp(O.variant, "raw") != 0;
     wire_open(&w);
     unsigned char d[96] = {0x95, 12, 1, 0xa7};
-    memcpy(d + 4, "declare\xa4work\x81\xa7" "durable", 21);
+    memcpy(d + 4,
+           "declare\xa4work\x81\xa7"
+           "durable",
+           21);
     d[25] = durable ? 0xc3 : 0xc2;
     wire_put(&w, d, 26);
     wire_flush(&w);
@@ -434,7 +437,10 @@ static void raw_cons(int i) {
     int unacked = 0;
     wire_open(&w);
     unsigned char s[32] = {0x95, 5, 1, 1, 0xa7};
-    memcpy(s + 5, "_q.work\x81\xa6" "credit", 15);
+    memcpy(s + 5,
+           "_q.work\x81\xa6"
+           "credit",
+           15);
     s[20] = (unsigned char)O.prefetch;
     wire_put(&w, s, 21);
     wire_flush(&w);
@@ -469,7 +475,14 @@ static int idle(int i) {
 }
 static peer_ops *ops(void) {
     static peer_ops lib = {.pub = pub, .sub = sub, .req = req, .rep = rep, .idle = idle};
-    static peer_ops raw = {.pub = raw_pub, .sub = raw_sub, .req = raw_req, .rep = raw_rep, .prod = raw_prod, .cons = raw_cons, .idle = idle, .setup = raw_setup};
+    static peer_ops raw = {.pub = raw_pub,
+                           .sub = raw_sub,
+                           .req = raw_req,
+                           .rep = raw_rep,
+                           .prod = raw_prod,
+                           .cons = raw_cons,
+                           .idle = idle,
+                           .setup = raw_setup};
     return strcmp(O.variant, "lib") ? &raw : &lib;
 }
 int main(int c, char **v) {

@@ -26,7 +26,7 @@
 typedef enum troupe_value_kind {
     TROUPE_NIL,
     TROUPE_BOOL,
-    TROUPE_INT,    /* fits int64_t; a msgpack unsigned above INT64_MAX is TROUPE_UINT */
+    TROUPE_INT, /* fits int64_t; a msgpack unsigned above INT64_MAX is TROUPE_UINT */
     TROUPE_UINT,
     TROUPE_REAL,
     TROUPE_TEXT,   /* msgpack str; not terminated by a zero byte */
@@ -37,7 +37,8 @@ typedef enum troupe_value_kind {
 /* Sixteen bytes, so that it goes from call to call in two registers. */
 typedef struct troupe_value {
     troupe_value_kind kind;
-    uint32_t size; /* of the data; msgpack can't say more. TROUPE_VALUE_TOO_BIG: it is that or more, and no call takes it (TROUPE_TOO_BIG) */
+    /* Of the data; msgpack can't say more. TROUPE_VALUE_TOO_BIG: it is that or more, and no call takes it (TROUPE_TOO_BIG). */
+    uint32_t size;
     union {
         bool b;
         int64_t i;
