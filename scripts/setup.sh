@@ -9,7 +9,7 @@ set -eu
 
 build='build-essential cmake ninja-build pkg-config libuv1-dev libmsgpack-dev libjansson-dev libssl-dev libboost-context-dev'
 run='netcat-openbsd'
-test='check clang libclang-rt-14-dev llvm libnng-dev nng-utils python3 python3-msgpack procps'
+test='check clang clang-format libclang-rt-14-dev llvm libnng-dev nng-utils python3 python3-msgpack procps'
 
 case ${1-all} in
   all) wanted="$build $run $test" ;;

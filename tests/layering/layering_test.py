@@ -190,6 +190,14 @@ class Texts(unittest.TestCase):
         project = re.search(r"project\(Troupe VERSION ([\d.]+)", read("CMakeLists.txt"))[1]
         self.assertIn(f'#define TROUPE_VERSION "{project}"', read("transports/include/troupe/version.h"))
 
+    def test_clang_format_has_laid_it_out(self):
+        tool = "clang-format-14"  # another version would lay some of it out otherwise
+        if not shutil.which(tool):
+            self.skipTest(f"{tool} is not here")
+        files = [path for folder in [*MAY_INCLUDE, "tests"] for path in sources(folder)]
+        done = subprocess.run([tool, "--dry-run", "-Werror", *files], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_scripts_are_clean(self):
         if not shutil.which("shellcheck"):
             self.skipTest("shellcheck is not here")
