@@ -8,7 +8,8 @@
 The harness is a folder with the peers: its variants.txt has lines `peer|workload|variant|prefault_MB|command`, and each command, run
 there, prints one JSON object on its last line. Peers that are not built are left out; without a harness our figures stand alone. Each
 round runs all of a workload, ours, the peers and the floor, one after the other, and the next begins with another one. What other programs took of
-the processors meanwhile is said at the end: above some 10 % compare ratios, not figures."""
+the processors meanwhile is said at the end: above some 10 % compare ratios, not figures. A ratio is the median of the rounds' ratios, each of what ran within
+the same seconds: the next minute of a virtual machine may be half as fast."""
 
 import argparse
 import json
@@ -125,9 +126,17 @@ class Bench:
         except ValueError as e:
             print(f"table.py: {command}: {e!r}", file=sys.stderr)
 
+    def values(self, command, field):
+        return [d[field] for d in self.said.get(command, []) if field in d]
+
     def median(self, command, field):
-        values = [d[field] for d in self.said.get(command, []) if field in d]
+        values = self.values(command, field)
         return statistics.median(values) if values else None
+
+    def ratio(self, command, to, field):
+        """The median of the rounds' ratios."""
+        pairs = [(a, b) for a, b in zip(self.values(command, field), self.values(to, field)) if b]
+        return statistics.median(a / b for a, b in pairs) if pairs else None
 
 
 class Harness:
@@ -195,21 +204,25 @@ def figure(x, unit):
 
 
 def peers_of(bench, row, harness):
-    """{peer: its best median}"""
-    best = min if row.less else max
-    medians = {peer: [m for m in (bench.median(c, row.field) for c in commands) if m is not None] for peer, commands in harness.of(row).items()}
-    return {peer: best(m) for peer, m in medians.items() if m}
+    """{peer: (its best median, the command that it is of)}"""
+    best, found = min if row.less else max, {}
+    for peer, commands in harness.of(row).items():
+        medians = [(bench.median(c, row.field), c) for c in commands if bench.values(c, row.field)]
+        if medians:
+            found[peer] = best(medians)
+    return found
 
 
 def line(bench, row, harness):
     ours, peers = bench.median(row.ours, row.field), peers_of(bench, row, harness)
     floor = bench.median(row.floor, row.field) if row.floor else None
-    best = (min if row.less else max)(peers.values(), default=None)
-    to = {None: None, "best": best, "floor": floor}.get(row.ref, peers.get(row.ref))
-    ratio = ours / to if ours is not None and to else None
+    nobody = None, None
+    best = (min if row.less else max)(peers.values(), default=nobody)
+    to = {None: None, "best": best[1], "floor": row.floor}.get(row.ref, peers.get(row.ref, nobody)[1])
+    ratio = bench.ratio(row.ours, to, row.field) if to else None
     judged = ours if row.ref is None else ratio
     reached = "" if judged is None or row.wanted is None else "yes" if (judged <= row.wanted if row.less else judged >= row.wanted) else "no"
-    said = ", ".join(f"{peer} {figure(m, row.unit)}" for peer, m in peers.items())
+    said = ", ".join(f"{peer} {figure(m, row.unit)}" for peer, (m, _) in peers.items())
     if floor is not None:
         said += (", " if said else "") + f"floor {figure(floor, row.unit)}"
     wanted = "" if row.wanted is None else figure(row.wanted, row.unit) if row.ref is None else f"{row.wanted:g} of {row.ref}"
