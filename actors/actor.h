@@ -110,7 +110,8 @@ void trp_actor_begin(struct trp_actor *a, troupe_system *sys, struct trp_birth *
 
 /* Something has happened to it. Any thread, no lock held, with a reference; cheap when it is awake. */
 void trp_actor_unpark(struct trp_actor *a);
-/* A body that waits on a thread of its own: from now on somebody may see to it that it runs on. False: it has been notified. */
+/* It waits, on a thread of its own or without any: from now on somebody may see to it that it runs on. False: it has been
+ * notified. */
 TROUPE_NODISCARD static inline bool trp_actor_parks(struct trp_actor *a) {
     unsigned awake = TRP_AWAKE;
     /* Release pairs with the acquire in trp_actor_unpark. */

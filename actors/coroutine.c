@@ -90,7 +90,7 @@ static inline void arrive(struct trp_coroutine *co) {
     r->left = NULL;
     a->deep = (uint32_t)((uintptr_t)left - (uintptr_t)trp_fiber_sp(&left->fiber));
     a = trp_worker_arrived(r, a, ran);
-    if (a && !(ran == TRP_RAN_LISTENS ? trp_actor_listen(a) : trp_worker_put_away(a, ran)))
+    if (a && !trp_worker_put_away(a, ran))
         trp_worker_push(a->worker, a);
 }
 
@@ -199,17 +199,9 @@ static void coroutine_measure(struct trp_actor *a, struct trp_measure *out) {
 
 /* --- parking --- */
 
-/* Has somebody notified it since it last parked? Then it need not. */
-static bool notified(struct trp_actor *a) {
-    unsigned expected = TRP_NOTIFIED;
-    /* Acquire pairs with the release in trp_actor_unpark. */
-    return atomic_load_explicit(&a->wake, memory_order_relaxed) == TRP_NOTIFIED &&
-           atomic_compare_exchange_strong_explicit(&a->wake, &expected, TRP_AWAKE, memory_order_acquire, memory_order_relaxed);
-}
-
 static bool rest(troupe_self *self, int64_t deadline, enum trp_ran how) {
     struct trp_coroutine *co = coroutine_of(self);
-    if (notified(self->actor))
+    if (trp_actor_notified(self->actor))
         return true;
     if (deadline == TRP_NEVER) {
         wait(co, how);
@@ -228,7 +220,7 @@ bool trp_coroutine_park(troupe_self *self, int64_t deadline) {
 }
 
 void trp_coroutine_await_mail(troupe_self *self) {
-    if (!notified(self->actor))
+    if (!trp_actor_notified(self->actor))
         wait(coroutine_of(self), TRP_RAN_LISTENS);
 }
 

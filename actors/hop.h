@@ -73,6 +73,21 @@ static inline struct trp_actor *trp_worker_arrived(struct trp_runner *r, struct 
     return away;
 }
 
+/* What an actor has done that has given its thread back: false: it is to be queued again. True: it is the caller's no more. */
+TROUPE_NODISCARD static inline bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran) {
+    switch (ran) {
+    case TRP_RAN_PARKED:
+        return trp_actor_parks(a);
+    case TRP_RAN_LISTENS:
+        return trp_actor_listen(a);
+    case TRP_RAN_YIELDED:
+        return false;
+    case TRP_RAN_GONE:
+        break;
+    }
+    return true;
+}
+
 /* --- who gets mail --- */
 
 /* It is about to be gone on to: what a switch looks at, and its innermost frames with some room below them, are wanted soon and

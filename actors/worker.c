@@ -149,27 +149,6 @@ int64_t trp_worker_next_deadline(struct trp_worker *w) {
 
 /* --- slices --- */
 
-/* It has given the thread back: from now on somebody else may queue it. False: somebody wanted to already. */
-static bool park_commit(struct trp_actor *a) {
-    unsigned awake = TRP_AWAKE;
-    /* Release pairs with the acquire in trp_actor_unpark: all that it did comes before its next run. */
-    return atomic_compare_exchange_strong_explicit(&a->wake, &awake, TRP_PARKED, memory_order_release, memory_order_relaxed);
-}
-
-bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran) {
-    switch (ran) {
-    case TRP_RAN_PARKED:
-        return park_commit(a);
-    case TRP_RAN_LISTENS:
-        return trp_actor_listen(a);
-    case TRP_RAN_YIELDED:
-        return false;
-    case TRP_RAN_GONE:
-        break;
-    }
-    return true;
-}
-
 struct trp_actor *trp_worker_run(struct trp_worker *w, struct trp_actor *a) {
     trp_worker_make_awake(w, a);
     enum trp_ran ran = a->backend->run(&a);

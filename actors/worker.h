@@ -126,8 +126,6 @@ void trp_worker_unbind(struct trp_worker *w, struct trp_actor *a);
 /* Inside the guard: whoever rests, and does no more. NULL: nobody. And then, with or without the guard, it listens. */
 struct trp_actor *trp_worker_rested(struct trp_worker *w);
 void trp_worker_listens(struct trp_actor *a);
-/* What an actor has done that has given its thread back: false: it is to be queued again. True: it is the caller's no more. */
-TROUPE_NODISCARD bool trp_worker_put_away(struct trp_actor *a, enum trp_ran ran);
 
 /* A deadline of the calling coroutine, on its worker; and its end, from wherever the coroutine runs by then. The latter: was
  * it still running? */
